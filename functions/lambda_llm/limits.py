@@ -1,0 +1,89 @@
+"""Every number that AWS imposes on this project, with its source: the one home.
+
+HCL carries the invariants as literals because people and scanners read HCL; a test holds the two
+against each other. Prices are not limits; they live in `lambda_llm.cost`.
+"""
+
+from typing import Final
+
+MIB: Final = 1024 * 1024
+GIB: Final = 1024 * MIB
+
+# -- The invariants: the one configuration in which a model runs well on Lambda ----------------------
+
+MEMORY_MB: Final = 10_240
+"""Memory of the function in MB, the largest there is.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+VCPUS: Final = 6
+"""vCPUs that `MEMORY_MB` buys (one per 1,769 MB).
+Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
+
+ARCHITECTURE: Final = "arm64"
+"""Instruction set of the function, as `Architectures` spells it."""
+
+RUNTIME: Final = "python3.13"
+"""Managed runtime of the function. SnapStart needs Python 3.12 or later.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"""
+
+PACKAGE_TYPE: Final = "Zip"
+"""Package type of the function, as `PackageType` spells it."""
+
+SNAPSTART_APPLY_ON: Final = "PublishedVersions"
+"""Value of `SnapStart.ApplyOn`; `$LATEST` is never snapshotted.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"""
+
+EPHEMERAL_STORAGE_MB: Final = 512
+"""Size of /tmp in MB: SnapStart refuses more.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"""
+
+# -- Time -------------------------------------------------------------------------------------------
+
+TIMEOUT_MAX_SECONDS: Final = 900
+"""Longest function timeout.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+SNAPSTART_INIT_SECONDS: Final = 130
+"""Shortest limit on init under SnapStart; the function timeout takes its place where it is longer.
+Before-snapshot hooks count into it.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html"""
+
+RESTORE_SECONDS: Final = 10
+"""Limit on loading the runtime plus all after-restore hooks.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html"""
+
+# -- Sizes ------------------------------------------------------------------------------------------
+
+PACKAGE_UNZIPPED_BYTES: Final = 250 * MIB
+"""Unzipped package, layers included.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+PACKAGE_DIRECT_UPLOAD_BYTES: Final = 50 * MIB
+"""Largest zip that is uploaded directly; a larger one goes through S3. Source: as above."""
+
+ENVIRONMENT_BYTES: Final = 4 * 1024
+"""All environment variables of a function together. Source: as above."""
+
+BUFFERED_PAYLOAD_BYTES: Final = 6 * MIB
+"""Request, and buffered response, of a synchronous invocation. Source: as above."""
+
+STREAMED_RESPONSE_BYTES: Final = 200 * MIB
+"""Streamed response.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html"""
+
+ASYNC_PAYLOAD_BYTES: Final = 1 * MIB
+"""Payload of an asynchronous invocation.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+FILE_DESCRIPTORS: Final = 1024
+"""Open files of one environment. Source: as above."""
+
+# -- S3 ---------------------------------------------------------------------------------------------
+
+S3_PUT_BYTES: Final = 5 * GIB
+"""Largest object that one PutObject writes; a larger one is uploaded in parts.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
+
+NETWORK_MBPS: Final = 625
+"""Network of one environment outside a VPC in megabits a second, by default.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
