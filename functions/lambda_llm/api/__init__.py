@@ -1,0 +1,1 @@
+"""An OpenAI-compatible ASGI application over one model; it knows nothing of Lambda."""

@@ -1,0 +1,130 @@
+"""Errors in OpenAI's shape.
+
+Source: https://platform.openai.com/docs/guides/error-codes
+"""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from lambda_llm.api.schema import FIELDS
+from lambda_llm.engine.errors import ContextOverflowError, TemplateError
+
+logger = logging.getLogger(__name__)
+
+
+class ErrorBody(BaseModel):
+    """What clients read: `type` is the class of error, `code` the exact one, `param` the field at fault."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+class APIError(Exception):
+    """An answer that is not a success."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        self.body = ErrorResponse(error=ErrorBody(message=message, type=kind, param=param, code=code))
+
+    def response(self) -> JSONResponse:
+        """The HTTP answer."""
+        return JSONResponse(self.body.model_dump(), status_code=self.status)
+
+
+def explain(error: Exception) -> APIError:
+    """The answer to an error of the engine; what is unexpected is logged and not told."""
+    if isinstance(error, APIError):
+        return error
+    if isinstance(error, ContextOverflowError):
+        return APIError(HTTPStatus.BAD_REQUEST, str(error), param="messages", code="context_length_exceeded")
+    if isinstance(error, TemplateError):
+        return APIError(HTTPStatus.BAD_REQUEST, str(error), param="messages", code="invalid_messages")
+    logger.error("a request failed", exc_info=error)
+    return APIError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The server failed to answer; its log says why. Try again.",
+        code="internal_error",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` leave in OpenAI's shape."""
+
+    def known(_: Request, error: Exception) -> JSONResponse:
+        return explain(error).response()
+
+    def invalid(_: Request, error: Exception) -> JSONResponse:
+        problems: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
+        return _first_problem(problems).response()
+
+    def http(request: Request, error: Exception) -> JSONResponse:
+        if not isinstance(error, HTTPException):
+            return explain(error).response()
+        where = f"{request.method} {request.url.path}"
+        code, message = {
+            HTTPStatus.NOT_FOUND: (
+                "not_found",
+                f"There is nothing at {where}: this server answers /v1/chat/completions, /v1/models and /health.",
+            ),
+            HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
+        }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
+        response = APIError(error.status_code, message, code=code).response()
+        response.headers.update(error.headers or {})
+        return response
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    for kind in (APIError, ContextOverflowError, TemplateError, Exception):
+        app.add_exception_handler(kind, known)
+
+
+def _first_problem(problems: Sequence[Any]) -> APIError:
+    """One sentence for the first thing that is wrong with a body."""
+    problem: Any = problems[0] if problems else {"type": "unknown", "loc": (), "msg": "it can't be read"}
+    kind = problem["type"]
+    if kind == "json_invalid":
+        return APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"The request body is not valid JSON ({problem.get('ctx', {}).get('error', problem['msg'])}): "
+            "send one JSON object.",
+            code="invalid_json",
+        )
+    param = _field(problem)
+    if not param:
+        return APIError(HTTPStatus.BAD_REQUEST, "The request body must be one JSON object.", code="invalid_body")
+    if kind == "extra_forbidden":
+        return APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"{param!r} is not supported by this server: leave it out.",
+            param=param,
+            code="unsupported_parameter",
+        )
+    # A field that may have several forms has a problem with each of them.
+    expected = ", or ".join(dict.fromkeys(each["msg"] for each in problems if _field(each) == param))
+    code = "missing_required_parameter" if kind == "missing" else "invalid_value"
+    return APIError(HTTPStatus.BAD_REQUEST, f"{param!r} can't be used: {expected}.", param=param, code=code)
+
+
+def _field(problem: Any) -> str:
+    """The field as people write it, `messages.0.content`, without the names that pydantic gives to its forms."""
+    path = problem["loc"][1:]
+    unknown = path[-1:] if problem["type"] == "extra_forbidden" else ()
+    return ".".join(str(each) for each in path if isinstance(each, int) or each in FIELDS or each in unknown)

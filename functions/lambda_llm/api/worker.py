@@ -1,0 +1,95 @@
+"""The one thread that generates, and its bridge to the event loop, which it never blocks."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from lambda_llm.api.schema import Requests
+from lambda_llm.engine.generate import FinishReason, Generation
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs generations one after another; a request that is left is ended within one token.
+
+    Attributes:
+        counts: what was run so far.
+    """
+
+    def __init__(self) -> None:
+        self.counts = Requests()
+        self._thread = ThreadPoolExecutor(1, "lambda-llm-decode")
+
+    @asynccontextmanager
+    async def run(self, generation: Generation) -> AsyncIterator[AsyncIterator[str]]:
+        """Start a generation; the context gives its pieces. Leaving the context early ends the generation.
+
+        Raises:
+            EngineError: from the pieces, where the engine failed.
+        """
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+
+        def generate() -> None:
+            try:
+                if generation.cancellation.cancelled:  # left while it waited for its turn
+                    generation.finish_reason = FinishReason.CANCELLED
+                    return
+                for piece in generation:
+                    loop.call_soon_threadsafe(pieces.put_nowait, piece)
+            finally:
+                loop.call_soon_threadsafe(pieces.put_nowait, None)
+
+        async def until_done() -> AsyncIterator[str]:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            await asyncio.shield(running)
+
+        self.counts.active += 1
+        running = loop.run_in_executor(self._thread, generate)
+        try:
+            yield until_done()
+        finally:
+            generation.cancellation.cancel()
+            await _settled(running)
+            self._count(generation)
+
+    def close(self) -> None:
+        """Wait for the running generation and end the thread."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def _count(self, generation: Generation) -> None:
+        self.counts.active -= 1
+        self.counts.generated_tokens += generation.completion_tokens
+        if generation.finish_reason is FinishReason.CANCELLED:
+            self.counts.cancelled += 1
+        elif generation.finish_reason is None:
+            self.counts.failed += 1
+        else:
+            self.counts.completed += 1
+        logger.info(
+            "generation ended: %s; prompt %d tokens, %d of them cached, answer %d; first token %.3f s, decode %.3f s",
+            generation.finish_reason or "failed",
+            len(generation.prompt),
+            generation.cached_tokens,
+            generation.completion_tokens,
+            generation.seconds_to_first_token,
+            generation.decode_seconds,
+        )
+
+
+async def _settled(running: "asyncio.Future[None]") -> None:
+    """Wait until the thread is out of the model, also while this task is being cancelled."""
+    cancelled = False
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            cancelled = True
+    if not running.cancelled():
+        running.exception()  # raised to whoever read the pieces
+    if cancelled:
+        raise asyncio.CancelledError

@@ -1,0 +1,28 @@
+"""Why the engine could not do what it was asked to."""
+
+from lambda_llm.errors import LambdaLLMError
+
+
+class EngineError(LambdaLLMError):
+    """llama.cpp failed at something that should have worked."""
+
+
+class ContextOverflowError(LambdaLLMError):
+    """The prompt, with room for an answer, does not fit into the context.
+
+    Attributes:
+        prompt_tokens: length of the prompt.
+        context: length of the context in tokens.
+    """
+
+    def __init__(self, prompt_tokens: int, context: int) -> None:
+        super().__init__(
+            f"This model's context length is {context} tokens, but the messages come to {prompt_tokens} tokens and "
+            "leave no room for an answer: shorten the messages."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context = context
+
+
+class TemplateError(LambdaLLMError):
+    """The model's chat template refuses these messages, or the model has none."""

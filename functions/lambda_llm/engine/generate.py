@@ -1,0 +1,163 @@
+"""The decode loop: tokens in, text out, one piece at a time."""
+
+import codecs
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import llama_cpp
+
+from lambda_llm.engine.errors import ContextOverflowError
+from lambda_llm.engine.model import Cancellation, CancelledError, Model
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: 0 takes the likeliest token always; higher is more varied.
+        top_p: only the likeliest tokens whose probabilities sum up to this are considered.
+        seed: makes the choice repeatable; None draws one from the system's entropy.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+
+@dataclass
+class Generation:
+    """One answer; iterate once to generate it. Counts are final when the iteration has ended.
+
+    Attributes:
+        model: generates.
+        prompt: token ids.
+        sampling: how to choose.
+        max_tokens: the longest answer; None: as long as the context allows.
+        stop: texts before which the answer ends.
+        cancellation: ends the generation within one token.
+        cached_tokens: tokens of the prompt that were in the KV cache already.
+        completion_tokens: tokens generated, the one that ended the turn included.
+        finish_reason: None until the end.
+        seconds_to_first_token: from the beginning of the iteration to the first sampled token.
+        decode_seconds: from there to the end.
+    """
+
+    model: Model
+    prompt: Sequence[int]
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
+    cancellation: Cancellation = field(default_factory=Cancellation)
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    finish_reason: FinishReason | None = None
+    seconds_to_first_token: float = 0.0
+    decode_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check before anything is computed.
+
+        Raises:
+            ContextOverflowError: the prompt leaves no room for one token.
+        """
+        if len(self.prompt) >= self.model.context:
+            raise ContextOverflowError(len(self.prompt), self.model.context)
+        room = self.model.context - len(self.prompt)
+        self._most = min(room, self.max_tokens) if self.max_tokens is not None else room
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the answer piece by piece, never half a character and never part of a stop text."""
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        held = _StopTexts(self.stop)
+        started = first = time.perf_counter()
+        with self.model.lock, _sampler(self.sampling) as sampler:
+            try:
+                self.cached_tokens = self.model.evaluate(self.prompt, self.cancellation)
+                while self.finish_reason is None:
+                    token = self.model.sample(sampler)
+                    if self.completion_tokens == 0:
+                        first = time.perf_counter()
+                    self.completion_tokens += 1
+                    if self.model.ends(token):
+                        self.finish_reason = FinishReason.STOP
+                        break
+                    if text := held.pass_on(decoder.decode(self.model.piece(token))):
+                        yield text
+                    if held.found:
+                        self.finish_reason = FinishReason.STOP
+                    elif self.cancellation.cancelled:
+                        self.finish_reason = FinishReason.CANCELLED
+                    elif self.completion_tokens >= self._most:
+                        self.finish_reason = FinishReason.LENGTH
+                    else:
+                        self.model.append(token)
+            except CancelledError:
+                self.finish_reason = FinishReason.CANCELLED
+            finally:
+                ended = time.perf_counter()
+                self.seconds_to_first_token = first - started
+                self.decode_seconds = ended - first
+        if rest := held.rest(decoder.decode(b"", final=True)):
+            yield rest
+
+
+class _StopTexts:
+    """Holds back text that may turn out to be the beginning of a stop text."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.found = False
+        self._texts = texts
+        self._held = ""
+
+    def pass_on(self, text: str) -> str:
+        """Add text; returns what can be shown."""
+        self._held += text
+        ends = [at for each in self._texts if (at := self._held.find(each)) >= 0]
+        if ends:
+            self.found = True
+            shown, self._held = self._held[: min(ends)], ""
+            return shown
+        keep = max((_overlap(self._held, each) for each in self._texts), default=0)
+        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return shown
+
+    def rest(self, text: str) -> str:
+        """What was held back when the answer ended otherwise."""
+        return "" if self.found else self._held + text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that is a beginning of `stop`, but not all of it."""
+    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)
+
+
+@contextmanager
+def _sampler(sampling: Sampling) -> Iterator[Any]:
+    """A llama.cpp sampler chain: it works on the logits where they are, without a Python object per token."""
+    chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+    try:
+        if sampling.temperature == 0:
+            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_greedy())
+        else:
+            seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
+            if sampling.top_p < 1:
+                llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
+            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_temp(sampling.temperature))
+            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed & 0xFFFFFFFF))
+        yield chain
+    finally:
+        llama_cpp.llama_sampler_free(chain)

@@ -1,0 +1,250 @@
+"""A model and its one context in llama.cpp: text to tokens, tokens to logits."""
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import llama_cpp
+
+from lambda_llm.engine import native
+from lambda_llm.engine.errors import EngineError
+from lambda_llm.loading.errors import UnsupportedModelError
+from lambda_llm.loading.fit import BATCH_TOKENS
+from lambda_llm.settings import KVType, Weights
+
+_KV_TYPES: Final = {KVType.F16: llama_cpp.GGML_TYPE_F16, KVType.Q8_0: llama_cpp.GGML_TYPE_Q8_0}
+_DECODE_ABORTED: Final = 2
+
+
+class Cancellation:
+    """Ends one evaluation or generation, from any thread, between two operations of llama.cpp."""
+
+    def __init__(self) -> None:
+        self.flag = ctypes.create_string_buffer(2)
+
+    def cancel(self) -> None:
+        """Ask to stop; there is no way back."""
+        self.flag[0] = b"\x01"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return bytes(self.flag.raw) != b"\x00\x00"
+
+
+class CancelledError(Exception):
+    """The evaluation was ended by its `Cancellation`."""
+
+
+class Model:
+    """Weights, vocabulary and one KV cache. One generation at a time: hold `lock` while evaluating.
+
+    Attributes:
+        context: length of the context in tokens.
+        threads: threads that llama.cpp computes with.
+        evaluated: the tokens whose keys and values are in the KV cache, in order.
+    """
+
+    def __init__(
+        self, path: str, *, what: str, placement: Weights, context: int, kv_type: KVType, threads: int
+    ) -> None:
+        """Open a GGUF file.
+
+        Args:
+            path: for example `MemoryFile.path`.
+            what: the model's address, for errors.
+            placement: `copied` (repacked; the file can be closed afterwards) or `mapped` (the file's pages are
+                the weights; no repacking).
+            context: length of the context in tokens.
+            kv_type: type of the KV cache.
+            threads: threads to compute with.
+
+        Raises:
+            UnsupportedModelError: llama.cpp can't run this model.
+        """
+        native.start()
+        self.lock = threading.Lock()
+        self.context = context
+        self.threads = threads
+        self.evaluated: list[int] = []
+        self._model = self._context = None
+        native.last_errors()
+        self._model = llama_cpp.llama_model_load_from_file(path.encode(), _model_params(placement))
+        if not self._model:
+            raise UnsupportedModelError(
+                f"llama.cpp can't run {what} ({native.last_errors() or 'it gives no reason'}): use a model whose "
+                "architecture it knows, converted by a current llama.cpp."
+            )
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self._nobody = Cancellation()
+        self._context = llama_cpp.llama_init_from_model(
+            self._model, _context_params(context, kv_type, threads, self._nobody)
+        )
+        if not self._context:
+            reason = native.last_errors() or "it gives no reason"
+            self.close()
+            raise UnsupportedModelError(
+                f"llama.cpp can't make a context of {context:,} tokens for {what} ({reason}): try a shorter "
+                "LAMBDA_LLM_CONTEXT or LAMBDA_LLM_KV_TYPE=f16."
+            )
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._piece = ctypes.create_string_buffer(512)
+        self._one = (llama_cpp.llama_token * 1)()
+        self._batch_of_one = llama_cpp.llama_batch_get_one(self._one, 1)
+
+    # -- text and tokens ----------------------------------------------------------------------------
+
+    @property
+    def chat_template(self) -> str:
+        """The Jinja template inside the GGUF file, or an empty string."""
+        template: bytes | None = llama_cpp.llama_model_chat_template(self._model, None)
+        return template.decode() if template else ""
+
+    @property
+    def bos(self) -> str:
+        """Text of the token that begins a sequence, or an empty string."""
+        return self._control_text(llama_cpp.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos(self) -> str:
+        """Text of the token that ends a sequence, or an empty string."""
+        return self._control_text(llama_cpp.llama_vocab_eos(self._vocab))
+
+    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
+        """Turn text into token ids; control tokens that are written out count as such.
+
+        Args:
+            text: any text.
+            add_special: put BOS (and EOS) around it where the model's header says so.
+        """
+        data = text.encode()
+        size = len(data) + 2  # no token is shorter than a byte, but for BOS and EOS
+        tokens = (llama_cpp.llama_token * size)()
+        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, size, add_special, True)  # noqa: FBT003
+        if count < 0:
+            raise EngineError(f"llama.cpp needs {-count} tokens for {len(data)} bytes of text.")
+        return tokens[:count]
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that a token stands for: possibly part of a character; none for a control token."""
+        size = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, False)  # noqa: FBT003
+        if size < 0:
+            self._piece = ctypes.create_string_buffer(-size)
+            return self.piece(token)
+        return self._piece.raw[:size]
+
+    def ends(self, token: int) -> bool:
+        """Whether the token ends the model's turn."""
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    # -- evaluation ---------------------------------------------------------------------------------
+
+    def evaluate(self, tokens: Sequence[int], cancellation: Cancellation | None = None) -> int:
+        """Make `tokens` the content of the KV cache, computing only what follows the longest common prefix.
+
+        Args:
+            tokens: at least one; the logits of the last one are ready afterwards.
+            cancellation: ends the evaluation between two operations.
+
+        Returns:
+            How many tokens were found in the cache.
+
+        Raises:
+            CancelledError: `cancellation` was called; what was computed until then stays in the cache.
+            EngineError: llama.cpp failed; the cache is empty.
+        """
+        kept = self._keep(_common_prefix(self.evaluated, tokens[:-1]))
+        self._listen_to(cancellation)
+        for start in range(kept, len(tokens), BATCH_TOKENS):
+            part = tokens[start : start + BATCH_TOKENS]
+            array = (llama_cpp.llama_token * len(part))(*part)
+            self._decode(llama_cpp.llama_batch_get_one(array, len(part)), part)
+        return kept
+
+    def append(self, token: int) -> None:
+        """Evaluate one more token; the same errors as `evaluate`, and the same cancellation."""
+        self._one[0] = token
+        self._decode(self._batch_of_one, (token,))
+
+    def sample(self, sampler: Any) -> int:
+        """Choose the next token from the last one's logits with a llama.cpp sampler chain."""
+        return int(llama_cpp.llama_sampler_sample(sampler, self._context, -1))
+
+    def _decode(self, batch: Any, tokens: Sequence[int]) -> None:
+        status = llama_cpp.llama_decode(self._context, batch)
+        if status == 0:
+            self.evaluated.extend(tokens)
+            return
+        if status == _DECODE_ABORTED:
+            self._keep(len(self.evaluated))
+            raise CancelledError
+        self._keep(0)
+        raise EngineError(
+            f"llama.cpp could not evaluate {len(tokens)} tokens (status {status}): {native.last_errors()}"
+        )
+
+    def _keep(self, count: int) -> int:
+        """Shorten the cache to its first `count` tokens, or to none where the model can't; returns how many."""
+        if not llama_cpp.llama_memory_seq_rm(self._memory, 0, count, -1):
+            llama_cpp.llama_memory_clear(self._memory, True)  # noqa: FBT003
+            count = 0
+        del self.evaluated[count:]
+        return count
+
+    def _listen_to(self, cancellation: Cancellation | None) -> None:
+        self._listening = cancellation or self._nobody  # keeps the flag's memory alive
+        llama_cpp.llama_set_abort_callback(self._context, *native.never_or_when(self._listening.flag))
+
+    def _control_text(self, token: int) -> str:
+        text: bytes | None = llama_cpp.llama_vocab_get_text(self._vocab, token) if token >= 0 else None
+        return text.decode() if text else ""
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Free everything; closing twice is fine."""
+        if self._context:
+            llama_cpp.llama_free(self._context)
+            self._context = None
+        if self._model:
+            llama_cpp.llama_model_free(self._model)
+            self._model = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _model_params(placement: Weights) -> Any:
+    params = llama_cpp.llama_model_default_params()
+    mapped = placement is Weights.MAPPED
+    params.n_gpu_layers = 0
+    params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if mapped else llama_cpp.LLAMA_LOAD_MODE_NONE
+    params.use_extra_bufts = not mapped  # repacking a mapped tensor would make a second copy of it
+    return params
+
+
+def _context_params(context: int, kv_type: KVType, threads: int, cancellation: Cancellation) -> Any:
+    params = llama_cpp.llama_context_default_params()
+    params.n_ctx = context
+    params.n_batch = params.n_ubatch = min(BATCH_TOKENS, context)
+    params.n_seq_max = 1
+    params.n_outputs_max = 1  # only the last token's logits are ever read; a row for each would take 0.5 MB
+    params.n_threads = params.n_threads_batch = threads
+    params.type_k = params.type_v = _KV_TYPES[kv_type]
+    params.no_perf = True
+    params.abort_callback, params.abort_callback_data = native.never_or_when(cancellation.flag)
+    return params
+
+
+def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    return next(
+        (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
+        min(len(first), len(second)),
+    )

@@ -1,0 +1,1 @@
+"""Init, snapshot, restore: the only place that knows Lambda and SnapStart."""

@@ -1,0 +1,77 @@
+"""The buffered front door: the ASGI app behind Lambda's own Python runtime.
+
+`lambda_llm.lifecycle.handler.handle` answers Function URL and API Gateway (v2) events, and plain JSON invokes
+whose payload is the body of a chat request. Importing this module is the function's init: it returns when the
+model is verified and warm, or raises, which fails the init.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+from mangum import Mangum
+from mangum.types import LambdaConfig, LambdaContext, LambdaEvent
+from mangum.types import Response as ASGIResponse
+from snapshot_restore_py import register_after_restore, register_before_snapshot
+
+from lambda_llm.api.app import create_app
+from lambda_llm.lifecycle import logs
+from lambda_llm.lifecycle.hooks import SnapshotHooks
+from lambda_llm.lifecycle.start import start
+from lambda_llm.settings import Settings
+
+
+class PlainInvoke:
+    """A payload without HTTP around it: the body of `POST /v1/chat/completions`, answered by its JSON."""
+
+    def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> None:
+        self._event = event
+        self._context = context
+        self._config = config
+
+    @classmethod
+    def infer(cls, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> bool:  # noqa: ARG003
+        """Events of HTTP front doors carry a `requestContext`; this is for the rest."""
+        return not isinstance(event, dict) or "requestContext" not in event
+
+    @property
+    def body(self) -> bytes:
+        """The payload, a whole answer being the only kind that fits a plain invoke."""
+        event = self._event
+        return json.dumps({**event, "stream": False} if isinstance(event, dict) else event).encode()
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The request that the payload stands for."""
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "https",
+            "path": "/v1/chat/completions",
+            "raw_path": b"/v1/chat/completions",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json")],
+            "server": ("lambda", 443),
+            "client": ("lambda", 0),
+            "aws.event": self._event,
+            "aws.context": self._context,
+        }
+
+    def __call__(self, response: ASGIResponse) -> dict[str, Any]:
+        """The answer's JSON, without status and headers; an error has OpenAI's shape."""
+        answer: dict[str, Any] = json.loads(response["body"])
+        return answer
+
+
+logs.configure()
+asyncio.set_event_loop(asyncio.new_event_loop())
+_environment = start(Settings.load())
+_hooks = SnapshotHooks(_environment.served.model)
+register_before_snapshot(_hooks.before_snapshot)
+register_after_restore(_hooks.after_restore)
+
+handle = Mangum(create_app(_environment.served), lifespan="off", custom_handlers=[PlainInvoke])
+"""The function's handler: `handle(event, context)`."""

@@ -1,0 +1,73 @@
+"""The streaming front door: the ASGI app under uvicorn, behind the Lambda Web Adapter.
+
+`bin/serve` starts this module. The adapter knocks at the port until it is open, which is only when the model
+is verified and warm; if it can't be, the process ends and Lambda reports the failed init.
+
+Source: https://github.com/aws/aws-lambda-web-adapter
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+from lambda_llm.api.app import create_app
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.lifecycle import logs
+from lambda_llm.lifecycle.hooks import SnapshotHooks
+from lambda_llm.lifecycle.start import start
+from lambda_llm.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BEFORE_PATH: Final = "AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH"
+AFTER_PATH: Final = "AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH"
+PORT: Final = "AWS_LWA_PORT"
+DEFAULT_PORT: Final = 8080
+FAILED: Final = 1
+
+
+def add_hook_routes(app: FastAPI, hooks: SnapshotHooks, environment: Mapping[str, str]) -> None:
+    """Let the web adapter reach the hooks: at the paths that it is told, and nowhere when it is told none.
+
+    The adapter refuses these paths to callers from outside.
+    """
+
+    def add(variable: str, hook: Callable[[], None]) -> None:
+        async def run() -> Response:
+            try:
+                await asyncio.to_thread(hook)
+            except LambdaLLMError as error:
+                logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+                return Response(str(error), status_code=500, media_type="text/plain")
+            return Response(status_code=204)
+
+        if path := environment.get(variable):
+            app.add_api_route(path, run, methods=["POST"], include_in_schema=False)
+
+    add(BEFORE_PATH, hooks.before_snapshot)
+    add(AFTER_PATH, hooks.after_restore)
+
+
+def main() -> int:
+    """Start, serve until told to end, and return the exit status."""
+    logs.configure()
+    try:
+        environment = start(Settings.load())
+    except LambdaLLMError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        return FAILED
+    app = create_app(environment.served)
+    add_hook_routes(app, SnapshotHooks(environment.served.model), os.environ)
+    port = int(os.environ.get(PORT, DEFAULT_PORT))
+    uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From S3, or a file, to verified bytes in memory. It knows nothing of llama.cpp."""

@@ -1,0 +1,66 @@
+"""How long a load may take, and the one signal that ends all of its parts."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from lambda_llm.loading.errors import LoadError, OutOfTimeError
+
+
+class StoppedError(LoadError):
+    """Another part of the same load failed; that part's error is the one to show."""
+
+
+class Budget:
+    """A context manager that runs out after some seconds, and that any part may stop for all.
+
+    Waiting happens on `stopped`, so that nobody sleeps past the end.
+    """
+
+    def __init__(self, seconds: float, what: str) -> None:
+        """Nothing runs before `with`.
+
+        Args:
+            seconds: how long the load may take.
+            what: the model's address, for the error.
+        """
+        self.seconds = seconds
+        self.stopped = threading.Event()
+        self._what = what
+        self._expired = False
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def check(self) -> None:
+        """Return at once while there is time.
+
+        Raises:
+            OutOfTimeError: the seconds are over.
+            StoppedError: another part has stopped the load.
+        """
+        if not self.stopped.is_set():
+            return
+        if self._expired:
+            raise OutOfTimeError(
+                f"{self._what} was not in memory after {self.seconds:g} s, the time budget: raise "
+                "LAMBDA_LLM_LOAD_SECONDS, use a smaller model, or bring the bucket nearer."
+            )
+        raise StoppedError("The load was stopped.")
+
+    def stop(self) -> None:
+        """End every part of the load."""
+        self.stopped.set()
+
+    def _expire(self) -> None:
+        self._expired = True
+        self.stopped.set()
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._timer.join()

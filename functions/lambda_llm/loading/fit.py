@@ -1,0 +1,169 @@
+"""Memory arithmetic: what a model needs at a given context, and whether that fits."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from lambda_llm.limits import MIB
+from lambda_llm.loading.errors import DoesNotFitError, UnsupportedModelError
+from lambda_llm.loading.gguf import TENSOR_TYPES, Header
+from lambda_llm.settings import KVType, Weights
+
+BATCH_TOKENS: Final = 512
+"""How many tokens of a prompt are evaluated together; compute buffers grow with it."""
+
+PROCESS_BYTES: Final = 256 * MIB
+"""Python, this package and what the system itself takes beside the model."""
+
+REPACKED_TYPES: Final = frozenset(
+    {"Q4_0", "Q4_K", "Q2_K", "Q5_K", "Q6_K", "IQ4_NL", "MXFP4", "Q8_0", "Q1_0"},
+)
+"""Types that llama.cpp can store in a faster layout of its own (ggml-cpu/repack.cpp, ggml 0.25)."""
+
+CONTEXT_STEP: Final = 256
+"""llama.cpp rounds the length of the KV cache up to a multiple of this."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a model needs, in bytes, and against what.
+
+    Attributes:
+        weights: the one copy that stays.
+        kv: KV cache of the whole context.
+        compute: llama.cpp's working buffers.
+        process: everything that is not the model.
+        peak: the most that is used at one time, which is while loading when weights are copied.
+        memory: what there is.
+        context: tokens.
+        placement: `copied` or `mapped`, what `auto` came to.
+    """
+
+    weights: int
+    kv: int
+    compute: int
+    process: int
+    peak: int
+    memory: int
+    context: int
+    placement: Weights
+
+    @property
+    def resident(self) -> int:
+        """What stays in use after loading."""
+        return self.weights + self.kv + self.compute + self.process
+
+    @property
+    def fits(self) -> bool:
+        """Whether the peak stays within the memory."""
+        return self.peak <= self.memory
+
+    def describe(self) -> str:
+        """The sum in one line, in MB."""
+        loading = " (twice while they are repacked)" if self.placement is Weights.COPIED else ""
+        return (
+            f"weights {_mb(self.weights)}{loading}, KV cache for {self.context:,} tokens {_mb(self.kv)}, "
+            f"compute buffers {_mb(self.compute)}, process {_mb(self.process)}: at most {_mb(self.peak)} "
+            f"of {_mb(self.memory)}"
+        )
+
+    def require(self, what: str) -> None:
+        """Return if it fits.
+
+        Args:
+            what: the model's address, for the error.
+
+        Raises:
+            DoesNotFitError: with the numbers and what would help.
+        """
+        if not self.fits:
+            raise DoesNotFitError(
+                f"{what} does not fit: {self.describe()}. Use a smaller quantization or a shorter "
+                f"LAMBDA_LLM_CONTEXT, set LAMBDA_LLM_KV_TYPE=q8_0, or give it more memory."
+            )
+
+
+def fit(
+    header: Header, file_size: int, *, context: int, kv_type: KVType, weights: Weights, memory: int, what: str
+) -> Fit:
+    """Work out what a model needs and choose where its weights lie.
+
+    Args:
+        header: of the model.
+        file_size: bytes of the model file, which is in memory as long as it is read or mapped.
+        context: tokens.
+        kv_type: type of the KV cache.
+        weights: a fixed placement, or `auto` for the fastest that fits.
+        memory: bytes that may be used in all.
+        what: the model's address, for errors.
+
+    Raises:
+        UnsupportedModelError: the model has no weights or was not made for so long a context.
+    """
+    if not header.tensors:
+        raise UnsupportedModelError(f"{what} has no weights, only a vocabulary: name a complete model.")
+    if header.context_length and context > header.context_length:
+        raise UnsupportedModelError(
+            f"A context of {context:,} tokens is longer than the {header.context_length:,} that {what} was made "
+            f"for: set LAMBDA_LLM_CONTEXT to {header.context_length} or less."
+        )
+    kv = _kv_bytes(header, context, kv_type)
+    compute = _compute_bytes(header, context)
+    rest = kv + compute + PROCESS_BYTES
+    stays = header.weight_bytes
+    copied = Fit(
+        weights=stays,
+        kv=kv,
+        compute=compute,
+        process=PROCESS_BYTES,
+        # The KV cache is made after the memory file is gone.
+        peak=max(stays + file_size + PROCESS_BYTES, stays + rest),
+        memory=memory,
+        context=context,
+        placement=Weights.COPIED,
+    )
+    mapped = Fit(
+        weights=file_size,
+        kv=kv,
+        compute=compute,
+        process=PROCESS_BYTES,
+        peak=file_size + rest,
+        memory=memory,
+        context=context,
+        placement=Weights.MAPPED,
+    )
+    if weights is Weights.COPIED:
+        return copied
+    repacking_pays = not REPACKED_TYPES.isdisjoint(header.tensor_types)
+    return copied if weights is Weights.AUTO and repacking_pays and copied.fits else mapped
+
+
+def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
+    """Keys and values of every layer for every token.
+
+    Source: llama_kv_cache in llama.cpp's src/llama-kv-cache.cpp.
+    """
+    heads = header.number("attention.head_count")
+    head_length = header.number("embedding_length") // heads if heads else 0
+    per_token = (
+        header.number("attention.key_length", head_length) + header.number("attention.value_length", head_length)
+    ) * sum(header.per_layer("attention.head_count_kv", heads))
+    _, block, block_bytes = next(entry for entry in TENSOR_TYPES.values() if entry[0] == kv_type.value.upper())
+    tokens = -(-context // CONTEXT_STEP) * CONTEXT_STEP
+    return tokens * per_token // block * block_bytes
+
+
+def _compute_bytes(header: Header, context: int) -> int:
+    """An upper estimate of the scratch buffers for one batch of `BATCH_TOKENS`.
+
+    Widest moments of a transformer block, in 32-bit floats: the feed-forward activations, the block's
+    inputs and outputs, and the attention mask; plus one row of logits. A test holds it against what llama.cpp
+    reserves.
+    """
+    batch = min(BATCH_TOKENS, context)
+    width = header.number("embedding_length")
+    widest = max(header.per_layer("feed_forward_length"), default=0) or 4 * width
+    return 4 * (batch * (3 * widest + 6 * width) + batch * context + 2 * header.vocabulary) + 16 * MIB
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"

@@ -1,0 +1,169 @@
+"""From a model reference to verified bytes in memory: the order in which things are asked and refused."""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from lambda_llm.limits import MIB
+from lambda_llm.loading.budget import Budget
+from lambda_llm.loading.download import Download, Progress, check_size, check_verifiable, download
+from lambda_llm.loading.fit import Fit, fit
+from lambda_llm.loading.gguf import Header, IncompleteError, parse_header
+from lambda_llm.loading.memfile import MemoryFile
+from lambda_llm.loading.source import Description, ModelReference, Source, open_source
+from lambda_llm.settings import KVType, Weights
+
+logger = logging.getLogger(__name__)
+
+HEAD_BYTES: Final = 1 * MIB
+"""What is read first. Most of a header is the vocabulary, so each further read takes eight times as much."""
+
+SECONDS: Final = 120
+"""Time budget where none is given."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What can be said of a model before it is loaded."""
+
+    reference: ModelReference
+    described: Description
+    header: Header
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A verified model in memory.
+
+    Attributes:
+        inspection: what it is.
+        fit: what memory it takes.
+        download: what the download took.
+        file: sealed; whoever holds this closes it.
+    """
+
+    inspection: Inspection
+    fit: Fit
+    download: Download
+    file: MemoryFile
+
+
+def inspect(reference: ModelReference, *, seconds: float = SECONDS) -> Inspection:
+    """Read a model's header and nothing else of it.
+
+    Args:
+        reference: the model.
+        seconds: time budget.
+
+    Raises:
+        LoadError: the reason why it can't be read.
+    """
+    with Budget(seconds, reference.uri) as budget:
+        source = open_source(reference, budget)
+        try:
+            described = source.describe()
+            check_size(reference, described)
+            _, header = _read_header(source, described, budget)
+        finally:
+            source.close()
+    return Inspection(reference, described, header)
+
+
+def load(
+    reference: ModelReference,
+    *,
+    context: int,
+    kv_type: KVType,
+    weights: Weights,
+    memory: int,
+    seconds: float = SECONDS,
+    progress: Progress | None = None,
+) -> Loaded:
+    """Bring a model into memory, verified, or raise and leave nothing behind.
+
+    Args:
+        reference: the model and what of it is pinned.
+        context: length of the context in tokens.
+        kv_type: type of the KV cache.
+        weights: where the weights are to lie.
+        memory: bytes that may be used in all.
+        seconds: time budget.
+        progress: called with bytes done and bytes in all.
+
+    Raises:
+        LoadError: one class for each cause; see `lambda_llm.loading.errors`.
+    """
+    with Budget(seconds, reference.uri) as budget:
+        source = open_source(reference, budget)
+        try:
+            described = source.describe()
+            check_size(reference, described)
+            check_verifiable(reference, described, source)
+            head, header = _read_header(source, described, budget)
+            needed = fit(
+                header,
+                described.size,
+                context=context,
+                kv_type=kv_type,
+                weights=weights,
+                memory=memory,
+                what=reference.uri,
+            )
+            needed.require(reference.uri)
+            file, took = _fill(source, head, described, sha256=reference.sha256, budget=budget, progress=progress)
+        finally:
+            source.close()
+    logger.info(
+        "loaded %s: %d bytes in %.2f s (%.2f GB/s), %d retries, verified by %s",
+        reference.uri,
+        took.size,
+        took.seconds,
+        took.size / 1e9 / max(took.seconds, 1e-9),
+        took.retries,
+        " and ".join(took.checksums) or "nothing but its header: a local file",
+    )
+    return Loaded(Inspection(reference, described, header), needed, took, file)
+
+
+def _fill(
+    source: Source,
+    head: bytes,
+    described: Description,
+    *,
+    sha256: str | None,
+    budget: Budget,
+    progress: Progress | None,
+) -> tuple[MemoryFile, Download]:
+    file = MemoryFile(described.size)
+    try:
+        with file.writing() as view:
+            took = download(
+                source,
+                view,
+                have=head,
+                described=described,
+                sha256=sha256,
+                budget=budget,
+                progress=progress,
+            )
+        file.seal()
+    except BaseException:
+        file.close()
+        raise
+    return file, took
+
+
+def _read_header(source: Source, described: Description, budget: Budget) -> tuple[bytes, Header]:
+    """Read from the beginning until the header is whole; returns the bytes read and the header."""
+    wanted = HEAD_BYTES
+    head = bytearray()
+    while True:
+        size = min(wanted, described.size)
+        more = bytearray(size - len(head))
+        with memoryview(more) as into:
+            source.read(len(head), into, lambda _: budget.check())
+        head += more
+        try:
+            return bytes(head), parse_header(head, described.size, source.uri)
+        except IncompleteError:
+            wanted *= 8

@@ -1,0 +1,86 @@
+"""One `Settings` object, read from `LAMBDA_LLM_*` variables."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lambda_llm.errors import LambdaLLMError
+
+PREFIX = "LAMBDA_LLM_"
+
+
+class KVType(StrEnum):
+    """Type of the numbers in the KV cache, in llama.cpp's spelling."""
+
+    F16 = "f16"
+    Q8_0 = "q8_0"
+
+
+class Weights(StrEnum):
+    """Where the one resident copy of the weights lies.
+
+    `copied`: llama.cpp reads the weights out of the memory file into its own, repacked layout and
+    the memory file is freed: fastest, but both exist while loading. `mapped`: the memory file's pages
+    *are* the weights: no peak, but no repacking. `auto` takes the first that fits.
+    """
+
+    AUTO = "auto"
+    COPIED = "copied"
+    MAPPED = "mapped"
+
+
+class SettingsError(LambdaLLMError):
+    """A `LAMBDA_LLM_*` variable is missing or has a value that can't be used."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be chosen; each field is the variable `LAMBDA_LLM_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(min_length=1, description="s3://bucket/key, file:///path or a path")]
+    model_version_id: str | None = Field(None, description="version of the S3 object; default: the newest")
+    model_sha256: str | None = Field(
+        None, pattern="^[0-9a-fA-F]{64}$", description="SHA-256 of the model in hex; refused when different"
+    )
+    model_size: int | None = Field(None, gt=0, description="size of the model in bytes; refused when different")
+    model_name: str | None = Field(None, description="id under which the API offers the model")
+    context: int = Field(4096, ge=8, description="context length in tokens, prompt and answer together")
+    kv_type: KVType = Field(KVType.F16, description="type of the KV cache: f16, or q8_0 at about half the size")
+    weights: Weights = Field(Weights.AUTO, description="auto, copied or mapped")
+    threads: int | None = Field(None, ge=1, description="threads; default: the CPUs that are really available")
+    memory_mb: int | None = Field(
+        None, ge=64, description="memory to stay within, in MB; default: Lambda's, or what is free"
+    )
+    load_seconds: float = Field(120, gt=0, description="time budget for getting the model into memory")
+    system_prompt: str | None = Field(None, description="evaluated before the snapshot and kept")
+
+    @model_validator(mode="after")
+    def _version_needs_s3(self) -> Self:
+        if self.model_version_id is not None and not self.model.startswith("s3://"):
+            raise ValueError("model_version_id is for s3:// models only: leave it out, or name an s3:// model")
+        return self
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the environment; `overrides` that are not None take precedence.
+
+        Raises:
+            SettingsError: naming each variable that is wrong and what was expected.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # pydantic validates what mypy can't see
+        except ValidationError as error:
+            raise SettingsError(
+                "; ".join(
+                    f"{_variable(problem['loc'])} can't be used: {problem['msg']}"
+                    for problem in error.errors(include_url=False, include_input=False, include_context=False)
+                )
+            ) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + str(location[0]).upper() if location else "a setting"
