@@ -1,7 +1,7 @@
 """One `Settings` object, read from `LAMBDA_LLM_*` variables."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from lambda_llm.errors import LambdaLLMError
 
 PREFIX = "LAMBDA_LLM_"
+
+DEFAULT_CONTEXT: Final = 4096
+"""Tokens, unless the model was made for fewer; a model's full context may need more KV cache than weights."""
 
 
 class KVType(StrEnum):
@@ -47,7 +50,9 @@ class Settings(BaseSettings):
     )
     model_size: int | None = Field(None, gt=0, description="size of the model in bytes; refused when different")
     model_name: str | None = Field(None, description="id under which the API offers the model")
-    context: int = Field(4096, ge=8, description="context length in tokens, prompt and answer together")
+    context: int | None = Field(
+        None, ge=8, description=f"context length in tokens; default: the model's, {DEFAULT_CONTEXT:,} at most"
+    )
     kv_type: KVType = Field(KVType.F16, description="type of the KV cache: f16, or q8_0 at about half the size")
     weights: Weights = Field(Weights.AUTO, description="auto, copied or mapped")
     threads: int | None = Field(None, ge=1, description="threads; default: the CPUs that are really available")

@@ -67,7 +67,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
             file.path,
             what=reference.uri,
             placement=loaded.fit.placement,
-            context=settings.context,
+            context=loaded.fit.context,
             kv_type=settings.kv_type,
             threads=settings.threads or available_cpus(),
         )

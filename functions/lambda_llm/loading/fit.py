@@ -6,7 +6,8 @@ from typing import Final
 from lambda_llm.limits import MIB
 from lambda_llm.loading.errors import DoesNotFitError, UnsupportedModelError
 from lambda_llm.loading.gguf import TENSOR_TYPES, Header
-from lambda_llm.settings import KVType, Weights
+from lambda_llm.settings import DEFAULT_CONTEXT, KVType, Weights
+from lambda_llm.units import megabytes
 
 BATCH_TOKENS: Final = 512
 """How many tokens of a prompt are evaluated together; compute buffers grow with it."""
@@ -61,9 +62,9 @@ class Fit:
         """The sum in one line, in MB."""
         loading = " (twice while they are repacked)" if self.placement is Weights.COPIED else ""
         return (
-            f"weights {_mb(self.weights)}{loading}, KV cache for {self.context:,} tokens {_mb(self.kv)}, "
-            f"compute buffers {_mb(self.compute)}, process {_mb(self.process)}: at most {_mb(self.peak)} "
-            f"of {_mb(self.memory)}"
+            f"weights {megabytes(self.weights)}{loading}, KV cache for {self.context:,} tokens {megabytes(self.kv)}, "
+            f"compute buffers {megabytes(self.compute)}, process {megabytes(self.process)}: at most "
+            f"{megabytes(self.peak)} of {megabytes(self.memory)}"
         )
 
     def require(self, what: str) -> None:
@@ -83,14 +84,14 @@ class Fit:
 
 
 def fit(
-    header: Header, file_size: int, *, context: int, kv_type: KVType, weights: Weights, memory: int, what: str
+    header: Header, file_size: int, *, context: int | None, kv_type: KVType, weights: Weights, memory: int, what: str
 ) -> Fit:
     """Work out what a model needs and choose where its weights lie.
 
     Args:
         header: of the model.
         file_size: bytes of the model file, which is in memory as long as it is read or mapped.
-        context: tokens.
+        context: tokens; None: what the model was made for, `DEFAULT_CONTEXT` at most.
         kv_type: type of the KV cache.
         weights: a fixed placement, or `auto` for the fastest that fits.
         memory: bytes that may be used in all.
@@ -101,6 +102,8 @@ def fit(
     """
     if not header.tensors:
         raise UnsupportedModelError(f"{what} has no weights, only a vocabulary: name a complete model.")
+    if context is None:
+        context = min(header.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
     if header.context_length and context > header.context_length:
         raise UnsupportedModelError(
             f"A context of {context:,} tokens is longer than the {header.context_length:,} that {what} was made "
@@ -163,7 +166,3 @@ def _compute_bytes(header: Header, context: int) -> int:
     width = header.number("embedding_length")
     widest = max(header.per_layer("feed_forward_length"), default=0) or 4 * width
     return 4 * (batch * (3 * widest + 6 * width) + batch * context + 2 * header.vocabulary) + 16 * MIB
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"

@@ -72,7 +72,7 @@ def inspect(reference: ModelReference, *, seconds: float = SECONDS) -> Inspectio
 def load(
     reference: ModelReference,
     *,
-    context: int,
+    context: int | None,
     kv_type: KVType,
     weights: Weights,
     memory: int,
@@ -83,7 +83,7 @@ def load(
 
     Args:
         reference: the model and what of it is pinned.
-        context: length of the context in tokens.
+        context: length of the context in tokens; None: what the model was made for, within reason.
         kv_type: type of the KV cache.
         weights: where the weights are to lie.
         memory: bytes that may be used in all.

@@ -132,12 +132,7 @@ def open_source(reference: ModelReference, budget: Budget) -> Source:
     """
     parts = urlsplit(reference.uri)
     if parts.scheme == "s3":
-        key = parts.path.removeprefix("/") + (f"?{parts.query}" if parts.query else "")
-        if not parts.netloc or not key:
-            raise InvalidReferenceError(
-                f"{reference.uri!r} names no object: write s3://BUCKET/KEY, with the model's key after the bucket."
-            )
-        return S3Source(parts.netloc, key, reference.version_id, budget)
+        return S3Source(*s3_location(reference.uri), reference.version_id, budget)
     if parts.scheme == "file":
         if parts.netloc not in {"", "localhost"}:
             raise InvalidReferenceError(
@@ -149,6 +144,19 @@ def open_source(reference: ModelReference, budget: Budget) -> Source:
             f"{reference.uri!r} has the unknown scheme {parts.scheme!r}: give s3://BUCKET/KEY, file:///PATH or a path."
         )
     return FileSource(Path(reference.uri))
+
+
+def s3_location(uri: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`; a key may hold any character.
+
+    Raises:
+        InvalidReferenceError: it is of another form, or one of the two is missing.
+    """
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket or not key:
+        raise InvalidReferenceError(f"{uri!r} names no object in S3: write s3://BUCKET/KEY.")
+    return bucket, key
 
 
 class S3Source:

@@ -1,0 +1,45 @@
+"""The command line `lambda-llm`; one file a command."""
+
+import sys
+
+import typer
+
+from lambda_llm.cli import chat, inspect, push, serve
+from lambda_llm.cli.console import say_error
+from lambda_llm.errors import LambdaLLMError
+
+app = typer.Typer(
+    name="lambda-llm",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""Run open-weight language models (GGUF) on AWS Lambda, and on this machine the same way.
+
+    A MODEL is `s3://bucket/key`, `file:///path` or a path. Every setting of the server can also be given as a
+    variable `LAMBDA_LLM_…`, as the function on Lambda gets them.
+
+    **Begin with**
+
+    - `lambda-llm inspect model.gguf` - will it fit?
+
+    - `lambda-llm push model.gguf s3://bucket/models/model.gguf`
+
+    - `lambda-llm serve s3://bucket/models/model.gguf`
+
+    - `lambda-llm chat`
+    """,
+)
+for _command in (serve.serve, chat.chat, push.push, inspect.inspect):
+    app.command(no_args_is_help=_command is not chat.chat)(_command)
+
+
+def main() -> None:
+    """Run the command line; an expected failure is one sentence on standard error and exit status 1."""
+    try:
+        app()
+    except LambdaLLMError as error:
+        say_error(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,40 @@
+"""What the commands share: the two consoles, progress, options."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from lambda_llm.loading.download import Progress as OnProgress
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text, for scripts.")]
+VersionId = Annotated[str | None, typer.Option(help="Version of the S3 object; default: the newest.")]
+SHA256 = Annotated[str | None, typer.Option(help="SHA-256 in hex that the model must have.")]
+Context = Annotated[int | None, typer.Option(help="Context length in tokens, prompt and answer together.")]
+KV = Annotated[str | None, typer.Option(help="Type of the KV cache: f16, or q8_0 at about half the memory.")]
+Placement = Annotated[
+    str | None,
+    typer.Option(help="Where the weights lie: copied (fastest), mapped (least memory), or auto."),
+]
+Memory = Annotated[int | None, typer.Option(help="Memory to stay within, in MB; default: what is free.")]
+
+
+def say_error(sentence: str) -> None:
+    """One sentence on standard error."""
+    err.print("[bold red]Error:[/] ", end="")
+    err.print(sentence, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[OnProgress]:
+    """A bar with rate and time left on a terminal; nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

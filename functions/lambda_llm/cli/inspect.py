@@ -1,0 +1,107 @@
+"""`lambda-llm inspect`."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lambda_llm.cli.console import JSON, KV, SHA256, Context, Placement, VersionId, out
+from lambda_llm.limits import MEMORY_MB, MIB
+from lambda_llm.loading.fit import fit
+from lambda_llm.loading.load import inspect as read_header
+from lambda_llm.loading.source import ModelReference
+from lambda_llm.settings import Settings
+from lambda_llm.units import megabytes
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help="s3://bucket/key, file:///path or a path.", show_default=False)],
+    *,
+    version_id: VersionId = None,
+    sha256: SHA256 = None,
+    context: Context = None,
+    kv_type: KV = None,
+    weights: Placement = None,
+    memory_mb: Annotated[int | None, typer.Option(help=f"Memory in MB; default: Lambda's {MEMORY_MB:,}.")] = None,
+    as_json: JSON = False,
+) -> None:
+    """Say what a model is and whether it fits, without loading it.
+
+    Reads the GGUF header only: a few megabytes at most, also from S3. Exit status 0: it fits; 2: it does not.
+
+    Example: `lambda-llm inspect s3://bucket/model.gguf --context 8192`
+    """
+    settings = Settings.load(
+        model=model,
+        model_version_id=version_id,
+        model_sha256=sha256,
+        context=context,
+        kv_type=kv_type,
+        weights=weights,
+        memory_mb=memory_mb,
+    )
+    reference = ModelReference(settings.model, settings.model_version_id, settings.model_size, settings.model_sha256)
+    inspection = read_header(reference, seconds=settings.load_seconds)
+    header, described = inspection.header, inspection.described
+    needed = fit(
+        header,
+        described.size,
+        context=settings.context,
+        kv_type=settings.kv_type,
+        weights=settings.weights,
+        memory=(settings.memory_mb or MEMORY_MB) * MIB,
+        what=settings.model,
+    )
+    if as_json:
+        out.print_json(
+            data={
+                "model": settings.model,
+                "version_id": described.version_id,
+                "size": described.size,
+                "crc64nvme": None if described.crc64nvme is None else f"{described.crc64nvme:016x}",
+                "architecture": header.architecture,
+                "name": header.name,
+                "parameters": header.parameters,
+                "context_length": header.context_length,
+                "layers": header.layers,
+                "vocabulary": header.vocabulary,
+                "tensor_types": header.tensor_types,
+                "chat_template": bool(header.text("tokenizer.chat_template")),
+                "fit": {
+                    "context": needed.context,
+                    "placement": needed.placement.value,
+                    "weights": needed.weights,
+                    "kv_cache": needed.kv,
+                    "compute_buffers": needed.compute,
+                    "process": needed.process,
+                    "resident": needed.resident,
+                    "peak": needed.peak,
+                    "memory": needed.memory,
+                    "fits": needed.fits,
+                },
+            }
+        )
+    else:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        types = ", ".join(f"{name} {megabytes(size)}" for name, size in header.tensor_types.items())
+        for name, value in {
+            "Model": header.name or reference.name,
+            "Architecture": f"{header.architecture}, {header.parameters / 1e6:,.1f} million parameters, "
+            f"{header.layers} layers, {header.vocabulary:,} tokens",
+            "File": f"{megabytes(described.size)} in {len(header.tensors)} tensors ({types})",
+            "Context": f"{needed.context:,} tokens, the model was made for {header.context_length:,}",
+            "Chat template": "yes" if header.text("tokenizer.chat_template") else "none: chat requests will be refused",
+            "Checksum": "CRC64NVME in S3" if described.crc64nvme is not None else "none kept by the store",
+            "Weights": f"{megabytes(needed.weights)}, {needed.placement.value}",
+            "KV cache": f"{megabytes(needed.kv)} as {settings.kv_type.value}",
+            "Compute buffers": megabytes(needed.compute),
+            "Process": megabytes(needed.process),
+            "Stays in use": megabytes(needed.resident),
+            "At most in use": f"{megabytes(needed.peak)}, of {megabytes(needed.memory)}",
+        }.items():
+            table.add_row(f"[dim]{name}[/]", value)
+        out.print(table)
+        verdict = "[bold green]It fits.[/]" if needed.fits else "[bold red]It does not fit.[/]"
+        out.print(verdict)
+    if not needed.fits:
+        raise typer.Exit(2)

@@ -1,0 +1,46 @@
+"""`lambda-llm push`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lambda_llm.cli.console import JSON, out, progress_bar
+from lambda_llm.loading.push import push as upload
+from lambda_llm.units import megabytes
+
+
+def push(
+    file: Annotated[Path, typer.Argument(help="The GGUF file.", show_default=False)],
+    to: Annotated[str, typer.Argument(help="s3://bucket/key", show_default=False)],
+    *,
+    as_json: JSON = False,
+) -> None:
+    """Upload a model so that it can be verified whenever it is loaded.
+
+    The header is checked first. S3 keeps a CRC64NVME checksum of the whole object, and its metadata keep the
+    SHA-256; what S3 says after the upload is compared. Prints the reference to pin: version, size, SHA-256.
+
+    Example: `lambda-llm push model.gguf s3://bucket/models/model.gguf`
+    """
+    with progress_bar(f"Pushing {file.name}") as progress:
+        pushed = upload(file, to, progress)
+    if as_json:
+        out.print_json(
+            data={
+                "model": pushed.uri,
+                "version_id": pushed.version_id,
+                "size": pushed.size,
+                "sha256": pushed.sha256,
+                "crc64nvme": f"{pushed.crc64nvme:016x}",
+                "verifiable_by_crc64nvme": pushed.kept_by_store,
+            }
+        )
+        return
+    out.print(f"Pushed [bold]{pushed.uri}[/], {megabytes(pushed.size)}. Pin it with:")
+    out.print(f"  LAMBDA_LLM_MODEL={pushed.uri}")
+    if pushed.version_id:
+        out.print(f"  LAMBDA_LLM_MODEL_VERSION_ID={pushed.version_id}")
+    out.print(f"  LAMBDA_LLM_MODEL_SHA256={pushed.sha256}")
+    if not pushed.kept_by_store:
+        out.print("The store keeps no checksum of the whole object: the SHA-256 must be pinned to load it.")

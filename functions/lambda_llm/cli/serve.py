@@ -1,0 +1,104 @@
+"""`lambda-llm serve`."""
+
+import json
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from lambda_llm.api.app import create_app
+from lambda_llm.cli.console import (
+    JSON,
+    KV,
+    SHA256,
+    Context,
+    Memory,
+    Placement,
+    VersionId,
+    err,
+    out,
+    progress_bar,
+)
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.lifecycle.memory import resident
+from lambda_llm.lifecycle.start import Environment, start
+from lambda_llm.settings import Settings
+from lambda_llm.units import megabytes
+
+
+class PortError(LambdaLLMError):
+    """The port can't be listened on."""
+
+
+def serve(
+    model: Annotated[str, typer.Argument(help="s3://bucket/key, file:///path or a path.", show_default=False)],
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    version_id: VersionId = None,
+    sha256: SHA256 = None,
+    context: Context = None,
+    kv_type: KV = None,
+    weights: Placement = None,
+    memory_mb: Memory = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: the CPUs really available.")] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="Evaluated before serving and kept.")] = None,
+    as_json: JSON = False,
+) -> None:
+    """Serve a model on this machine, the way Lambda will: same loading, same API, same refusals.
+
+    The API is OpenAI's: point any client at the URL that is printed. Nothing is served before the model is
+    verified. Stop with Ctrl-C.
+
+    Example: `lambda-llm serve s3://bucket/model.gguf --context 4096`
+    """
+    settings = Settings.load(
+        model=model,
+        model_version_id=version_id,
+        model_sha256=sha256,
+        context=context,
+        kv_type=kv_type,
+        weights=weights,
+        memory_mb=memory_mb,
+        threads=threads,
+        system_prompt=system_prompt,
+    )
+    try:
+        listening = socket.create_server((host, port))
+    except OSError as error:
+        raise PortError(f"{host}:{port} can't be listened on ({error.strerror}): choose another --port.") from error
+    resident_before = resident()
+    with listening:
+        with progress_bar("Loading") as progress:
+            environment = start(settings, progress)
+        url = f"http://{host}:{listening.getsockname()[1]}/v1"
+        _say_ready(environment, url, resident_before, as_json=as_json)
+        config = uvicorn.Config(create_app(environment.served), log_level="warning", access_log=False)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _say_ready(environment: Environment, url: str, resident_before: int, *, as_json: bool) -> None:
+    loaded, served = environment.loaded, environment.served
+    if as_json:
+        ready = {
+            "url": url,
+            "model": served.model_id,
+            "size": loaded.download.size,
+            "checksums": loaded.download.checksums,
+            "download_seconds": loaded.download.seconds,
+            "open_seconds": environment.open_seconds,
+            "warm_seconds": environment.warm_seconds,
+            "placement": served.placement.value,
+            "resident": resident(),
+            "resident_before": resident_before,
+        }
+        out.file.write(json.dumps(ready) + "\n")
+        out.file.flush()
+        return
+    verified = " and ".join(loaded.download.checksums) or "its header (a local file, nothing pinned)"
+    err.print(
+        f"[bold]{served.model_id}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
+        f"verified by {verified}; opened in {environment.open_seconds:.2f} s, warm in {environment.warm_seconds:.2f} s"
+    )
+    err.print(f"Serving on [bold]{url}[/] (Ctrl-C stops). Talk to it with: lambda-llm chat {url}")

@@ -1,0 +1,111 @@
+"""The other direction: a model file into S3, with what a later load is verified by."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import boto3
+from awscrt.checksums import crc64nvme
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambda_llm.limits import MIB
+from lambda_llm.loading.budget import Budget
+from lambda_llm.loading.download import Progress
+from lambda_llm.loading.errors import (
+    CorruptError,
+    ForbiddenError,
+    LoadError,
+    NotFoundError,
+    UnavailableError,
+)
+from lambda_llm.loading.load import inspect
+from lambda_llm.loading.source import ModelReference, open_source, s3_location
+
+PART_BYTES: Final = 64 * MIB
+"""Larger files are uploaded in parts of this size, several at a time."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What lies in S3 now.
+
+    Attributes:
+        uri: `s3://bucket/key`.
+        version_id: None in a bucket without versions.
+        size: bytes.
+        sha256: 64 hex digits; also in the object's metadata.
+        crc64nvme: of the whole file.
+        kept_by_store: whether S3 itself keeps that CRC64NVME.
+    """
+
+    uri: str
+    version_id: str | None
+    size: int
+    sha256: str
+    crc64nvme: int
+    kept_by_store: bool
+
+
+def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
+    """Check, upload and compare.
+
+    Args:
+        file: a GGUF file.
+        to: `s3://bucket/key`.
+        progress: called with bytes done and bytes in all, from the uploading threads.
+
+    Raises:
+        LoadError: the file is no sound GGUF file, or S3 does not take it or keeps something else.
+    """
+    bucket, key = s3_location(to)
+    inspection = inspect(ModelReference(str(file)))
+    size = inspection.described.size
+    sha256, crc = _checksums(file)
+    done = 0
+
+    def uploaded(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, size)
+
+    try:
+        boto3.Session().client("s3").upload_file(
+            str(file),
+            bucket,
+            key,
+            ExtraArgs={"ChecksumAlgorithm": "CRC64NVME", "Metadata": {"sha256": sha256}},
+            Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
+            Callback=uploaded,
+        )
+    except (ClientError, BotoCoreError, boto3.exceptions.S3UploadFailedError) as error:
+        raise _explained(to, bucket, error) from error
+    with Budget(60, to) as budget:
+        source = open_source(ModelReference(to), budget)
+        try:
+            described = source.describe()
+        finally:
+            source.close()
+    if described.size != size or described.crc64nvme not in {None, crc}:
+        raise CorruptError(f"S3 keeps something else at {to} than {file} holds: push it again.")
+    return Pushed(to, described.version_id, size, sha256, crc, described.crc64nvme is not None)
+
+
+def _checksums(file: Path) -> tuple[str, int]:
+    sha, crc = hashlib.sha256(), 0
+    with file.open("rb") as opened:
+        while chunk := opened.read(MIB):
+            sha.update(chunk)
+            crc = crc64nvme(chunk, crc)
+    return sha.hexdigest(), crc
+
+
+def _explained(to: str, bucket: str, error: Exception) -> LoadError:
+    text = str(error)
+    if "NoSuchBucket" in text:
+        return NotFoundError(f"There is no bucket {bucket!r}: create it, or check the name and the region.")
+    if "AccessDenied" in text or "redentials" in text:
+        return ForbiddenError(f"S3 does not take {to} ({text}): the credentials need s3:PutObject on it.")
+    return UnavailableError(f"{to} could not be written ({text}): try again.")

@@ -1,0 +1,173 @@
+"""The main job on this machine, without AWS: push a model to S3, serve it from there, ask it, show what it took.
+
+Run it with `make demo`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from openai import OpenAI
+from rich.console import Console
+from rich.table import Table
+
+from lambda_llm.units import megabytes
+from local_aws import LocalAWS, LocalAWSError, local_aws
+
+ROOT: Final = Path(__file__).parent.parent
+MODEL: Final = ROOT / "models/demo/lambda-llm-demo.gguf"
+BUCKET: Final = "lambda-llm-demo"
+QUESTIONS: Final = (
+    ("How much memory does the function get?", "10,240 MB"),
+    ("What does SnapStart do?", "snapshot"),
+)
+"""What is asked, and what the answer must hold."""
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+class DemoError(Exception):
+    """The demo failed; its text says at what."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One streamed answer and its times in seconds."""
+
+    text: str
+    tokens: int
+    to_first_token: float
+    decode: float
+
+
+def main() -> int:
+    """Run the demo; returns the exit status, 0 when both answers are right."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="lambda-llm-demo-") as folder:
+            out.print("[dim]Starting a local AWS on loopback …[/]")
+            with local_aws(Path(folder)) as aws:
+                return _demo(aws)
+    except KeyboardInterrupt:
+        out.print("\n[yellow]Interrupted; everything is stopped and removed.[/]")
+        return 130
+    except (DemoError, LocalAWSError) as error:
+        out.print(f"[bold red]The demo failed:[/] {error}")
+        return 1
+
+
+def _demo(aws: LocalAWS) -> int:
+    environment = {**os.environ, **aws.environment}
+    _make_bucket(aws)
+    pushed = json.loads(_run(["push", str(MODEL), f"s3://{BUCKET}/models/demo.gguf", "--json"], environment))
+    out.print(f"Pushed [bold]{pushed['model']}[/] ({megabytes(pushed['size'])}, version {pushed['version_id']})")
+    pins = ["--version-id", pushed["version_id"], "--sha256", pushed["sha256"]]
+    began = time.perf_counter()
+    with _served([pushed["model"], *pins, "--port", "0"], environment) as ready:
+        ready_after = time.perf_counter() - began
+        out.print(f"Serving it from S3 through memory on [bold]{ready['url']}[/]; any OpenAI client can talk to it.\n")
+        with OpenAI(base_url=ready["url"], api_key="unused") as client:
+            answers = [_ask(client, ready["model"], question) for question, _ in QUESTIONS]
+        _show(ready, answers, ready_after)
+    wrong = [expected for answer, (_, expected) in zip(answers, QUESTIONS, strict=True) if expected not in answer.text]
+    if wrong:
+        raise DemoError(f"an answer does not hold {wrong[0]!r}")
+    out.print("\n[bold green]Both answers are right.[/] Next: README.md, from “Your own model”.")
+    return 0
+
+
+def _make_bucket(aws: LocalAWS) -> None:
+    s3 = boto3.Session().client(
+        "s3",
+        endpoint_url=aws.endpoint,
+        region_name=aws.environment["AWS_REGION"],
+        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3.close()
+
+
+def _command(arguments: list[str]) -> list[str]:
+    return [str(Path(sys.executable).with_name("lambda-llm")), *arguments]
+
+
+def _run(arguments: list[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(_command(arguments), env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise DemoError(f"`lambda-llm {arguments[0]}` ended with status {done.returncode}")
+    return done.stdout
+
+
+@contextmanager
+def _served(arguments: list[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Run `lambda-llm serve` while the context lasts; gives the line that it prints when it is ready."""
+    command = _command(["serve", *arguments, "--json"])
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as server:
+        try:
+            line = server.stdout.readline() if server.stdout else ""
+            if not line:
+                raise DemoError("`lambda-llm serve` ended before it was ready")
+            yield json.loads(line)
+        finally:
+            server.terminate()
+
+
+def _ask(client: OpenAI, model: str, question: str) -> Answer:
+    out.print(f"[bold cyan]{question}[/]")
+    began = first = time.perf_counter()
+    pieces: list[str] = []
+    tokens = 0
+    stream = client.chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": question}],
+        temperature=0,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    for chunk in stream:
+        tokens = chunk.usage.completion_tokens if chunk.usage else tokens
+        if chunk.choices and chunk.choices[0].delta.content:
+            first = first if pieces else time.perf_counter()
+            pieces.append(chunk.choices[0].delta.content)
+            out.print(pieces[-1], end="", markup=False)
+    ended = time.perf_counter()
+    out.print("\n")
+    return Answer("".join(pieces), tokens, first - began, ended - first)
+
+
+def _show(ready: Mapping[str, Any], answers: list[Answer], ready_after: float) -> None:
+    table = Table(title="What it took", title_justify="left", show_header=False, padding=(0, 2, 0, 1))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    decoded = sum(answer.tokens - 1 for answer in answers) / sum(answer.decode for answer in answers)
+    for name, value in {
+        "model file": megabytes(ready["size"]),
+        "download, verified by " + " and ".join(ready["checksums"]): f"{ready['download_seconds'] * 1e3:.0f} ms",
+        "load into llama.cpp": f"{ready['open_seconds'] * 1e3:.0f} ms",
+        "warm-up": f"{ready['warm_seconds'] * 1e3:.0f} ms",
+        "start to ready, Python's imports included": f"{ready_after:.2f} s",
+        "time to first token": f"{min(answer.to_first_token for answer in answers) * 1e3:.0f} ms",
+        "tokens per second": f"{decoded:.0f}",
+        "resident memory of the server": megabytes(ready["resident"]),
+        "of which the server without a model": megabytes(ready["resident_before"]),
+    }.items():
+        table.add_row(name, value)
+    out.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

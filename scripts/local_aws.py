@@ -1,0 +1,104 @@
+"""A local AWS on loopback: ministack, in the environment of its own that the bootstrap makes."""
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+MINISTACK: Final = ROOT / ".build/aws-local/bin/ministack"
+START_SECONDS: Final = 60
+
+
+class LocalAWSError(Exception):
+    """The local AWS is not there or did not start."""
+
+
+@dataclass(frozen=True)
+class LocalAWS:
+    """A running local AWS.
+
+    Attributes:
+        endpoint: URL for every service.
+        environment: variables that point any AWS client to it, with credentials that mean nothing elsewhere.
+    """
+
+    endpoint: str
+    environment: dict[str, str]
+
+
+@contextmanager
+def local_aws(folder: Path) -> Iterator[LocalAWS]:
+    """Run a local AWS; it is gone when the context ends, whatever ends it.
+
+    Args:
+        folder: an empty one, for its log and whatever it keeps.
+
+    Raises:
+        LocalAWSError: it is not installed or did not start.
+    """
+    if not MINISTACK.exists():
+        raise LocalAWSError("The local AWS is not installed: run `make demo` or `make test`, which install it.")
+    port = _free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    own = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "TMPDIR": str(folder), "HOME": str(folder)}
+    log = folder / "local-aws.log"
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches whoever started it, who then ends it in order.
+        process = subprocess.Popen(
+            [MINISTACK],
+            cwd=folder,
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            _wait_until_ready(endpoint, process, log)
+            yield LocalAWS(
+                endpoint,
+                {
+                    "AWS_ENDPOINT_URL": endpoint,
+                    "AWS_REGION": "us-east-1",
+                    "AWS_DEFAULT_REGION": "us-east-1",
+                    "AWS_ACCESS_KEY_ID": "local",
+                    "AWS_SECRET_ACCESS_KEY": "local",
+                    "AWS_SESSION_TOKEN": "",
+                    "AWS_PROFILE": "",
+                },
+            )
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(endpoint + "/", timeout=1):  # noqa: S310 - loopback
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+    said = log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise LocalAWSError(f"The local AWS did not start: {' / '.join(said) or 'it said nothing'}")
