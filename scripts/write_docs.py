@@ -1,0 +1,42 @@
+"""Write what the docs take from the code: the table of settings in README.md.
+
+Run it after a change of `lambda_llm.settings`; a test fails until then.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from lambda_llm.settings import PREFIX, Settings
+
+README: Final = Path(__file__).parent.parent / "README.md"
+BEGIN: Final = "<!-- settings -->\n"
+END: Final = "<!-- end of settings -->\n"
+
+
+def settings_table() -> str:
+    """A row a setting: variable, default, meaning."""
+    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default.value if isinstance(field.default, StrEnum) else field.default
+        shown = "required" if field.is_required() else "" if default is None else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def with_settings(readme: str) -> str:
+    """The README with the table as it should be."""
+    before, _, rest = readme.partition(BEGIN)
+    after = rest.partition(END)[2] if END in rest else rest
+    return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
+
+
+def main() -> int:
+    """Rewrite the README."""
+    README.write_text(with_settings(README.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
