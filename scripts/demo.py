@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import boto3
 from openai import OpenAI
 from rich.console import Console
 from rich.table import Table
@@ -68,7 +67,7 @@ def main() -> int:
 
 def _demo(aws: LocalAWS) -> int:
     environment = {**os.environ, **aws.environment}
-    _make_bucket(aws)
+    aws.make_bucket(BUCKET)
     pushed = json.loads(_run(["push", str(MODEL), f"s3://{BUCKET}/models/demo.gguf", "--json"], environment))
     out.print(f"Pushed [bold]{pushed['model']}[/] ({megabytes(pushed['size'])}, version {pushed['version_id']})")
     pins = ["--version-id", pushed["version_id"], "--sha256", pushed["sha256"]]
@@ -84,19 +83,6 @@ def _demo(aws: LocalAWS) -> int:
         raise DemoError(f"an answer does not hold {wrong[0]!r}")
     out.print("\n[bold green]Both answers are right.[/] Next: README.md, from “Your own model”.")
     return 0
-
-
-def _make_bucket(aws: LocalAWS) -> None:
-    s3 = boto3.Session().client(
-        "s3",
-        endpoint_url=aws.endpoint,
-        region_name=aws.environment["AWS_REGION"],
-        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
-    )
-    s3.create_bucket(Bucket=BUCKET)
-    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    s3.close()
 
 
 def _command(arguments: list[str]) -> list[str]:

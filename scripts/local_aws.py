@@ -7,10 +7,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import boto3
 
 ROOT: Final = Path(__file__).parent.parent
 MINISTACK: Final = ROOT / ".build/aws-local/bin/ministack"
@@ -32,6 +34,21 @@ class LocalAWS:
 
     endpoint: str
     environment: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this local AWS; whoever asks for it closes it."""
+        session = boto3.Session(
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.environment["AWS_REGION"],
+        )
+        return session.client(service, endpoint_url=self.endpoint)
+
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket that keeps versions."""
+        with closing(self.client("s3")) as s3:
+            s3.create_bucket(Bucket=name)
+            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
 
 @contextmanager

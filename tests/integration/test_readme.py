@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -12,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import httpx2
 import pytest
 
@@ -33,12 +33,11 @@ class Shell:
 
     def run(self, command: str) -> str:
         if "lambda-llm serve" in command:
-            # Not through a shell, which would not pass the signal on.
             self.servers.append(subprocess.Popen(command.split(), cwd=ROOT, env=self.environment))
             self._wait()
             return ""
         done = subprocess.run(
-            command, shell=True, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+            shlex.split(command), cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -63,12 +62,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     with local_aws(tmp_path) as aws:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, **aws.environment, "PATH": path, "PORT": port, "LAMBDA_LLM_THREADS": "1"}
-        s3 = boto3.Session().client(
-            "s3", endpoint_url=aws.endpoint, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
-        )
-        s3.create_bucket(Bucket="my-models")
-        s3.put_bucket_versioning(Bucket="my-models", VersioningConfiguration={"Status": "Enabled"})
-        s3.close()
+        aws.make_bucket("my-models")
         shell = Shell(environment, [])
         try:
             yield shell
