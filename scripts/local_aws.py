@@ -37,7 +37,7 @@ class LocalAWS:
 
     def client(self, service: str) -> Any:
         """A boto3 client of this local AWS; whoever asks for it closes it."""
-        session = boto3.Session(
+        session: Any = boto3.Session(
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
             region_name=self.environment["AWS_REGION"],
