@@ -4,7 +4,6 @@ Run it with `make demo`.
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -66,7 +65,7 @@ def main() -> int:
 
 
 def _demo(aws: LocalAWS) -> int:
-    environment = {**os.environ, **aws.environment}
+    environment = aws.environment
     aws.make_bucket(BUCKET)
     pushed = json.loads(_run(["push", str(MODEL), f"s3://{BUCKET}/models/demo.gguf", "--json"], environment))
     out.print(f"Pushed [bold]{pushed['model']}[/] ({megabytes(pushed['size'])}, version {pushed['version_id']})")

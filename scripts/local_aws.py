@@ -29,7 +29,8 @@ class LocalAWS:
 
     Attributes:
         endpoint: URL for every service.
-        environment: variables that point any AWS client to it, with credentials that mean nothing elsewhere.
+        environment: this process's variables, but for AWS's: those point to here, with credentials that mean
+            nothing elsewhere.
     """
 
     endpoint: str
@@ -82,14 +83,15 @@ def local_aws(folder: Path) -> Iterator[LocalAWS]:
             _wait_until_ready(endpoint, process, log)
             yield LocalAWS(
                 endpoint,
-                {
+                {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+                | {
+                    "AWS_CONFIG_FILE": os.devnull,
+                    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                     "AWS_ENDPOINT_URL": endpoint,
                     "AWS_REGION": "us-east-1",
                     "AWS_DEFAULT_REGION": "us-east-1",
                     "AWS_ACCESS_KEY_ID": "local",
                     "AWS_SECRET_ACCESS_KEY": "local",
-                    "AWS_SESSION_TOKEN": "",
-                    "AWS_PROFILE": "",
                 },
             )
         finally:

@@ -61,7 +61,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         port = str(free.getsockname()[1])
     with local_aws(tmp_path) as aws:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, **aws.environment, "PATH": path, "PORT": port, "LAMBDA_LLM_THREADS": "1"}
+        environment = {**aws.environment, "PATH": path, "PORT": port, "LAMBDA_LLM_THREADS": "1"}
         aws.make_bucket("my-models")
         shell = Shell(environment, [])
         try:
