@@ -1,0 +1,152 @@
+"""A conversation in the terminal with any OpenAI-compatible server."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, omit
+from openai.types.chat import ChatCompletionMessageParam
+
+from lambda_llm.cli.console import err, out
+from lambda_llm.client import function_url_auth
+from lambda_llm.errors import LambdaLLMError
+
+HELP = """[bold]/reset[/] forgets the conversation, [bold]/system TEXT[/] sets the system prompt, [bold]/exit[/] or \
+Ctrl-D leaves; Ctrl-C stops an answer."""
+
+
+class ServerError(LambdaLLMError):
+    """The server can't be reached or refuses the request."""
+
+
+@dataclass
+class Conversation:
+    """The messages so far, and the server that answers."""
+
+    client: OpenAI
+    model: str
+    temperature: float | None
+    system: str | None
+    messages: list[ChatCompletionMessageParam] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, text: str, *, show: bool) -> str:
+        """Send one message; the answer is printed as it arrives. An interrupted answer is kept as far as it came."""
+        opening: list[ChatCompletionMessageParam] = [{"role": "system", "content": self.system}] if self.system else []
+        question: ChatCompletionMessageParam = {"role": "user", "content": text}
+        pieces: list[str] = []
+        began = first = time.perf_counter()
+        usage = None
+        try:
+            stream = self.client.chat.completions.create(
+                model=self.model,
+                messages=[*opening, *self.messages, question],
+                stream=True,
+                stream_options={"include_usage": True},
+                temperature=omit if self.temperature is None else self.temperature,
+            )
+            with stream, contextlib.suppress(KeyboardInterrupt):
+                for chunk in stream:
+                    usage = chunk.usage or usage
+                    piece = chunk.choices[0].delta.content if chunk.choices else None
+                    if piece:
+                        first = first if pieces else time.perf_counter()
+                        pieces.append(piece)
+                        if show:
+                            out.file.write(piece)
+                            out.file.flush()
+        except OpenAIError as error:
+            raise explained(error) from error
+        answer = "".join(pieces)
+        self.messages += [question, {"role": "assistant", "content": answer}]
+        seconds = time.perf_counter() - first
+        tokens = usage.completion_tokens if usage else len(pieces)
+        self.figures = {
+            "seconds_to_first_token": first - began,
+            "tokens": tokens,
+            "tokens_per_second": (tokens - 1) / seconds if seconds > 0 and tokens > 1 else None,
+        }
+        return answer
+
+
+def explained(error: OpenAIError) -> ServerError:
+    """One sentence for what went wrong with the server."""
+    if isinstance(error, APIStatusError):
+        body = error.body if isinstance(error.body, dict) else {}
+        hint = (
+            " Your IAM identity needs lambda:InvokeFunctionUrl and lambda:InvokeFunction."
+            if (error.status_code == httpx2.codes.FORBIDDEN)
+            else ""
+        )
+        return ServerError(f"The server refused ({error.status_code}): {body.get('message') or error.message}{hint}")
+    if isinstance(error, APIConnectionError):
+        return ServerError(f"The server can't be reached ({error.__cause__ or error}): is it running there?")
+    return ServerError(f"The server's answer can't be used: {error}")
+
+
+@contextlib.contextmanager
+def connected(url: str, *, system: str | None, temperature: float | None) -> Iterator[Conversation]:
+    """Connect to the server at `url` and ask which model it has.
+
+    Raises:
+        ServerError: it can't be reached or refuses.
+        CredentialsError: it is a Function URL and there is nothing to sign with.
+    """
+    base = url.rstrip("/").removesuffix("/v1")
+    timeout = httpx2.Timeout(900, connect=10)
+    with httpx2.Client(auth=function_url_auth(base), timeout=timeout) as http:
+        client = OpenAI(base_url=f"{base}/v1", api_key="unused", http_client=http, max_retries=0)
+        try:
+            model = client.models.list().data[0].id
+        except OpenAIError as error:
+            raise explained(error) from error
+        yield Conversation(client, model, temperature, system)
+
+
+def converse(conversation: Conversation) -> None:
+    """Read and answer until the person leaves."""
+    err.print(f"[bold]{conversation.model}[/]. {HELP}")
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401, PLC0415 - importing it gives input() history and editing
+    while True:
+        try:
+            text = input("\n> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            err.print()
+            return
+        except KeyboardInterrupt:
+            err.print("\n[dim](Ctrl-D leaves)[/]")
+            continue
+        command, _, rest = text.partition(" ")
+        if command == "/exit":
+            return
+        if command == "/reset":
+            conversation.messages.clear()
+            err.print("[dim]Forgotten.[/]")
+        elif command == "/system":
+            conversation.system = rest or None
+            err.print("[dim]System prompt set.[/]" if rest else "[dim]System prompt removed.[/]")
+        elif command.startswith("/"):
+            err.print(HELP)
+        elif text:
+            _answer(conversation, text)
+
+
+def _answer(conversation: Conversation, text: str) -> None:
+    try:
+        conversation.ask(text, show=True)
+    except ServerError as error:
+        err.print(f"[red]{error}[/]")
+        return
+    figures = conversation.figures
+    rate = figures["tokens_per_second"]
+    out.print()
+    err.print(
+        f"[dim]{figures['tokens']} tokens · first after {figures['seconds_to_first_token']:.2f} s"
+        + (f" · {rate:.0f} tokens/s" if rate else "")
+        + "[/]"
+    )
