@@ -74,7 +74,9 @@ def serve(
             environment = start(settings, progress)
         url = f"http://{host}:{listening.getsockname()[1]}/v1"
         _say_ready(environment, url, resident_before, as_json=as_json)
-        config = uvicorn.Config(create_app(environment.served), log_level="warning", access_log=False)
+        config = uvicorn.Config(
+            create_app(environment.served), log_level="warning", access_log=False, timeout_graceful_shutdown=2
+        )
         uvicorn.Server(config).run(sockets=[listening])
 
 

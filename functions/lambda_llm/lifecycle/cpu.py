@@ -25,10 +25,9 @@ def features(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
         return frozenset()
-    found = (line.partition(":") for line in lines)
-    return USED_FEATURES.intersection(
-        *(values.split() for name, _, values in found if name.strip() in {"Features", "flags"})
-    )
+    named = (line.partition(":") for line in lines)
+    cores = [values.split() for name, _, values in named if name.strip() in {"Features", "flags"}]
+    return USED_FEATURES.intersection(*cores) if cores else frozenset()
 
 
 def require(recorded: Iterable[str], now: Iterable[str]) -> None:

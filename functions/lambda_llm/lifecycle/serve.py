@@ -65,7 +65,7 @@ def main() -> int:
     app = create_app(environment.served)
     add_hook_routes(app, SnapshotHooks(environment.served.model), os.environ)
     port = int(os.environ.get(PORT, DEFAULT_PORT))
-    uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False, timeout_graceful_shutdown=2)
     return 0
 
 
