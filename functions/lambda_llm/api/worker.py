@@ -49,12 +49,16 @@ class Worker:
             await asyncio.shield(running)
 
         self.counts.active += 1
-        running = loop.run_in_executor(self._thread, generate)
+        job = self._thread.submit(generate)
+        running = asyncio.wrap_future(job)
         try:
             yield until_done()
         finally:
             generation.cancellation.cancel()
-            await _settled(running)
+            if job.cancel():  # it was still waiting for its turn, which may be minutes away
+                generation.finish_reason = FinishReason.CANCELLED
+            else:
+                await _settled(running)
             self._count(generation)
 
     def close(self) -> None:
