@@ -84,6 +84,7 @@ def install(app: FastAPI) -> None:
                 "not_found",
                 f"There is nothing at {where}: this server answers /v1/chat/completions, /v1/models and /health.",
             ),
+            HTTPStatus.BAD_REQUEST: ("invalid_json", "The request body can't be read: send one JSON object in UTF-8."),
             HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
         }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
         response = APIError(error.status_code, message, code=code).response()
@@ -109,7 +110,11 @@ def _first_problem(problems: Sequence[Any]) -> APIError:
         )
     param = _field(problem)
     if not param:
-        return APIError(HTTPStatus.BAD_REQUEST, "The request body must be one JSON object.", code="invalid_body")
+        return APIError(
+            HTTPStatus.BAD_REQUEST,
+            "The request body must be one JSON object, sent with the header Content-Type: application/json.",
+            code="invalid_body",
+        )
     if kind == "extra_forbidden":
         return APIError(
             HTTPStatus.BAD_REQUEST,

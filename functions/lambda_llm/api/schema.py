@@ -5,10 +5,23 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from pydantic_core import PydanticCustomError
 
 STOP_TEXTS_MAX = 4
 SEED_MIN, SEED_MAX = -(2**63), 2**63 - 1
+
+
+def _whole_characters(text: str) -> str:
+    """JSON can write half a surrogate pair, `"\\ud800"`, which is no character and has no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("string_unicode", "Input should hold whole characters, not half a pair") from None
+    return text
+
+
+_Text = Annotated[StrictStr, AfterValidator(_whole_characters)]
 
 
 class _Input(BaseModel):
@@ -21,14 +34,14 @@ class TextPart(_Input):
     """One part of a message; this server reads text only."""
 
     type: Literal["text"]
-    text: StrictStr
+    text: _Text
 
 
 class Message(_Input):
     """One turn. `developer` is OpenAI's newer name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: StrictStr | Annotated[list[TextPart], Field(min_length=1)]
+    content: _Text | Annotated[list[TextPart], Field(min_length=1)]
     name: StrictStr | None = None
 
     def rendered(self) -> dict[str, str]:
@@ -50,16 +63,16 @@ class ChatCompletionRequest(_Input):
     messages: Annotated[list[Message], Field(min_length=1)]
     stream: StrictBool | None = False
     stream_options: StreamOptions | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: Annotated[int, Field(ge=SEED_MIN, le=SEED_MAX)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
+    seed: Annotated[int, Field(ge=SEED_MIN, le=SEED_MAX, strict=True)] | None = None
     stop: (
         Annotated[StrictStr, Field(min_length=1)]
         | Annotated[list[Annotated[StrictStr, Field(min_length=1)]], Field(max_length=STOP_TEXTS_MAX)]
         | None
     ) = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
     n: Literal[1] | None = None
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
 
