@@ -70,6 +70,9 @@ class Model:
         self.threads = threads
         self.evaluated: list[int] = []
         self._model = self._context = None
+        self._nobody = Cancellation()
+        # First of all: an earlier model's cancelled generation must not silence what llama.cpp says of this one.
+        params = _context_params(context, kv_type, threads, self._nobody)
         native.last_errors()
         self._model = llama_cpp.llama_model_load_from_file(path.encode(), _model_params(placement))
         if not self._model:
@@ -78,10 +81,7 @@ class Model:
                 "architecture it knows, converted by a current llama.cpp."
             )
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self._nobody = Cancellation()
-        self._context = llama_cpp.llama_init_from_model(
-            self._model, _context_params(context, kv_type, threads, self._nobody)
-        )
+        self._context = llama_cpp.llama_init_from_model(self._model, params)
         if not self._context:
             reason = native.last_errors() or "it gives no reason"
             self.close()
