@@ -13,7 +13,7 @@ SEED_MIN, SEED_MAX = -(2**63), 2**63 - 1
 
 
 def _whole_characters(text: str) -> str:
-    """JSON can write half a surrogate pair, `"\\ud800"`, which is no character and has no UTF-8."""
+    """JSON's escapes can write half a surrogate pair, which is no character and has no UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
