@@ -1,0 +1,52 @@
+# Two commands need nothing but make and Python 3.11 or later: `make demo` and `make test`.
+# What they set up stays in .venv and .build; the next run takes it from there.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format build lock clean
+
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+BIN := .venv/bin
+
+define setup
+@$(if $(PYTHON),,echo "make: No Python 3.11 or later was found. Install one, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1)
+@$(PYTHON) scripts/bootstrap.py
+endef
+
+help:
+	@echo "make demo    a language model on this machine as it would run on Lambda, and a conversation with it"
+	@echo "make test    every check: style, types, tests"
+	@echo
+	@echo "Both do their own set-up: the first run compiles llama.cpp, which takes a minute or two."
+	@echo
+	@echo "make lint    style and types alone          make format  lays out the code"
+	@echo "make build   llama.cpp's libraries alone    make lock    newest versions of every package"
+	@echo "make clean   removes everything that was set up"
+
+demo:
+	$(setup) demo
+	@$(BIN)/python scripts/demo.py
+
+test: lint
+	@$(BIN)/python -m pytest
+
+lint:
+	$(setup) test
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format:
+	$(setup) test
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+build:
+	$(setup) build
+
+lock:
+	$(setup) lock
+	@$(PYTHON) scripts/lock.py --uv .build/lock/bin/uv
+
+clean:
+	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
