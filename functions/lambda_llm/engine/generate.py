@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import llama_cpp
 
 from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.engine.model import Cancellation, CancelledError, Model
+
+_OWN_SEED: Final = 0xFFFFFFFF
+"""LLAMA_DEFAULT_SEED: told this one, llama.cpp draws a seed of its own."""
 
 
 class FinishReason(StrEnum):
@@ -157,7 +160,7 @@ def _sampler(sampling: Sampling) -> Iterator[Any]:
             if sampling.top_p < 1:
                 llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
             llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_temp(sampling.temperature))
-            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed & 0xFFFFFFFF))
+            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed % _OWN_SEED))
         yield chain
     finally:
         llama_cpp.llama_sampler_free(chain)
