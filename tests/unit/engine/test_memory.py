@@ -1,0 +1,90 @@
+"""The memory that a model takes: what `fit` says, against what llama.cpp reserves."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from gguf import GGMLQuantizationType
+
+from lambda_llm.limits import MIB
+from lambda_llm.loading.fit import Fit, fit
+from lambda_llm.loading.gguf import parse_header
+from lambda_llm.loading.memfile import MemoryFile
+from lambda_llm.settings import KVType, Weights
+from support.answers import EXPECTED, OpenModel, answer
+from support.models import Shape, write_llama
+
+HUGE_VOCABULARY = Shape(
+    layers=2,
+    width=128,
+    heads=4,
+    kv_heads=2,
+    feed_forward=256,
+    vocabulary=128_256,
+    context=4096,
+    weights=GGMLQuantizationType.Q8_0,
+)
+WIDE = Shape(layers=1, width=1024, heads=16, kv_heads=16, feed_forward=4096, context=2048)
+UNEVEN = Shape(layers=3, width=192, heads=3, kv_heads=1, feed_forward=640, context=1024)
+
+
+def planned(path: Path, context: int, kv_type: KVType) -> Fit:
+    data = path.read_bytes()
+    header = parse_header(data, len(data), path.name)
+    return fit(
+        header, len(data), context=context, kv_type=kv_type, weights=Weights.MAPPED, memory=1 << 40, what=path.name
+    )
+
+
+class Reserved:
+    """What llama.cpp says that it reserves, in MiB."""
+
+    def __init__(self, log: str) -> None:
+        self.kv = self._sum(r"llama_kv_cache: size = +([\d.]+) MiB", log)
+        self.compute = self._sum(r"compute buffer size = +([\d.]+) MiB", log)
+        self.output = self._sum(r"output buffer size = +([\d.]+) MiB", log)
+
+    @staticmethod
+    def _sum(pattern: str, log: str) -> float:
+        found = re.findall(pattern, log)
+        assert found, f"llama.cpp no longer says {pattern!r}"
+        return sum(map(float, found))
+
+
+@pytest.fixture(scope="module", params=[None, HUGE_VOCABULARY, WIDE, UNEVEN], ids=["demo", "huge", "wide", "uneven"])
+def path(request: pytest.FixtureRequest, demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of different shapes."""
+    return write_llama(tmp_path_factory.mktemp("shapes") / "m.gguf", request.param) if request.param else demo_model
+
+
+@pytest.mark.parametrize("kv_type", KVType)
+@pytest.mark.parametrize("context", [300, 1024])
+def test_what_is_planned_is_what_llama_cpp_reserves(
+    open_model: OpenModel, path: Path, caplog: pytest.LogCaptureFixture, context: int, kv_type: KVType
+) -> None:
+    plan = planned(path, context, kv_type)
+    with caplog.at_level(logging.INFO, "llama.cpp"):
+        open_model(path, context=context, kv_type=kv_type)
+    reserved = Reserved(caplog.text)
+    assert plan.kv / MIB == pytest.approx(reserved.kv, abs=0.01)
+    took = reserved.compute + reserved.output
+    assert took <= plan.compute / MIB <= 2 * took + 32
+
+
+@pytest.mark.parametrize("placement", [Weights.COPIED, Weights.MAPPED])
+def test_a_model_outlives_the_memory_file_that_it_was_opened_from(
+    open_model: OpenModel, demo_model: Path, placement: Weights
+) -> None:
+    data = demo_model.read_bytes()
+    with MemoryFile(len(data)) as file:
+        with file.writing() as view:
+            view[:] = data
+        file.seal()
+        model = open_model(file.path, placement=placement)
+    assert file.closed
+    mapped = "/memfd:lambda-llm-model" in Path("/proc/self/maps").read_text()
+    assert mapped is (placement is Weights.MAPPED), "one copy of the weights, where the placement says"
+    assert EXPECTED in answer(model)
+    model.close()
+    assert "/memfd:lambda-llm-model" not in Path("/proc/self/maps").read_text()
