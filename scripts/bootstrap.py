@@ -41,6 +41,9 @@ OLDEST_PYTHON = (3, 11)
 PIP_DOWNLOADING = re.compile(r"Downloading (?:.*/)?([A-Za-z0-9][\w.]*?)-\d\S* ?(\(.*?\))?")
 PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
+WITHOUT_CMAKE = {"SKBUILD_WHEEL_CMAKE": "0"}
+"""Makes llama-cpp-python's own build, which would compile everything, install its Python files alone."""
+
 # What neither the build nor anything here reads; vocabularies and chat templates stay, tests and benchmarks use them.
 UNPACKED = re.compile(r"(?!vendor/llama\.cpp/(?:tools|docs|media|examples|benches)/)")
 
@@ -56,13 +59,12 @@ class Setup:
         self._progress = progress
 
     def demo(self) -> None:
-        """What `make demo` needs: the package, its command line, llama.cpp."""
-        self._project(["cli"])
+        """What `make demo` needs: the package, its command line, llama.cpp, a local AWS."""
+        self._project("cli")
 
     def test(self) -> None:
-        """What `make test` needs: that, the tools for tests, and a local AWS."""
-        self._project(["cli", "dev"])
-        self.environment("aws-local")
+        """What `make test` needs: that and the tools for tests."""
+        self._project("dev")
 
     def build(self) -> None:
         """llama.cpp's libraries alone."""
@@ -85,13 +87,13 @@ class Setup:
         self._install(name, folder)
         return folder
 
-    def _project(self, locks: list[str]) -> None:
+    def _project(self, lock: str) -> None:
         self._pip_ready()
         unpacked = threading.Event()
         with ThreadPoolExecutor(2) as pool:
             # Compiling is the long part, so its download starts first and the packages arrive meanwhile.
             native = pool.submit(self._native, unpacked)
-            packages = pool.submit(self._packages, locks, unpacked)
+            packages = pool.submit(self._packages, lock, unpacked)
             steps: list[Future[Any]] = [native, packages]
             for step in as_completed(steps):
                 if step.exception():
@@ -112,15 +114,15 @@ class Setup:
             )
         self._install("build", VENV)
 
-    def _packages(self, locks: list[str], unpacked: threading.Event) -> None:
-        for lock in locks:
-            self._install(lock, VENV)
+    def _packages(self, lock: str, unpacked: threading.Event) -> None:
+        self._install(lock, VENV)
+        self.environment("aws-local")
         unpacked.wait()
         if not (build_llama.SOURCE / build_llama.SOURCE_STAMP).is_file():
             return  # The other thread failed, and says why.
         source_hash = (build_llama.SOURCE / build_llama.SOURCE_STAMP).read_text(encoding="utf-8")
         # The bindings are pure Python; without CMake their installation takes a second.
-        self._install_folder("llama-cpp-python", build_llama.SOURCE, source_hash, "--config-settings=wheel.cmake=false")
+        self._install_folder("llama-cpp-python", build_llama.SOURCE, source_hash)
         project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
         self._install_folder("lambda-llm", ROOT, project, "--editable")
 
@@ -163,6 +165,7 @@ class Setup:
             LOGS / "llama-download.log",
             lambda line: self._report_pip(step, line),
             "llama.cpp's source could not be downloaded",
+            os.environ | WITHOUT_CMAKE,
         )
         self._progress.update(step, "unpacking its source")
         (archive,) = downloads.iterdir()
@@ -201,7 +204,13 @@ class Setup:
         step = f"packages ({name})"
         self._progress.update(step, "installing")
         command = [*pip_install(VENV), "--no-build-isolation", "--no-cache-dir"]
-        run([*command, *arguments, str(folder)], LOGS / f"{name}.log", lambda _: None, f"{name} could not be installed")
+        run(
+            [*command, *arguments, str(folder)],
+            LOGS / f"{name}.log",
+            lambda _: None,
+            f"{name} could not be installed",
+            os.environ | WITHOUT_CMAKE,
+        )
         stamp.write_text(version, encoding="utf-8")
         self._progress.done(step, "installed")
 

@@ -87,7 +87,6 @@ class Toolchain:
         cmake: CMake.
         ninja: Ninja.
         identity: Names compiler and version; another one means another build.
-        zig: Whether the compiler is zig, which brings its own C library and knows flags by other names.
     """
 
     cc: str
@@ -95,7 +94,6 @@ class Toolchain:
     cmake: str
     ninja: str
     identity: str
-    zig: bool = False
 
 
 def find_toolchain(
@@ -129,17 +127,14 @@ def find_toolchain(
     version = subprocess.run([zig, "version"], capture_output=True, text=True, check=False)
     wrappers = installed / "wrappers" / target.name
     _write_wrappers(wrappers, zig, target)
-    return Toolchain(
-        str(wrappers / "cc"), str(wrappers / "c++"), cmake, ninja, f"zig {version.stdout.strip()}", zig=True
-    )
+    return Toolchain(str(wrappers / "cc"), str(wrappers / "c++"), cmake, ninja, f"zig {version.stdout.strip()}")
 
 
-def options(target: Target, toolchain: Toolchain) -> dict[str, str]:
+def options(target: Target) -> dict[str, str]:
     """Choose CMake's options for a target.
 
     Args:
         target: What to build for.
-        toolchain: What to build with.
 
     Returns:
         Values by the options' names.
@@ -156,8 +151,6 @@ def options(target: Target, toolchain: Toolchain) -> dict[str, str]:
         chosen["GGML_NATIVE"] = "ON"
     else:
         chosen["GGML_CPU_ARM_ARCH"] = ARM_BASELINE
-    # zig's driver does not take the options with which CMake makes a precompiled header.
-    chosen["PRECOMPILE"] = "OFF" if toolchain.zig else "ON"
     return chosen
 
 
@@ -209,7 +202,7 @@ def build(
     """
     folder = output / target.name
     stamp = folder / "stamp"
-    chosen = options(target, toolchain)
+    chosen = options(target)
     wanted = fingerprint(
         (source / SOURCE_STAMP).read_text(encoding="utf-8"), toolchain, chosen, NATIVE.read_text(encoding="utf-8")
     )
@@ -283,7 +276,7 @@ for argument do
   shift
   case $argument in
     -march=armv*) argument=$(echo "$argument" | sed -e 's/-march=armv/-mcpu=generic+v/' -e 's/\\.\\([0-9]\\)/_\\1/' \\
-      -e 's/-a//' -e 's/+fp16/+fullfp16/') ;;
+      -e 's/-a/a/' -e 's/+fp16/+fullfp16/') ;;
   esac
   set -- "$@" "$argument"
 done
