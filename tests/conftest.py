@@ -13,6 +13,8 @@ from lambda_llm.settings import KVType, Weights
 from support.answers import OpenModel
 from support.endless import write_endless
 
+pytest_plugins = ["support.needs"]
+
 
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
