@@ -20,6 +20,7 @@ from lambda_llm.api.schema import (
     ModelList,
 )
 from lambda_llm.api.worker import Worker
+from lambda_llm.engine import backend
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate
 from lambda_llm.settings import Weights
@@ -80,6 +81,7 @@ def create_app(served: Served) -> FastAPI:
             context=served.model.context,
             threads=served.model.threads,
             placement="mapped" if served.placement is Weights.MAPPED else "copied",
+            backend=backend.variant(),
             memory=served.memory(),
             requests=worker.counts,
         )

@@ -196,5 +196,6 @@ class Health(BaseModel):
     context: int
     threads: int
     placement: Literal["copied", "mapped"]
+    backend: str
     memory: Memory
     requests: Requests

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import llama_cpp
 
+from lambda_llm.engine import backend
+
 logger = logging.getLogger("llama.cpp")
 
 _LEVELS: Final = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml.h
@@ -39,6 +41,7 @@ def _log(level: int, text: bytes, _: Any) -> None:
 def start() -> None:
     """Prepare llama.cpp for this process; calling it again does nothing."""
     llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
+    backend.load()
     llama_cpp.llama_backend_init()
 
 

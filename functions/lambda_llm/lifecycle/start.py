@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lambda_llm.api.app import Served
 from lambda_llm.api.schema import Memory
+from lambda_llm.engine import backend
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate
 from lambda_llm.engine.threads import available_cpus
@@ -79,7 +80,9 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
         model.close()
         raise
     warmed = time.perf_counter()
-    logger.info("ready: opened in %.2f s, warmed in %.2f s", opened - began, warmed - opened)
+    logger.info(
+        "ready: opened in %.2f s, warmed in %.2f s, CPU backend %s", opened - began, warmed - opened, backend.variant()
+    )
     fit = loaded.fit
 
     def memory() -> Memory:
