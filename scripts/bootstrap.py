@@ -19,8 +19,7 @@ import tarfile
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import build_llama
@@ -28,6 +27,7 @@ from progress import Progress, SetupError, run, stop_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Setup", "environment_is_usable", "main"]
 
@@ -105,7 +105,7 @@ class Setup:
         """Make .venv with a pip of a known version: one from 2023 takes three times as long for the rest."""
         if not environment_is_usable(VENV):
             create_environment(VENV)
-        if find_spec("pip") is None and not any(VENV.glob("lib/python*/site-packages/pip")):
+        if not own_pip_works() and not any(VENV.glob("lib/python*/site-packages/pip")):
             run(
                 [str(VENV / "bin" / "python"), "-m", "ensurepip"],
                 LOGS / "ensurepip.log",
@@ -196,10 +196,10 @@ class Setup:
         count = lock.read_text(encoding="utf-8").count("==")
         self._progress.done(step, f"{count} installed")
 
-    def _install_folder(self, name: str, folder: Path, version: str, *arguments: str) -> None:
+    def _install_folder(self, name: str, folder: Path, state: str, *arguments: str) -> None:
         """Install a project from its folder with the build tools of requirements/build.txt."""
         stamp = VENV / f".project-{name}"
-        if stamp.is_file() and stamp.read_text(encoding="utf-8") == version:
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == state:
             return
         step = f"packages ({name})"
         self._progress.update(step, "installing")
@@ -211,7 +211,7 @@ class Setup:
             f"{name} could not be installed",
             os.environ | WITHOUT_CMAKE,
         )
-        stamp.write_text(version, encoding="utf-8")
+        stamp.write_text(state, encoding="utf-8")
         self._progress.done(step, "installed")
 
     def _link_libraries(self, lib: Path) -> None:
@@ -271,6 +271,15 @@ def create_environment(folder: Path) -> None:
     )
 
 
+def own_pip_works() -> bool:
+    """Tell whether the Python that runs this has a pip that can install into another environment (22.3 or later)."""
+    try:
+        major, minor = version("pip").split(".")[:2]
+    except PackageNotFoundError:
+        return False
+    return (int(major), int(minor)) >= (22, 3)
+
+
 def pip_install(folder: Path) -> list[str]:
     """Name the command that installs into an environment.
 
@@ -278,13 +287,14 @@ def pip_install(folder: Path) -> list[str]:
         folder: The environment.
 
     Returns:
-        Program and arguments: .venv's pip if it is there, else that of the Python that runs this.
+        Program and arguments: the pip of requirements/build.txt once it is there, else that of the Python that
+        runs this, else the one that `ensurepip` gave .venv.
     """
     # A lock is complete, so there is nothing to resolve; bytecode comes with the first import.
     install = ["install", "--no-deps", "--no-compile"]
-    python, progress = Path(sys.executable), []
-    if any(VENV.glob("lib/python*/site-packages/pip")):
-        python, progress = VENV / "bin" / "python", ["--progress-bar", "raw"]
+    known = (VENV / ".lock-build").is_file()
+    progress = ["--progress-bar", "raw"] if known else []
+    python = VENV / "bin" / "python" if known or not own_pip_works() else sys.executable
     return [str(python), "-m", "pip", "--python", str(folder / "bin" / "python"), *install, *progress]
 
 

@@ -91,6 +91,12 @@ def test_an_environment_of_another_python_is_made_anew(tmp_path: Path) -> None:
     assert not bootstrap.environment_is_usable(tmp_path)
 
 
+@pytest.mark.parametrize(("version", "works"), [("22.2.2", False), ("22.3", True), ("26.3.1", True)])
+def test_an_old_pip_is_passed_over(version: str, works: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    monkeypatch.setattr(bootstrap, "version", lambda _: version)
+    assert bootstrap.own_pip_works() is works
+
+
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
