@@ -3,12 +3,14 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from lambda_llm.api.errors import APIError, explain
 from lambda_llm.api.schema import (
@@ -28,6 +30,18 @@ from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate
 
 SSE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+class _EventStream(StreamingResponse):
+    """Ends what makes the events together with itself: also for a client that stopped reading before it left."""
+
+    def __init__(self, events: AsyncGenerator[str, None]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=SSE_HEADERS)
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send)
 
 
 class Chat:
@@ -74,11 +88,7 @@ class Chat:
         )
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
-            return StreamingResponse(
-                self._stream(generation, with_usage=with_usage),
-                media_type="text/event-stream",
-                headers=SSE_HEADERS,
-            )
+            return _EventStream(self._stream(generation, with_usage=with_usage))
         return await self._whole(generation, request)
 
     async def _whole(self, generation: Generation, request: Request) -> Response:
@@ -104,7 +114,7 @@ class Chat:
         )
         return JSONResponse(completion.model_dump())
 
-    async def _stream(self, generation: Generation, *, with_usage: bool) -> AsyncIterator[str]:
+    async def _stream(self, generation: Generation, *, with_usage: bool) -> AsyncGenerator[str, None]:
         identity = self._identity()
 
         def event(delta: Delta, **more: Any) -> str:

@@ -55,11 +55,13 @@ class Worker:
             yield until_done()
         finally:
             generation.cancellation.cancel()
-            if job.cancel():  # it was still waiting for its turn, which may be minutes away
-                generation.finish_reason = FinishReason.CANCELLED
-            else:
-                await _settled(running)
-            self._count(generation)
+            try:
+                if job.cancel():  # it was still waiting for its turn, which may be minutes away
+                    generation.finish_reason = FinishReason.CANCELLED
+                else:
+                    await _settled(running)
+            finally:
+                self._count(generation)
 
     def close(self) -> None:
         """Wait for the running generation and end the thread."""
