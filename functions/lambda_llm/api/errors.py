@@ -100,8 +100,7 @@ def install(app: FastAPI) -> None:
 def _first_problem(problems: Sequence[Any]) -> APIError:
     """One sentence for the first thing that is wrong with a body."""
     problem: Any = problems[0] if problems else {"type": "unknown", "loc": (), "msg": "it can't be read"}
-    kind = problem["type"]
-    if kind == "json_invalid":
+    if problem["type"] == "json_invalid":
         return APIError(
             HTTPStatus.BAD_REQUEST,
             f"The request body is not valid JSON ({problem.get('ctx', {}).get('error', problem['msg'])}): "
@@ -115,6 +114,9 @@ def _first_problem(problems: Sequence[Any]) -> APIError:
             "The request body must be one JSON object, sent with the header Content-Type: application/json.",
             code="invalid_body",
         )
+    # A field that may have several forms has a problem with each of them; the form that was meant got further.
+    problem = next((each for each in problems if _field(each).startswith(f"{param}.")), problem)
+    param, kind = _field(problem), problem["type"]
     if kind == "extra_forbidden":
         return APIError(
             HTTPStatus.BAD_REQUEST,
@@ -122,7 +124,6 @@ def _first_problem(problems: Sequence[Any]) -> APIError:
             param=param,
             code="unsupported_parameter",
         )
-    # A field that may have several forms has a problem with each of them.
     expected = ", or ".join(dict.fromkeys(each["msg"] for each in problems if _field(each) == param))
     code = "missing_required_parameter" if kind == "missing" else "invalid_value"
     return APIError(HTTPStatus.BAD_REQUEST, f"{param!r} can't be used: {expected}.", param=param, code=code)
