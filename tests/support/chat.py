@@ -1,0 +1,43 @@
+"""OpenAI's JSON as tests write and read it."""
+
+import json
+from typing import Any
+
+from fastapi import FastAPI
+
+from lambda_llm.api.app import Served, create_app
+from lambda_llm.api.schema import Memory
+from lambda_llm.engine.model import Model
+from lambda_llm.engine.template import ChatTemplate
+from lambda_llm.settings import Weights
+from support.answers import QUESTION, user
+
+PATH = "/v1/chat/completions"
+MODEL_ID = "demo"
+
+
+def made(model: Model) -> FastAPI:
+    """The application over `model`."""
+    memory = Memory(model_file=1, weights=2, kv_cache=3, compute_buffers=4, resident=5)
+    return create_app(Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory))
+
+
+def body(question: str = QUESTION, **changes: Any) -> dict[str, Any]:
+    """A request for the greedy answer; a value of None leaves a field out."""
+    given = {"model": MODEL_ID, "messages": [user(question)], "temperature": 0} | changes
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def events(stream: str) -> list[Any]:
+    """The data of each server-sent event, in order; `[DONE]` as it is."""
+    parts = stream.split("\n\n")
+    assert parts.pop() == "", "every event ends with an empty line"
+    assert all(part.startswith("data: ") for part in parts)
+    data = [part.removeprefix("data: ") for part in parts]
+    return [each if each == "[DONE]" else json.loads(each) for each in data]
+
+
+def text_of(chunks: list[Any]) -> str:
+    """What a stream's chunks add up to."""
+    choices = [choice for chunk in chunks if chunk != "[DONE]" for choice in chunk["choices"]]
+    return "".join(choice["delta"].get("content", "") for choice in choices)

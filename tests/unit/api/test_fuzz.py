@@ -1,0 +1,111 @@
+"""Whatever a client sends, the answer is an answer or a sentence about what was wrong, never a defect."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from lambda_llm.api.schema import FIELDS
+from lambda_llm.engine.model import Model
+from support.chat import PATH, body, events, made
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(st.characters(), max_size=8)
+    | st.sampled_from(["demo", "user", "system", "text", "word " * 3000]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5) | st.sampled_from(sorted(FIELDS)), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+MESSAGE = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["system", "user", "assistant", "developer", "tool"]),
+        "content": st.text(st.characters(), max_size=20),
+    },
+    optional={"name": st.text(max_size=3)},
+)
+SOUND = st.fixed_dictionaries(
+    {"messages": st.lists(MESSAGE, min_size=1, max_size=4)},
+    optional={
+        "stream": st.booleans(),
+        "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
+        "temperature": st.floats(0, 2),
+        "top_p": st.floats(0, 1),
+        "seed": st.integers(-(2**63), 2**63 - 1),
+        "stop": st.text(max_size=3) | st.lists(st.text(max_size=3), max_size=5),
+        "n": st.integers(0, 2),
+    },
+)
+NEARLY = st.dictionaries(st.sampled_from(sorted(FIELDS)) | st.text(max_size=5), JSON, max_size=2)
+"""Bodies that are right but for a field or two get further than noise does."""
+
+
+class App:
+    def __init__(self, model: Model, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._app = made(model)
+        self._lifespan = self._app.router.lifespan_context(self._app)
+        self._client = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(self._app, raise_app_exceptions=False), base_url="http://server"
+        )
+        runner.run(self._lifespan.__aenter__())
+
+    def post(self, content: str | bytes) -> httpx2.Response:
+        headers = {"content-type": "application/json"}
+        return self._runner.run(self._client.post(PATH, content=content, headers=headers))
+
+    def close(self) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.run(self._lifespan.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def app(model: Model) -> Iterator[App]:
+    with asyncio.Runner() as runner:
+        app = App(model, runner)
+        yield app
+        app.close()
+
+
+def check(response: httpx2.Response) -> None:
+    assert response.status_code in {200, 400, 404}, response.text
+    if response.status_code != 200:
+        error = response.json()["error"]
+        assert error["type"] == "invalid_request_error"
+        assert error["message"].endswith(".")
+        assert error["code"]
+    elif response.headers["content-type"].startswith("text/event-stream"):
+        assert events(response.text)[-1] == "[DONE]"
+    else:
+        assert response.json()["choices"][0]["finish_reason"] in {"stop", "length"}
+
+
+SETTINGS = settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@SETTINGS
+@given(sound=SOUND, changes=NEARLY)
+@example(sound={}, changes={"messages": [{"role": "user", "content": "\ud800"}]})
+@example(sound={}, changes={"\udfff": 1})
+@example(sound={}, changes={"user": "\udfff", "model": "\udfff"})
+@example(sound={}, changes={"temperature": 5e-324, "top_p": 5e-324})
+@example(sound={}, changes={"max_tokens": 2**70})
+def test_no_json_object_makes_the_server_fail(app: App, sound: dict[str, object], changes: dict[str, object]) -> None:
+    check(app.post(json.dumps(body() | {"max_tokens": 2} | sound | changes)))
+
+
+@SETTINGS
+@given(content=st.binary(max_size=50) | st.text(max_size=50).map(str.encode) | JSON.map(json.dumps))
+def test_no_body_at_all_makes_the_server_fail(app: App, content: str | bytes) -> None:
+    check(app.post(content))

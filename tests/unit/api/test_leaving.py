@@ -1,0 +1,233 @@
+"""Requests that wait for each other, and clients that leave, step by step: a model that waits to be told to go on."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from lambda_llm.engine.model import Cancellation, Model
+from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, OpenModel
+from support.chat import PATH, body, text_of
+
+LIMIT_SECONDS = 60
+
+
+class Stepwise(Model):
+    """Gives one token for each permission."""
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        super().__init__(*positional, **named)
+        self.permissions = threading.Semaphore(0)
+        self.asked_for = 0
+        self.prompts: list[list[int]] = []
+        self.cancellation = Cancellation()
+
+    def evaluate(self, tokens: Sequence[int], cancellation: Cancellation | None = None) -> int:
+        self.prompts.append(list(tokens))
+        self.cancellation = cancellation or Cancellation()
+        return super().evaluate(tokens, cancellation)
+
+    def sample(self, sampler: Any) -> int:
+        self.asked_for += 1
+        assert self.permissions.acquire(timeout=LIMIT_SECONDS)
+        return super().sample(sampler)
+
+    def permit(self, count: int = 10_000) -> None:
+        self.permissions.release(count)
+
+
+class Client:
+    """A caller of the application that can leave at any moment, as a server would tell it."""
+
+    def __init__(self, app: FastAPI, request: dict[str, Any]) -> None:
+        self.status = 0
+        self.received = ""
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._messages.put_nowait({"type": "http.request", "body": json.dumps(request).encode(), "more_body": False})
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": PATH,
+            "raw_path": PATH.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json")],
+        }
+        self._task = asyncio.ensure_future(app(scope, self._messages.get, self._send))  # type: ignore[arg-type]
+
+    async def _send(self, message: Any) -> None:
+        await self.reading.wait()
+        self.status = message.get("status", self.status)
+        self.received += message.get("body", b"").decode()
+
+    @property
+    def text(self) -> str:
+        """What arrived so far."""
+        if not self.received:
+            return ""
+        if self.received.startswith("data: "):
+            whole, _, _ = self.received.rpartition("\n\n")
+            data = [event.removeprefix("data: ") for event in whole.split("\n\n")]
+            return text_of([json.loads(each) for each in data if each != "[DONE]"])
+        return str(json.loads(self.received)["choices"][0]["message"]["content"])
+
+    def leave(self) -> None:
+        self._messages.put_nowait({"type": "http.disconnect"})
+
+    async def ended(self) -> None:
+        await asyncio.wait_for(self._task, LIMIT_SECONDS)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in llama.cpp's thread
+            await asyncio.sleep(0.001)
+
+
+async def until_active(client: httpx2.AsyncClient, count: int) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while (await requests(client))["active"] != count:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def model(open_model: OpenModel) -> Stepwise:
+    return open_model(kind=Stepwise)
+
+
+@pytest.fixture(autouse=True)
+def _let_go(app: FastAPI, model: Stepwise) -> Iterator[None]:  # noqa: ARG001 - goes before it
+    """Whatever fails, the application must not wait for a model that waits for the test."""
+    yield
+    model.permit()
+
+
+async def requests(client: httpx2.AsyncClient) -> dict[str, int]:
+    counts: dict[str, int] = (await client.get("/health")).json()["requests"]
+    return counts
+
+
+async def test_other_requests_are_answered_while_a_token_is_being_computed(
+    app: FastAPI, client: httpx2.AsyncClient, model: Stepwise
+) -> None:
+    asking = Client(app, body())
+    await until(lambda: model.asked_for == 1)
+    assert (await requests(client))["active"] == 1
+    assert (await client.get("/v1/models")).status_code == 200
+    assert (await client.post(PATH, json=body("word " * 3000))).status_code == 400
+    model.permit()
+    await asking.ended()
+    assert EXPECTED in asking.text
+
+
+async def test_each_piece_of_a_stream_is_sent_when_it_is_there(app: FastAPI, model: Stepwise) -> None:
+    asking = Client(app, body(stream=True))
+    await until(lambda: '"role":"assistant"' in asking.received)
+    assert asking.text == ""
+    shown = ""
+    for _ in range(3):
+        model.permit(1)
+        await until(lambda: asking.text != shown)  # noqa: B023 - awaited in the same turn
+        shown = asking.text
+    model.permit()
+    await asking.ended()
+    assert EXPECTED in asking.text
+
+
+async def test_requests_wait_for_their_turn_and_are_all_answered(
+    app: FastAPI, client: httpx2.AsyncClient, model: Stepwise
+) -> None:
+    first = Client(app, body(stream=True))
+    await until(lambda: model.asked_for == 1)
+    second, third = Client(app, body(OTHER_QUESTION)), Client(app, body(stream=True))
+    await until(lambda: third.status == 200)
+    assert (await requests(client))["active"] == 3
+    assert len(model.prompts) == 1
+    model.permit()
+    for asking in (first, second, third):
+        await asking.ended()
+    assert [EXPECTED in first.text, OTHER_EXPECTED in second.text, EXPECTED in third.text] == [True] * 3
+    counts = await requests(client)
+    assert (counts["active"], counts["completed"]) == (0, 3)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_stops_the_model_within_one_token(
+    app: FastAPI, client: httpx2.AsyncClient, model: Stepwise, *, stream: bool
+) -> None:
+    leaving = Client(app, body(LONG_QUESTION, stream=stream))
+    model.permit(3)
+    await until(lambda: model.asked_for == 4)
+    assert not model.cancellation.cancelled
+    leaving.leave()
+    await until(lambda: model.cancellation.cancelled)
+    model.permit()
+    await leaving.ended()
+    counts = await requests(client)
+    assert (counts["active"], counts["cancelled"], counts["completed"]) == (0, 1, 0)
+    assert counts["generated_tokens"] == 4
+    asking = Client(app, body())
+    await asking.ended()
+    assert EXPECTED in asking.text
+
+
+async def test_a_client_that_stopped_reading_before_it_leaves_stops_the_model_too(
+    app: FastAPI, client: httpx2.AsyncClient, model: Stepwise
+) -> None:
+    leaving = Client(app, body(LONG_QUESTION, stream=True))
+    model.permit(1)
+    await until(lambda: leaving.text != "")
+    leaving.reading.clear()
+    model.permit(2)
+    await until(lambda: model.asked_for == 4)
+    leaving.leave()
+    await until(lambda: model.cancellation.cancelled)
+    model.permit()
+    await until_active(client, 0)
+    counts = await requests(client)
+    assert (counts["cancelled"], counts["generated_tokens"]) == (1, 4)
+    await leaving.ended()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_queued_request_whose_client_leaves_is_dropped_at_once_and_never_runs(
+    app: FastAPI, client: httpx2.AsyncClient, model: Stepwise, *, stream: bool
+) -> None:
+    running = Client(app, body())
+    await until(lambda: model.asked_for == 1)
+    queued = Client(app, body(LONG_QUESTION, stream=stream))
+    last = Client(app, body(OTHER_QUESTION))
+    await until_active(client, 3)
+    queued.leave()
+    # The running answer has not moved on: nothing waits for it.
+    await queued.ended()
+    counts = await requests(client)
+    assert (counts["active"], counts["cancelled"], counts["generated_tokens"]) == (2, 1, 0)
+    model.permit()
+    await running.ended()
+    await last.ended()
+    assert EXPECTED in running.text
+    assert OTHER_EXPECTED in last.text
+    assert len(model.prompts) == 2
+
+
+async def test_a_client_that_leaves_when_all_was_sent_changes_nothing(
+    app: FastAPI, client: httpx2.AsyncClient, model: Stepwise
+) -> None:
+    model.permit()
+    asking = Client(app, body(stream=True))
+    await until(lambda: asking.received.endswith("data: [DONE]\n\n"))
+    asking.leave()
+    await asking.ended()
+    counts = await requests(client)
+    assert (counts["completed"], counts["cancelled"]) == (1, 0)
