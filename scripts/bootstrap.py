@@ -102,7 +102,7 @@ class Setup:
         self._link_libraries(native.result())
 
     def _pip_ready(self) -> None:
-        """Make .venv with a pip of a known version: one from 2023 takes three times as long for the rest."""
+        """Make .venv with a pip of a known version: the one that comes with Python may be years old and slow."""
         if not environment_is_usable(VENV):
             create_environment(VENV)
         if not own_pip_works() and not any(VENV.glob("lib/python*/site-packages/pip")):

@@ -41,7 +41,7 @@ LINUX_GLIBC = {"x86_64": "2.28", "aarch64": "2.34"}
 """The oldest C library that zig builds for: Debian 10's, and Amazon Linux 2023's, which is Lambda's."""
 
 ARM_BASELINE = "armv8.2-a+dotprod"
-"""Every Graviton but the first, every server and every Mac of the last years."""
+"""Graviton from its second generation on; a Raspberry Pi only from the 5."""
 
 NINJA_STATUS = re.compile(r"\[(\d+)/(\d+)\] (?:.*/)?(\S+)")
 
