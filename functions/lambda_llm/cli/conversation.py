@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, omit
 from openai.types.chat import ChatCompletionMessageParam
+from rich.markup import escape
 
 from lambda_llm.cli.console import err, out
 from lambda_llm.client import function_url_auth
@@ -104,12 +105,16 @@ def connected(url: str, *, system: str | None, temperature: float | None) -> Ite
             model = client.models.list().data[0].id
         except OpenAIError as error:
             raise explained(error) from error
+        except (AttributeError, IndexError, TypeError, ValueError) as error:  # the client trusts what it is sent
+            raise ServerError(
+                f"What answers at {base}/v1/models can't be used: give the address of an OpenAI-compatible server."
+            ) from error
         yield Conversation(client, model, temperature, system)
 
 
 def converse(conversation: Conversation) -> None:
     """Read and answer until the person leaves."""
-    err.print(f"[bold]{conversation.model}[/]. {HELP}")
+    err.print(f"[bold]{escape(conversation.model)}[/]. {HELP}")
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401, PLC0415 - importing it gives input() history and editing
     while True:
@@ -140,7 +145,7 @@ def _answer(conversation: Conversation, text: str) -> None:
     try:
         conversation.ask(text, show=True)
     except ServerError as error:
-        err.print(f"[red]{error}[/]")
+        err.print(str(error), style="red", markup=False)
         return
     figures = conversation.figures
     rate = figures["tokens_per_second"]

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from lambda_llm.cli.console import JSON, KV, SHA256, Context, Placement, VersionId, out
@@ -99,7 +100,7 @@ def inspect(
             "Stays in use": megabytes(needed.resident),
             "At most in use": f"{megabytes(needed.peak)}, of {megabytes(needed.memory)}",
         }.items():
-            table.add_row(f"[dim]{name}[/]", value)
+            table.add_row(f"[dim]{name}[/]", escape(value))
         out.print(table)
         verdict = "[bold green]It fits.[/]" if needed.fits else "[bold red]It does not fit.[/]"
         out.print(verdict)

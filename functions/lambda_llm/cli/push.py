@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from lambda_llm.cli.console import JSON, out, progress_bar
 from lambda_llm.loading.push import push as upload
@@ -23,7 +24,7 @@ def push(
 
     Example: `lambda-llm push model.gguf s3://bucket/models/model.gguf`
     """
-    with progress_bar(f"Pushing {file.name}") as progress:
+    with progress_bar(f"Pushing {escape(file.name)}") as progress:
         pushed = upload(file, to, progress)
     if as_json:
         out.print_json(
@@ -37,10 +38,10 @@ def push(
             }
         )
         return
-    out.print(f"Pushed [bold]{pushed.uri}[/], {megabytes(pushed.size)}. Pin it with:")
-    out.print(f"  LAMBDA_LLM_MODEL={pushed.uri}")
+    out.print(f"Pushed [bold]{escape(pushed.uri)}[/], {megabytes(pushed.size)}. Pin it with:")
+    out.print(f"  LAMBDA_LLM_MODEL={pushed.uri}", markup=False)
     if pushed.version_id:
-        out.print(f"  LAMBDA_LLM_MODEL_VERSION_ID={pushed.version_id}")
+        out.print(f"  LAMBDA_LLM_MODEL_VERSION_ID={pushed.version_id}", markup=False)
     out.print(f"  LAMBDA_LLM_MODEL_SHA256={pushed.sha256}")
     if not pushed.kept_by_store:
         out.print("The store keeps no checksum of the whole object: the SHA-256 must be pinned to load it.")

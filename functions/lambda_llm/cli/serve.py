@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from rich.markup import escape
 
 from lambda_llm.api.app import create_app
 from lambda_llm.cli.console import (
@@ -100,7 +101,7 @@ def _say_ready(environment: Environment, url: str, resident_before: int, *, as_j
         return
     verified = " and ".join(loaded.download.checksums) or "its header (a local file, nothing pinned)"
     err.print(
-        f"[bold]{served.model_id}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
+        f"[bold]{escape(served.model_id)}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
         f"verified by {verified}; opened in {environment.open_seconds:.2f} s, warm in {environment.warm_seconds:.2f} s"
     )
     err.print(f"Serving on [bold]{url}[/] (Ctrl-C stops). Talk to it with: lambda-llm chat {url}")
