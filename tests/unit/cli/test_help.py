@@ -1,0 +1,75 @@
+"""The command line teaches itself."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from lambda_llm.cli import app
+
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+
+
+def parameters(name: str) -> list[str]:
+    """What a command can be told: its arguments, and its options by their longest name."""
+    command = GROUP.commands[name]  # type: ignore[attr-defined]
+    return [max(each.opts, key=len) for each in command.params if each.name != "help"]
+
+
+def test_the_commands_are_those_of_the_readme() -> None:
+    assert {"chat", "inspect", "push", "serve"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_whoever_gives_no_command_is_told_which_there_are_and_how_to_begin(run, arguments: list[str]) -> None:
+    told = run(*arguments)
+    text = told.out + told.err
+    for name in COMMANDS:
+        assert name in text
+    assert "lambda-llm push model.gguf s3://bucket/models/model.gguf" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(run, name: str) -> None:
+    told = run(name, "--help")
+    assert told.status == 0
+    assert "Example:" in told.out
+    for parameter in parameters(name):
+        assert parameter in told.out
+    # A line for a parameter that says nothing about it would end behind its type.
+    silent = [line for line in told.out.splitlines() if re.fullmatch(r"│ [* ] *(--)?[\w-]+ +<\w+> *│", line)]
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_a_command_is_a_command(name: str) -> None:
+    command = GROUP.commands[name]  # type: ignore[attr-defined]
+    examples = re.findall(r"`(lambda-llm [^`]+)`", command.help.partition("Example:")[2])
+    assert examples
+    for example in " && ".join(examples).split(" && "):
+        program, called, *arguments = shlex.split(example)
+        assert (program, called) == ("lambda-llm", name)
+        command.make_context(called, arguments)
+
+
+@pytest.mark.parametrize("name", ["inspect", "push", "serve"])
+def test_a_command_without_its_arguments_shows_its_help(run, name: str) -> None:
+    told = run(name)
+    assert told.status == 2
+    assert "Example:" in told.out + told.err
+
+
+def test_a_command_that_is_none_is_refused(run) -> None:
+    told = run("sing")
+    assert told.status == 2
+    assert "No such command 'sing'" in told.err
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "lambda_llm.cli", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "inspect" in told.stdout
