@@ -1,5 +1,6 @@
 """The models that tests of several folders answer with."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,16 @@ from support.answers import OpenModel
 from support.endless import write_endless
 
 pytest_plugins = ["support.needs"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_machine() -> Iterator[None]:
+    """Settings of whoever runs the tests would change what they see, in this process and in those it starts."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in os.environ:
+            if name.startswith(("LAMBDA_LLM_", "AWS_LAMBDA_", "AWS_LWA_")):
+                monkeypatch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,90 @@
+"""From settings to a warm model, and nothing left of one that could not be."""
+
+from pathlib import Path
+
+import pytest
+
+from lambda_llm.engine.errors import ContextOverflowError
+from lambda_llm.lifecycle.errors import InvariantError
+from lambda_llm.lifecycle.start import start
+from lambda_llm.loading.errors import DoesNotFitError, NotFoundError, UnsupportedModelError
+from lambda_llm.settings import Settings, Weights
+from support.answers import EXPECTED, answer
+from support.leftovers import leftovers
+from support.rewrite import rewrite
+
+
+def settings(model: Path, **changes: object) -> Settings:
+    return Settings.load(model=str(model), threads=1, **changes)
+
+
+@pytest.mark.parametrize("weights", [Weights.COPIED, Weights.MAPPED])
+def test_a_warm_environment_has_what_the_api_needs(demo_model: Path, weights: Weights) -> None:
+    environment = start(settings(demo_model, weights=weights, context=512, memory_mb=2000))
+    served = environment.served
+    try:
+        assert served.model_id == "lambda-llm demo"
+        assert served.placement is weights
+        assert (served.model.context, served.model.threads) == (512, 1)
+        assert environment.loaded.file.closed
+        memory = served.memory()
+        assert memory.model_file == (demo_model.stat().st_size if weights is Weights.MAPPED else 0)
+        assert memory.resident > memory.weights + memory.kv_cache
+        assert 0 < environment.warm_tokens == len(served.model.evaluated)
+        assert EXPECTED in answer(served.model)
+    finally:
+        served.model.close()
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "expected"),
+    [
+        ({}, {}, "lambda-llm demo"),
+        ({}, {"general.name": None}, "my-model"),
+        ({"model_name": "mine"}, {}, "mine"),
+    ],
+)
+def test_the_model_s_id_is_the_setting_its_own_name_or_the_file_s(
+    demo_model: Path, tmp_path: Path, changes: dict[str, str], name: dict[str, None], expected: str
+) -> None:
+    model = rewrite(demo_model, tmp_path / "my-model.gguf", name)
+    environment = start(settings(model, context=256, **changes))
+    environment.served.model.close()
+    assert environment.served.model_id == expected
+
+
+def test_progress_is_told_to_the_end(demo_model: Path) -> None:
+    told: list[tuple[int, int]] = []
+    start(settings(demo_model, context=256), lambda done, total: told.append((done, total))).served.model.close()
+    size = demo_model.stat().st_size
+    assert told[-1] == (size, size)
+
+
+@pytest.mark.parametrize("weights", [Weights.COPIED, Weights.MAPPED])
+def test_a_start_that_fails_late_leaves_nothing_behind(demo_model: Path, tmp_path: Path, weights: Weights) -> None:
+    with pytest.raises(ContextOverflowError):
+        start(settings(demo_model, context=64, system_prompt="word " * 100, weights=weights))
+    strange = tmp_path / "strange.gguf"
+    strange.write_bytes(demo_model.read_bytes().replace(b"llama", b"lxama"))
+    with pytest.raises(UnsupportedModelError, match="lxama"):
+        start(settings(strange, context=64, weights=weights))
+    assert leftovers() == []
+
+
+def test_a_model_that_can_t_be_served_is_refused(demo_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        start(settings(tmp_path / "missing.gguf"))
+    with pytest.raises(DoesNotFitError, match="does not fit"):
+        start(settings(demo_model, memory_mb=64))
+
+
+def test_a_function_with_the_wrong_configuration_loads_nothing(
+    demo_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "llm")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+    told: list[int] = []
+    with pytest.raises(InvariantError, match="memory is 128 MB"):
+        start(settings(demo_model), lambda done, _: told.append(done))
+    assert told == []
