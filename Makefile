@@ -2,7 +2,7 @@
 # What they set up stays in .venv and .build; the next run takes it from there.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format build lock clean
+.PHONY: help demo test lint format build package lock clean
 
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
@@ -21,6 +21,7 @@ help:
 	@echo
 	@echo "make lint    style and types alone          make format  lays out the code"
 	@echo "make build   llama.cpp's libraries alone    make lock    newest versions of every package"
+	@echo "make package the function's zip for Lambda, in dist/"
 	@echo "make clean   removes everything that was set up"
 
 demo:
@@ -44,9 +45,13 @@ format:
 build:
 	$(setup) build
 
+package:
+	$(setup) demo
+	@$(BIN)/lambda-llm package
+
 lock:
 	$(setup) lock
 	@$(PYTHON) scripts/lock.py --uv .build/lock/bin/uv
 
 clean:
-	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -71,6 +71,12 @@ class Setup:
         self._pip_ready()
         self._native(threading.Event())
 
+    def cross_build(self) -> None:
+        """What compiling for another machine needs: llama.cpp's source, and zig with CMake and Ninja."""
+        self._pip_ready()
+        self._source()
+        self.environment("compiler")
+
     def environment(self, name: str) -> Path:
         """Prepare an environment of its own for the packages of one lock.
 

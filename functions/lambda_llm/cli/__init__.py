@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lambda_llm.cli import chat, inspect, push, serve
+from lambda_llm.cli import chat, inspect, package, push, serve
 from lambda_llm.cli.console import say_error
 from lambda_llm.errors import LambdaLLMError
 
@@ -30,8 +30,8 @@ app = typer.Typer(
     - `lambda-llm chat`
     """,
 )
-for _command in (serve.serve, chat.chat, push.push, inspect.inspect):
-    app.command(no_args_is_help=_command is not chat.chat)(_command)
+for _command in (serve.serve, chat.chat, push.push, inspect.inspect, package.package):
+    app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """What the CPU can do, at init and after a restore."""
 
+import ctypes
+import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -8,26 +10,48 @@ from lambda_llm.lifecycle.errors import CPUChangedError
 
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
-USED_FEATURES: Final = frozenset(
-    {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "svei8mm", "svebf16", "sme", "sme2"}
-    | {"avx", "avx2", "fma", "f16c", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16"}
+ARM_FEATURES: Final = {
+    "asimd": (16, 1),
+    "asimdhp": (16, 10),
+    "asimddp": (16, 20),
+    "sve": (16, 22),
+    "sve2": (26, 1),
+    "svei8mm": (26, 9),
+    "svebf16": (26, 12),
+    "i8mm": (26, 13),
+    "bf16": (26, 14),
+    "sme": (26, 23),
+}
+"""Features for which ggml has kernels on arm64: Linux's name → entry of the auxiliary vector (16 is AT_HWCAP, 26 is
+AT_HWCAP2) and bit. Source: https://docs.kernel.org/arch/arm64/elf_hwcaps.html"""
+
+X86_FEATURES: Final = frozenset(
+    {"avx", "avx2", "fma", "f16c", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16"}
     | {"amx_int8", "amx_tile"}
 )
-"""Features, as Linux names them, for which ggml has kernels; losing another one does no harm."""
+"""The same on x86-64, as /proc/cpuinfo names them."""
 
 
-def features(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
-    """Those of `USED_FEATURES` that this CPU has; empty where there is no /proc/cpuinfo.
+def features(machine: str = platform.machine(), cpuinfo: Path = _CPUINFO) -> frozenset[str]:
+    """Features of this CPU that ggml's kernels may use; losing another one does no harm.
 
-    Source: https://docs.kernel.org/arch/arm64/elf_hwcaps.html
+    On arm64 the answer is the kernel's auxiliary vector, which is also what ggml asks; elsewhere /proc/cpuinfo.
+
+    Args:
+        machine: as `platform.machine()` gives it.
+        cpuinfo: where the flags stand; without it there are no features.
     """
+    if machine == "aarch64":
+        getauxval = ctypes.CDLL(None).getauxval
+        getauxval.argtypes, getauxval.restype = [ctypes.c_ulong], ctypes.c_ulong
+        return frozenset(name for name, (entry, bit) in ARM_FEATURES.items() if getauxval(entry) >> bit & 1)
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
         return frozenset()
     named = (line.partition(":") for line in lines)
-    cores = [values.split() for name, _, values in named if name.strip() in {"Features", "flags"}]
-    return USED_FEATURES.intersection(*cores) if cores else frozenset()
+    cores = [values.split() for name, _, values in named if name.strip() == "flags"]
+    return X86_FEATURES.intersection(*cores) if cores else frozenset()
 
 
 def require(recorded: Iterable[str], now: Iterable[str]) -> None:

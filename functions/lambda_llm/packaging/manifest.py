@@ -1,0 +1,70 @@
+"""What a package says of itself, inside the zip and beside it."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+NAME: Final = "lambda-llm-manifest.json"
+SBOM_NAME: Final = "lambda-llm-sbom.cdx.json"
+
+
+class Manifest(BaseModel):
+    """Read by `--verify`, and by Terraform as `jsondecode(file(…))`.
+
+    Attributes:
+        format: of this document.
+        version: of lambda-llm.
+        architecture: as Lambda spells it.
+        runtime: as Lambda spells it.
+        handler: of the buffered front door.
+        exec_wrapper: of the streaming front door, below /var/task.
+        llama_cpp_python: version whose source package llama.cpp comes from.
+        llama_cpp_source_sha256: of that source package.
+        compiler: name and version.
+        build_options: CMake's.
+        cpu_variants: the CPU backends from which one is chosen at run time; empty for one that is built in.
+        glibc: newest version of the C library that any file needs.
+        unzipped_bytes: all files together.
+        files: SHA-256 in hex of every file but the manifest itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    version: str
+    architecture: Literal["arm64", "x86_64"]
+    runtime: str
+    handler: str = "lambda_llm.lifecycle.handler.handle"
+    exec_wrapper: str = "bin/serve"
+    llama_cpp_python: str
+    llama_cpp_source_sha256: str
+    compiler: str
+    build_options: dict[str, str]
+    cpu_variants: list[str]
+    glibc: str
+    unzipped_bytes: int
+    files: dict[str, str]
+
+    def to_json(self) -> str:
+        """The document; the same manifest always gives the same bytes."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+class PackageManifest(Manifest):
+    """The manifest beside the zip: with what can't stand inside it.
+
+    Attributes:
+        zip_bytes: of the zip.
+        zip_sha256: of the zip in hex.
+        code_sha256: the same in base64, as Lambda's `CodeSha256` has it.
+    """
+
+    zip_bytes: int
+    zip_sha256: str
+    code_sha256: str
+
+
+def beside(package: Path) -> Path:
+    """Where the manifest of a zip lies."""
+    return package.with_suffix(".manifest.json")

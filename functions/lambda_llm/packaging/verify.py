@@ -1,0 +1,78 @@
+"""Whether a zip is the package that it says it is, and would load on Lambda."""
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lambda_llm.limits import PACKAGE_UNZIPPED_BYTES
+from lambda_llm.packaging import archive, elf
+from lambda_llm.packaging.errors import PackageError
+from lambda_llm.packaging.manifest import NAME, Manifest, PackageManifest, beside
+from lambda_llm.units import megabytes
+
+
+def verify(package: Path) -> Manifest:
+    """Hold a zip against its manifest, and its libraries against Lambda.
+
+    Args:
+        package: the zip; a manifest beside it is checked too.
+
+    Returns:
+        The manifest inside the zip.
+
+    Raises:
+        PackageError: the first thing that is wrong.
+    """
+    try:
+        with zipfile.ZipFile(package) as opened:
+            return _verify(package, opened)
+    except FileNotFoundError:
+        raise PackageError(f"There is no file {package}: build it with `lambda-llm package`.") from None
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
+        raise PackageError(f"{package} is no sound zip ({error}): build it again.") from error
+
+
+def _verify(package: Path, opened: zipfile.ZipFile) -> Manifest:
+    names = opened.namelist()
+    if NAME not in names:
+        raise PackageError(f"{package} is no package of lambda-llm: it holds no {NAME}.")
+    try:
+        manifest = Manifest.model_validate_json(opened.read(NAME))
+    except ValidationError as error:
+        raise PackageError(f"The manifest in {package} can't be read ({error.error_count()} problems).") from error
+    if set(names) != {*manifest.files, NAME} or len(names) != len(set(names)):
+        odd = sorted(set(names) ^ {*manifest.files, NAME}) or ["a name that occurs twice"]
+        raise PackageError(f"{package} and its manifest disagree on {odd[0]}: build it again.")
+    size = sum(entry.file_size for entry in opened.infolist())
+    if size > PACKAGE_UNZIPPED_BYTES:
+        raise PackageError(
+            f"{package} has {megabytes(size)} unzipped, Lambda takes {megabytes(PACKAGE_UNZIPPED_BYTES)} with layers."
+        )
+    for name, expected in manifest.files.items():
+        data = opened.read(name)
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise PackageError(f"{name} in {package} is not the file that was built: build it again.")
+        if data.startswith(b"\x7fELF"):
+            elf.check(elf.read(name, io.BytesIO(data)), manifest.architecture, names)
+    mode = opened.getinfo(manifest.exec_wrapper).external_attr >> 16
+    if not mode & 0o111:
+        raise PackageError(f"{manifest.exec_wrapper} in {package} can't be executed: zip it with its mode.")
+    _verify_beside(package)
+    return manifest
+
+
+def _verify_beside(package: Path) -> None:
+    path = beside(package)
+    if not path.exists():
+        return
+    try:
+        outer = PackageManifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise PackageError(
+            f"{path} can't be read ({error.error_count()} problems): build the package again."
+        ) from error
+    if outer.zip_sha256 != archive.sha256(package):
+        raise PackageError(f"{path} describes another zip than {package}: build the package again.")

@@ -1,0 +1,244 @@
+"""Builds the function's zip: llama.cpp for Lambda's CPUs, locked packages, lambda-llm, manifest and SBOM.
+
+`lambda-llm package` and `make package` call it. Needs what `make` sets up; the compiler is zig, from PyPI, so that
+any machine builds the same for arm64.
+"""
+
+import argparse
+import base64
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+
+import build_llama
+from bootstrap import Setup
+from build_llama import BUILD, ROOT, SOURCE, SOURCE_STAMP, Target, Toolchain
+from lambda_llm import __version__
+from lambda_llm.limits import RUNTIME
+from lambda_llm.packaging import archive, elf
+from lambda_llm.packaging.errors import PackageError
+from lambda_llm.packaging.manifest import NAME, SBOM_NAME, Manifest, PackageManifest, beside
+from lambda_llm.packaging.sbom import sbom
+from lambda_llm.packaging.verify import verify
+from progress import Progress, SetupError
+
+MACHINES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
+"""The compilers' names for what Lambda calls an architecture."""
+
+PYTHON: Final = RUNTIME.removeprefix("python")
+
+IN_RUNTIME: Final = frozenset(
+    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "snapshot-restore-py", "urllib3"}
+)
+"""Packages that Lambda's managed Python runtime has.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html"""
+
+GLIBC_TAGS: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
+"""Wheels that run on the runtime's C library."""
+
+UNUSED: Final = (
+    "**/tests",
+    "**/__pycache__",
+    "**/*.pyi",
+    "**/*.pxd",
+    "**/*.a",
+    "**/include",
+    "bin",
+    "numpy/f2py",
+    "llama_cpp/server",
+    "llama_cpp/lib",
+    "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    "*.dist-info/sboms",
+)
+"""What nothing on Lambda reads, or what differs from one build to the next."""
+
+NOT_ON_LAMBDA: Final = ("cli", "packaging", "client.py", "loading/push.py")
+"""Parts of this package for people's machines."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished package.
+
+    Attributes:
+        zip: the file.
+        manifest: what lies beside it.
+        largest: the ten largest files unzipped: path and bytes.
+    """
+
+    zip: Path
+    manifest: PackageManifest
+    largest: list[tuple[str, int]]
+
+
+def build_package(architecture: str, output: Path, progress: Progress) -> Built:
+    """Build, check and write a package; the same inputs give the same bytes.
+
+    Args:
+        architecture: `arm64` or `x86_64`.
+        output: the zip to write; its manifest and SBOM are written beside it.
+        progress: shown which step is how far.
+
+    Raises:
+        PackageError: what was built would not run on Lambda.
+        SetupError: a step of the build failed.
+    """
+    target = Target("linux", MACHINES[architecture], every_cpu=True)
+    Setup(progress).cross_build()
+    toolchain = build_llama.find_toolchain(target)
+    if toolchain is None:
+        raise SetupError("zig, cmake or ninja is missing from .build/compiler: remove that folder and try again.")
+    lib = build_llama.build(target, toolchain, report=lambda state: progress.update("llama.cpp", state))
+    stage = BUILD / "package" / architecture
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(parents=True)
+    progress.update("packages", "installing")
+    _install_packages(stage, MACHINES[architecture])
+    for pattern in UNUSED:
+        for path in sorted(stage.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(lib, stage / "llama_cpp" / "lib")
+    _copy_project(stage)
+    progress.update("zip", "writing")
+    manifest = _describe(stage, architecture, target, toolchain)
+    (stage / NAME).write_text(manifest.to_json(), encoding="utf-8")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    archive.write(stage, output)
+    outer = _describe_zip(output, manifest)
+    beside(output).write_text(outer.to_json(), encoding="utf-8")
+    shutil.copyfile(stage / SBOM_NAME, output.with_suffix(".sbom.cdx.json"))
+    verify(output)
+    sizes = {name: path.stat().st_size for name, path in archive.files(stage).items()}
+    return Built(output, outer, sorted(sizes.items(), key=lambda item: -item[1])[:10])
+
+
+def requirements(lock: str, machine: str) -> str:
+    """The part of a lock that the runtime lacks, for Lambda's Python on one machine.
+
+    Args:
+        lock: text of requirements/runtime.txt.
+        machine: as `platform.machine()` gives it.
+    """
+    environment = {
+        "python_version": PYTHON,
+        "python_full_version": f"{PYTHON}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": machine,
+        "os_name": "posix",
+    }
+    chosen = []
+    for entry in lock.replace("\\\n", " ").splitlines():
+        text, *hashes = entry.split("--hash=")
+        if not text.strip() or text.startswith("#"):
+            continue
+        requirement = Requirement(text.strip())
+        applies = requirement.marker is None or requirement.marker.evaluate(environment)
+        if applies and requirement.name not in IN_RUNTIME:
+            pins = " ".join(f"--hash={each.strip()}" for each in hashes)
+            chosen.append(f"{requirement.name}{requirement.specifier} {pins}\n")
+    return "".join(chosen)
+
+
+def _install_packages(stage: Path, machine: str) -> None:
+    chosen = BUILD / "package" / f"requirements-{machine}.txt"
+    chosen.write_text(requirements((ROOT / "requirements/runtime.txt").read_text(encoding="utf-8"), machine))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", str(stage)]
+    platforms = [f"--platform={tag}_{machine}" for tag in GLIBC_TAGS]
+    abis = [f"--abi=cp{PYTHON.replace('.', '')}", "--abi=abi3", "--abi=none"]
+    wheels = ["--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}", "--ignore-requires-python"]
+    _run([*pip, "--require-hashes", *wheels, *platforms, *abis, "--requirement", str(chosen)])
+    bindings = ["--no-build-isolation", "--no-cache-dir", "--config-settings=wheel.cmake=false"]
+    _run([*pip, *bindings, str(SOURCE)])
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SetupError(f"The packages could not be installed: {done.stderr.strip()[-600:]}")
+
+
+def _copy_project(stage: Path) -> None:
+    source = ROOT / "functions"
+    shutil.copytree(source / "bin", stage / "bin")
+    shutil.copytree(source / "lambda_llm", stage / "lambda_llm", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in NOT_ON_LAMBDA:
+        path = stage / "lambda_llm" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in stage.rglob("*"):
+        # Whatever this machine's umask is, Lambda's user must be able to read it.
+        executable = path.is_dir() or path.parent == stage / "bin"
+        path.chmod(0o755 if executable else 0o644)
+
+
+def _describe(stage: Path, architecture: str, target: Target, toolchain: Toolchain) -> Manifest:
+    native = version("llama-cpp-python")
+    (stage / SBOM_NAME).write_text(sbom(stage, __version__, {"llama.cpp": f"llama-cpp-python-{native}"}))
+    files = archive.files(stage)
+    newest = (0, 0)
+    for name, path in files.items():
+        with path.open("rb") as file:
+            if file.read(4) != b"\x7fELF":
+                continue
+            library = elf.read(name, file)
+        elf.check(library, architecture, files)
+        newest = max(newest, library.glibc)
+    variants = sorted(path.stem.removeprefix("libggml-cpu-") for path in stage.glob("llama_cpp/lib/libggml-cpu-*"))
+    if not variants:
+        raise PackageError("The build holds no CPU backend: llama.cpp's options for loadable backends have changed.")
+    return Manifest(
+        version=__version__,
+        architecture=architecture,  # type: ignore[arg-type]  # pydantic checks it
+        runtime=RUNTIME,
+        llama_cpp_python=native,
+        llama_cpp_source_sha256=(SOURCE / SOURCE_STAMP).read_text(encoding="utf-8").strip(),
+        compiler=toolchain.identity,
+        build_options=build_llama.options(target),
+        cpu_variants=variants,
+        glibc=".".join(map(str, newest)),
+        unzipped_bytes=sum(path.stat().st_size for path in files.values()),
+        files={name: archive.sha256(path) for name, path in files.items()},
+    )
+
+
+def _describe_zip(package: Path, manifest: Manifest) -> PackageManifest:
+    digest = archive.sha256(package)
+    return PackageManifest(
+        **manifest.model_dump(),
+        zip_bytes=package.stat().st_size,
+        zip_sha256=digest,
+        code_sha256=base64.b64encode(bytes.fromhex(digest)).decode(),
+    )
+
+
+def main() -> None:
+    """Build for the command line and print what was built as JSON."""
+    parser = argparse.ArgumentParser(description="Builds the function's zip; `lambda-llm package` calls it.")
+    parser.add_argument("--arch", choices=list(MACHINES), required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args()
+    try:
+        with Progress() as progress:
+            built = build_package(given.arch, given.output, progress)
+    except (PackageError, SetupError) as error:
+        sys.exit(str(error))
+    shown = built.manifest.model_dump(
+        include={"zip_bytes", "zip_sha256", "code_sha256", "unzipped_bytes", "cpu_variants"}
+    )
+    print(json.dumps({"zip": str(built.zip), **shown, "largest": built.largest}))
+
+
+if __name__ == "__main__":
+    main()
