@@ -32,26 +32,26 @@ X86_FEATURES: Final = frozenset(
 """The same on x86-64, as /proc/cpuinfo names them."""
 
 
-def features(machine: str = platform.machine(), cpuinfo: Path = _CPUINFO) -> frozenset[str]:
+def features(cpuinfo: Path | None = None) -> frozenset[str]:
     """Features of this CPU that ggml's kernels may use; losing another one does no harm.
 
-    On arm64 the answer is the kernel's auxiliary vector, which is also what ggml asks; elsewhere /proc/cpuinfo.
+    On arm64 the kernel's auxiliary vector is asked, as ggml does; elsewhere /proc/cpuinfo, and where there is none,
+    a CPU has no features.
 
     Args:
-        machine: as `platform.machine()` gives it.
-        cpuinfo: where the flags stand; without it there are no features.
+        cpuinfo: a file to read in their place.
     """
-    if machine == "aarch64":
+    if cpuinfo is None and platform.machine() == "aarch64":
         getauxval = ctypes.CDLL(None).getauxval
         getauxval.argtypes, getauxval.restype = [ctypes.c_ulong], ctypes.c_ulong
         return frozenset(name for name, (entry, bit) in ARM_FEATURES.items() if getauxval(entry) >> bit & 1)
     try:
-        lines = cpuinfo.read_text().splitlines()
+        lines = (cpuinfo or _CPUINFO).read_text().splitlines()
     except OSError:
         return frozenset()
     named = (line.partition(":") for line in lines)
-    cores = [values.split() for name, _, values in named if name.strip() == "flags"]
-    return X86_FEATURES.intersection(*cores) if cores else frozenset()
+    cores = [values.split() for name, _, values in named if name.strip() in {"Features", "flags"}]
+    return X86_FEATURES.union(ARM_FEATURES).intersection(*cores) if cores else frozenset()
 
 
 def require(recorded: Iterable[str], now: Iterable[str]) -> None:
