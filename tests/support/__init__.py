@@ -1,0 +1,1 @@
+"""What tests of several folders share; importable as `support` through pytest's `pythonpath`."""
