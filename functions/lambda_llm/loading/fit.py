@@ -145,11 +145,13 @@ def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
 
     Source: llama_kv_cache in llama.cpp's src/llama-kv-cache.cpp.
     """
-    heads = header.number("attention.head_count")
-    head_length = header.number("embedding_length") // heads if heads else 0
+    heads = header.per_layer("attention.head_count")
+    most = max(heads, default=0)
+    head_length = header.number("embedding_length") // most if most else 0
+    grouped = f"{header.architecture}.attention.head_count_kv" in header.metadata
     per_token = (
         header.number("attention.key_length", head_length) + header.number("attention.value_length", head_length)
-    ) * sum(header.per_layer("attention.head_count_kv", heads))
+    ) * sum(header.per_layer("attention.head_count_kv") if grouped else heads)
     _, block, block_bytes = next(entry for entry in TENSOR_TYPES.values() if entry[0] == kv_type.value.upper())
     tokens = -(-context // CONTEXT_STEP) * CONTEXT_STEP
     return tokens * per_token // block * block_bytes

@@ -17,7 +17,9 @@ HEADER_MAX_BYTES: Final = 128 * 1024 * 1024
 """A header is mostly the vocabulary: Llama 3's 128,256 tokens take 8 MB."""
 
 _ENTRIES_MAX: Final = 1_000_000
-_KEPT_ARRAY_MAX: Final = 1024
+_LAYERS_MAX: Final = 1024
+"""More than llama.cpp's own LLAMA_MAX_LAYERS, few enough for a list with a number for each."""
+_KEPT_ARRAY_MAX: Final = _LAYERS_MAX
 """Longer arrays (vocabularies) are stepped over; per-layer numbers are shorter."""
 
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -146,21 +148,25 @@ class Header:
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
     def number(self, key: str, default: int = 0) -> int:
-        """The whole number under the architecture's own `key`."""
-        value = self.metadata.get(f"{self.architecture}.{key}", default)
-        return int(value) if isinstance(value, int | float) else default
+        """The whole number under the architecture's own `key`; `default` where there is none."""
+        return _count(self.metadata.get(f"{self.architecture}.{key}"), default)
 
     def per_layer(self, key: str, default: int = 0) -> list[int]:
         """As `number`, one for each layer: some models differ from layer to layer."""
-        value = self.metadata.get(f"{self.architecture}.{key}", default)
+        value = self.metadata.get(f"{self.architecture}.{key}")
         if isinstance(value, list):
-            return [int(each) for each in value]
-        return [int(value) if isinstance(value, int | float) else default] * self.layers
+            return [_count(each, default) for each in value]
+        return [_count(value, default)] * self.layers
 
     def text(self, key: str) -> str:
         """The string under the full `key`, or an empty one."""
         value = self.metadata.get(key, "")
         return value if isinstance(value, str) else ""
+
+
+def _count(value: object, default: int) -> int:
+    """`value` if it can be a number of something: what a damaged header says may be anything."""
+    return int(value) if isinstance(value, int) and value >= 0 else default
 
 
 def parse_header(head: bytes | bytearray | memoryview, file_size: int, what: str) -> Header:
@@ -221,6 +227,8 @@ def _parse(reader: "_Reader") -> Header:
     header = Header(metadata, lengths, tensors)
     if not header.architecture:
         raise reader.damaged("it names no architecture")
+    if header.layers > _LAYERS_MAX:
+        raise reader.damaged(f"it announces {header.layers:,} layers")
     end = max((tensor.offset + tensor.size for tensor in tensors), default=0)
     if end > reader.file_size:
         raise CorruptError(

@@ -1,0 +1,270 @@
+"""Sums that were done by hand, and the choice that follows from them."""
+
+import dataclasses
+
+import pytest
+
+from lambda_llm.limits import MIB
+from lambda_llm.loading.errors import DoesNotFitError, UnsupportedModelError
+from lambda_llm.loading.fit import BATCH_TOKENS, PROCESS_BYTES, REPACKED_TYPES, Fit, fit
+from lambda_llm.loading.gguf import TENSOR_TYPES, Header, Tensor, Value
+from lambda_llm.settings import DEFAULT_CONTEXT, KVType, Weights
+
+WHAT = "s3://models/tiny.gguf"
+GB = 10**9
+
+LLAMA_3_2_1B: dict[str, Value] = {
+    "context_length": 131072,
+    "embedding_length": 2048,
+    "block_count": 16,
+    "feed_forward_length": 8192,
+    "attention.head_count": 32,
+    "attention.head_count_kv": 8,
+    "attention.key_length": 64,
+    "attention.value_length": 64,
+    "vocab_size": 128256,
+}
+LLAMA_3_1_8B: dict[str, Value] = {
+    "context_length": 131072,
+    "embedding_length": 4096,
+    "block_count": 32,
+    "feed_forward_length": 14336,
+    "attention.head_count": 32,
+    "attention.head_count_kv": 8,
+    "vocab_size": 128256,
+}
+QWEN_2_5_0_5B: dict[str, Value] = {
+    "context_length": 32768,
+    "embedding_length": 896,
+    "block_count": 24,
+    "feed_forward_length": 4864,
+    "attention.head_count": 14,
+    "attention.head_count_kv": 2,
+    "vocab_size": 151936,
+}
+GEMMA_3_1B: dict[str, Value] = {  # heads are longer than width / heads
+    "context_length": 32768,
+    "embedding_length": 1152,
+    "block_count": 26,
+    "feed_forward_length": 6912,
+    "attention.head_count": 4,
+    "attention.head_count_kv": 1,
+    "attention.key_length": 256,
+    "attention.value_length": 256,
+}
+PHI_2: dict[str, Value] = {  # every head has keys and values of its own, and the header need not say so
+    "context_length": 2048,
+    "embedding_length": 2560,
+    "block_count": 32,
+    "feed_forward_length": 10240,
+    "attention.head_count": 32,
+}
+OPENELM_LIKE: dict[str, Value] = {  # heads differ from layer to layer
+    "context_length": 2048,
+    "embedding_length": 1536,
+    "block_count": 4,
+    "feed_forward_length": [768, 1024, 1280, 3072],
+    "attention.head_count": [12, 12, 16, 24],
+    "attention.head_count_kv": [3, 3, 4, 6],
+    "attention.key_length": 64,
+    "attention.value_length": 64,
+}
+MIXED: dict[str, Value] = {  # some layers without attention
+    "context_length": 2048,
+    "embedding_length": 1024,
+    "block_count": 4,
+    "feed_forward_length": 2048,
+    "attention.head_count": [16, 0, 0, 16],
+}
+MAMBA: dict[str, Value] = {"context_length": 2048, "embedding_length": 1024, "block_count": 4, "vocab_size": 50280}
+
+
+def made(numbers: dict[str, Value], weights: dict[str, int] | None = None, file_size: int = 0) -> Header:
+    """A header with these dimensions and so many bytes of each tensor type."""
+    metadata: dict[str, Value] = {"general.architecture": "llama"}
+    metadata |= {f"llama.{key}": value for key, value in numbers.items()}
+    tensors = [
+        Tensor(f"w{number}", (1,), kind, file_size, size)
+        for number, (kind, size) in enumerate((weights or {"F32": 4}).items())
+    ]
+    return Header(metadata, {}, tuple(tensors))
+
+
+def fitted(
+    header: Header,
+    file_size: int = GB,
+    *,
+    context: int | None = 4096,
+    kv_type: KVType = KVType.F16,
+    weights: Weights = Weights.AUTO,
+    memory: int = 10 * GB,
+) -> Fit:
+    return fit(header, file_size, context=context, kv_type=kv_type, weights=weights, memory=memory, what=WHAT)
+
+
+# -- The KV cache -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kv_type", "per_token"),
+    [
+        (LLAMA_3_2_1B, KVType.F16, 32_768),
+        (LLAMA_3_2_1B, KVType.Q8_0, 17_408),
+        (LLAMA_3_1_8B, KVType.F16, 131_072),
+        (LLAMA_3_1_8B, KVType.Q8_0, 69_632),
+        (QWEN_2_5_0_5B, KVType.F16, 12_288),
+        (QWEN_2_5_0_5B, KVType.Q8_0, 6_528),
+        (GEMMA_3_1B, KVType.F16, 26_624),
+        (PHI_2, KVType.F16, 327_680),
+        (OPENELM_LIKE, KVType.F16, 2 * (64 + 64) * (3 + 3 + 4 + 6)),
+        (MIXED, KVType.F16, 2 * (64 + 64) * (16 + 16)),
+        (MAMBA, KVType.F16, 0),
+    ],
+    ids=[
+        "Llama 3.2 1B",
+        "Llama 3.2 1B q8_0",
+        "Llama 3.1 8B",
+        "Llama 3.1 8B q8_0",
+        "Qwen 2.5 0.5B",
+        "Qwen 2.5 0.5B q8_0",
+        "Gemma 3 1B",
+        "Phi-2",
+        "heads differ",
+        "some layers without",
+        "no attention",
+    ],
+)
+def test_a_token_takes_so_many_bytes_of_kv_cache(numbers: dict[str, Value], kv_type: KVType, per_token: int) -> None:
+    assert fitted(made(numbers), context=2048, kv_type=kv_type).kv == 2048 * per_token
+
+
+@pytest.mark.parametrize(("context", "tokens"), [(8, 256), (256, 256), (257, 512), (4000, 4096), (131072, 131072)])
+def test_the_kv_cache_is_rounded_up_to_256_tokens(context: int, tokens: int) -> None:
+    weighed = fitted(made(LLAMA_3_2_1B), context=context)
+    assert weighed.kv == tokens * 32_768
+    assert weighed.context == context
+
+
+# -- The context ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("trained", "context"), [(512, 512), (DEFAULT_CONTEXT, 4096), (131072, 4096), (0, 4096)])
+def test_the_default_context_is_the_models_within_reason(trained: int, context: int) -> None:
+    assert fitted(made({**LLAMA_3_2_1B, "context_length": trained}), context=None).context == context
+
+
+def test_the_models_whole_context_may_be_asked_for() -> None:
+    assert fitted(made(QWEN_2_5_0_5B), context=32768).context == 32768
+
+
+def test_a_context_longer_than_the_models_is_refused() -> None:
+    with pytest.raises(
+        UnsupportedModelError, match=rf"context of 32,769 tokens .* 32,768 that {WHAT} .* LAMBDA_LLM_CONTEXT to 32768"
+    ):
+        fitted(made(QWEN_2_5_0_5B), context=32769)
+
+
+def test_a_model_that_does_not_say_its_context_gets_any() -> None:
+    assert fitted(made({**LLAMA_3_2_1B, "context_length": 0}), context=10**6).context == 10**6
+
+
+def test_a_vocabulary_alone_is_refused() -> None:
+    with pytest.raises(UnsupportedModelError, match=rf"{WHAT} has no weights, only a vocabulary"):
+        fitted(dataclasses.replace(made(LLAMA_3_2_1B), tensors=()))
+
+
+# -- The sums ---------------------------------------------------------------------------------------
+
+
+def test_mapped_weights_are_the_file() -> None:
+    weighed = fitted(made(LLAMA_3_2_1B, {"Q4_0": 700_000_000}), 707_000_000, weights=Weights.MAPPED)
+    assert weighed.placement is Weights.MAPPED
+    assert weighed.weights == 707_000_000
+    assert weighed.peak == weighed.resident == 707_000_000 + weighed.kv + weighed.compute + PROCESS_BYTES
+
+
+def test_copied_weights_exist_twice_while_they_are_loaded() -> None:
+    weighed = fitted(made(LLAMA_3_2_1B, {"Q4_0": 700_000_000}), 707_000_000, weights=Weights.COPIED)
+    assert weighed.placement is Weights.COPIED
+    assert weighed.weights == 700_000_000
+    assert weighed.peak == 700_000_000 + 707_000_000 + PROCESS_BYTES
+    assert weighed.resident == 700_000_000 + weighed.kv + weighed.compute + PROCESS_BYTES
+    assert weighed.resident < weighed.peak
+
+
+def test_the_kv_cache_counts_for_the_peak_where_it_is_larger_than_the_file() -> None:
+    weighed = fitted(made(PHI_2, {"Q4_0": 100_000_000}), 101_000_000, context=2048, weights=Weights.COPIED)
+    assert weighed.kv > 101_000_000
+    assert weighed.peak == weighed.resident
+
+
+def test_compute_buffers_grow_with_the_context_and_the_widest_layer() -> None:
+    short, long = (fitted(made(LLAMA_3_2_1B), context=context).compute for context in (BATCH_TOKENS, 4096))
+    assert long - short == 4 * BATCH_TOKENS * (4096 - BATCH_TOKENS)
+    wider = fitted(made({**LLAMA_3_2_1B, "feed_forward_length": [8192] * 15 + [16384]}), context=4096).compute
+    assert wider - long == 4 * BATCH_TOKENS * 3 * 8192
+
+
+# -- What fits --------------------------------------------------------------------------------------
+
+
+def test_a_model_fits_up_to_the_last_byte() -> None:
+    header = made(LLAMA_3_2_1B, {"Q4_0": 700_000_000})
+    peak = fitted(header, 707_000_000, weights=Weights.MAPPED).peak
+    exact = fitted(header, 707_000_000, weights=Weights.MAPPED, memory=peak)
+    exact.require(WHAT)
+    assert exact.fits
+    short = fitted(header, 707_000_000, weights=Weights.MAPPED, memory=peak - 1)
+    assert not short.fits
+    with pytest.raises(DoesNotFitError):
+        short.require(WHAT)
+
+
+def test_the_refusal_has_every_number_and_what_helps() -> None:
+    weighed = Fit(
+        weights=5000 * MIB,
+        kv=600 * MIB,
+        compute=300 * MIB,
+        process=256 * MIB,
+        peak=6156 * MIB,
+        memory=6000 * MIB,
+        context=4096,
+        placement=Weights.MAPPED,
+    )
+    with pytest.raises(DoesNotFitError) as caught:
+        weighed.require(WHAT)
+    assert str(caught.value) == (
+        f"{WHAT} does not fit: weights 5,000 MB, KV cache for 4,096 tokens 600 MB, compute buffers 300 MB, process "
+        "256 MB: at most 6,156 MB of 6,000 MB. Use a smaller quantization or a shorter LAMBDA_LLM_CONTEXT, set "
+        "LAMBDA_LLM_KV_TYPE=q8_0, or give it more memory."
+    )
+    assert (
+        "weights 5,000 MB (twice while they are repacked)"
+        in dataclasses.replace(weighed, placement=Weights.COPIED).describe()
+    )
+
+
+# -- Where the weights lie --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kinds", "weights", "memory", "placement"),
+    [
+        pytest.param({"Q4_0": GB}, Weights.AUTO, 5 * GB, Weights.COPIED, id="repacking pays and both fit"),
+        pytest.param({"Q4_0": GB}, Weights.AUTO, 2 * GB, Weights.MAPPED, id="repacking pays but both don't fit"),
+        pytest.param({"Q4_0": GB}, Weights.AUTO, 1 * GB, Weights.MAPPED, id="nothing fits"),
+        pytest.param({"F16": GB}, Weights.AUTO, 5 * GB, Weights.MAPPED, id="nothing can be repacked"),
+        pytest.param({"F32": 9, "Q6_K": GB}, Weights.AUTO, 5 * GB, Weights.COPIED, id="some can be repacked"),
+        pytest.param({"F16": GB}, Weights.COPIED, 5 * GB, Weights.COPIED, id="copied as told"),
+        pytest.param({"Q4_0": GB}, Weights.COPIED, 2 * GB, Weights.COPIED, id="copied as told though it doesn't fit"),
+        pytest.param({"Q4_0": GB}, Weights.MAPPED, 5 * GB, Weights.MAPPED, id="mapped as told"),
+    ],
+)
+def test_weights_lie_where_they_are_fastest_and_fit(
+    kinds: dict[str, int], weights: Weights, memory: int, placement: Weights
+) -> None:
+    assert fitted(made(LLAMA_3_2_1B, kinds), GB, weights=weights, memory=memory, context=256).placement is placement
+
+
+def test_repacked_types_are_types() -> None:
+    assert {name for name, _, _ in TENSOR_TYPES.values()} >= REPACKED_TYPES
