@@ -37,6 +37,7 @@ class MemoryFile:
         """
         self.size = size
         self._fd = -1
+        self._sealable = False
         try:
             self._fd = self._create()
             os.ftruncate(self._fd, size)
@@ -46,6 +47,7 @@ class MemoryFile:
 
     def _create(self) -> int:
         if hasattr(os, "memfd_create"):
+            self._sealable = True
             return os.memfd_create("lambda-llm-model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fd, path = tempfile.mkstemp(prefix="lambda-llm-")
         Path(path).unlink()
@@ -91,7 +93,7 @@ class MemoryFile:
 
     def seal(self) -> None:
         """Forbid, for good and to everybody, to write, grow or shrink the file."""
-        if hasattr(fcntl, "F_ADD_SEALS"):
+        if self._sealable and hasattr(fcntl, "F_ADD_SEALS"):
             seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
             fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, seals)
 
