@@ -1,6 +1,7 @@
 """How long a load may take, and the one signal that ends all of its parts."""
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +29,8 @@ class Budget:
         self.stopped = threading.Event()
         self._what = what
         self._expired = False
-        self._timer = threading.Timer(seconds, self._expire)
+        self._at_stop: list[Callable[[], None]] = []
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._expire)
         self._timer.daemon = True
 
     def check(self) -> None:
@@ -47,13 +49,19 @@ class Budget:
             )
         raise StoppedError("The load was stopped.")
 
+    def at_stop(self, call: Callable[[], None]) -> None:
+        """Have `call` called, from whatever thread, when the load is stopped or its time is over."""
+        self._at_stop.append(call)
+
     def stop(self) -> None:
         """End every part of the load."""
         self.stopped.set()
+        for call in self._at_stop:
+            call()
 
     def _expire(self) -> None:
-        self._expired = True
-        self.stopped.set()
+        self._expired = not self.stopped.is_set()
+        self.stop()
 
     def __enter__(self) -> Self:
         self._timer.start()

@@ -13,7 +13,7 @@ from awscrt.checksums import combine_crc64nvme, crc64nvme
 
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget, StoppedError
-from lambda_llm.loading.errors import ChangedError, CorruptError, UnverifiableError
+from lambda_llm.loading.errors import ChangedError, CorruptError, LoadError, UnverifiableError
 from lambda_llm.loading.source import CONNECTIONS, Description, FileSource, ModelReference, Source
 
 logger = logging.getLogger(__name__)
@@ -119,10 +119,11 @@ def download(
                 if sha:
                     with into[worker.start : worker.end] as part:
                         sha.update(part)
-        except BaseException:
+        except BaseException as error:
             budget.stop()
             pool.shutdown(wait=True, cancel_futures=True)
-            _raise_first(set(futures))
+            if isinstance(error, LoadError):  # nothing takes the place of Ctrl-C
+                _raise_first(set(futures))
             raise
     if progress:
         progress(described.size, described.size)

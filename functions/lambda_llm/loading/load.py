@@ -8,7 +8,7 @@ from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.download import Download, Progress, check_size, check_verifiable, download
 from lambda_llm.loading.fit import Fit, fit
-from lambda_llm.loading.gguf import Header, IncompleteError, parse_header
+from lambda_llm.loading.gguf import HEADER_MAX_BYTES, Header, IncompleteError, parse_header
 from lambda_llm.loading.memfile import MemoryFile
 from lambda_llm.loading.source import Description, ModelReference, Source, open_source
 from lambda_llm.settings import KVType, Weights
@@ -166,4 +166,4 @@ def _read_header(source: Source, described: Description, budget: Budget) -> tupl
         try:
             return bytes(head), parse_header(head, described.size, source.uri)
         except IncompleteError:
-            wanted *= 8
+            wanted = min(8 * wanted, HEADER_MAX_BYTES)

@@ -2,8 +2,11 @@
 
 import base64
 import os
-from collections.abc import Callable, Generator
-from contextlib import closing
+import socket
+import stat
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -16,13 +19,19 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
     ReadTimeoutError,
     ResponseStreamingError,
+    SSOError,
+    TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.errors import (
@@ -42,7 +51,7 @@ READ_BYTES: Final = 1024 * 1024
 """How much is read between two looks at the clock, the progress and the other threads."""
 
 ATTEMPTS: Final = 6
-"""How often one range is tried while no byte of it arrives; each byte that arrives starts the count anew."""
+"""How often one range is tried without getting on; each `READ_BYTES` that arrive start the count anew."""
 
 SOCKET_SECONDS: Final = 10
 """How long a connection may be silent before it counts as stalled."""
@@ -54,7 +63,16 @@ _RETRYABLE_CODES: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeT
 _CREDENTIAL_CODES: Final = frozenset(
     {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "TokenRefreshRequired"}
 )
-_CONNECTION_ERRORS: Final = (HTTPClientError, ReadTimeoutError, ResponseStreamingError)
+_CREDENTIAL_ERRORS: Final = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    SSOError,
+    TokenRetrievalError,
+)
+# botocore translates some of urllib3's errors, but not those of TLS.
+_CONNECTION_ERRORS: Final = (HTTPClientError, ReadTimeoutError, ResponseStreamingError, HTTPError)
+_CLIENT_ERRORS: Final = (ClientError, BotoCoreError, ResponseParserError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -130,7 +148,12 @@ def open_source(reference: ModelReference, budget: Budget) -> Source:
     Raises:
         InvalidReferenceError: the reference is none of the known forms.
     """
-    parts = urlsplit(reference.uri)
+    try:
+        parts = urlsplit(reference.uri)
+    except ValueError as error:
+        raise InvalidReferenceError(
+            f"{reference.uri!r} can't be understood ({error}): give s3://BUCKET/KEY, file:///PATH or a path."
+        ) from None
     if parts.scheme == "s3":
         return S3Source(*s3_location(reference.uri), reference.version_id, budget)
     if parts.scheme == "file":
@@ -173,9 +196,12 @@ class S3Source:
         self._bucket = bucket
         self._key = key
         self._version_id = version_id
+        self._pinned = version_id is not None
         self._etag = ""
         self._size = 0
         self._budget = budget
+        self._lines = _Lines()
+        budget.at_stop(self._lines.cut)
         try:
             self._client: S3Client = boto3.Session().client(
                 "s3",
@@ -201,17 +227,18 @@ class S3Source:
         """
         retries = _Retries(self._budget)
         answer = retries(self._head)
-        self._etag = answer["ETag"]
-        self._version_id = answer.get("VersionId", self._version_id)
-        if self._version_id == "null":  # an object from before the bucket had versions
-            self._version_id = None
-        self._size = answer["ContentLength"]
-        checksum = answer.get("ChecksumCRC64NVME") if answer.get("ChecksumType") != "COMPOSITE" else None
-        return Description(
-            size=self._size,
-            crc64nvme=int.from_bytes(base64.b64decode(checksum)) if checksum else None,
-            version_id=self._version_id,
-        )
+        try:
+            self._etag, self._size = answer["ETag"], _not_negative(answer["ContentLength"])
+            checksum = answer.get("ChecksumCRC64NVME") if answer.get("ChecksumType") != "COMPOSITE" else None
+            crc64nvme = _from_base64(checksum) if checksum else None
+        except (KeyError, ValueError) as error:
+            raise UnavailableError(
+                f"S3 describes {self.uri} in a way that makes no sense ({error}): check the endpoint."
+            ) from error
+        if not self._pinned:
+            found = answer.get("VersionId")
+            self._version_id = None if found == "null" else found  # null: from before the bucket had versions
+        return Description(size=self._size, crc64nvme=crc64nvme, version_id=self._version_id)
 
     def read(self, start: int, into: memoryview, on_chunk: OnChunk) -> int:
         """See `Source.read`.
@@ -238,7 +265,11 @@ class S3Source:
 
     def close(self) -> None:
         """See `Source.close`."""
+        _close_pools(self._client)
         self._client.close()
+
+    def _where(self) -> str:
+        return f"{self.uri} (version {self._version_id})" if self._version_id else self.uri
 
     def _version(self) -> dict[str, Any]:
         return {"VersionId": self._version_id} if self._version_id else {}
@@ -252,12 +283,13 @@ class S3Source:
             # A HEAD has no body, so its 403 and 404 name no cause: let a GET of the first byte name it.
             if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {400, 403, 404}:
                 raise self._explained(error) from error
-        except (BotoCoreError, ValueError) as error:
+        except _CLIENT_ERRORS as error:
             raise self._explained(error) from error
         try:
-            self._client.get_object(Bucket=self._bucket, Key=self._key, Range="bytes=0-0", **self._version())
-        except (ClientError, BotoCoreError) as error:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key, Range="bytes=0-0", **self._version())
+        except _CLIENT_ERRORS as error:
             raise self._explained(error) from error
+        answer["Body"].close()
         raise UnavailableError(f"S3 refuses to describe {self.uri} but lets it be read: try again.")
 
     def _fill(self, start: int, into: memoryview) -> Generator[int, None, None]:
@@ -271,42 +303,42 @@ class S3Source:
                 IfMatch=self._etag,
                 **self._version(),
             )
-        except (ClientError, BotoCoreError) as error:
+        except _CLIENT_ERRORS as error:
             raise self._explained(error, start, last) from error
         body = answer["Body"]
+        filled = 0
         try:
-            if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK:
-                # HTTP lets a server ignore Range; S3 itself does not, look-alikes do.
-                self.ranged = False
-                self._skip(body, start)
-            elif answer.get("ContentRange") != f"bytes {start}-{last}/{self._size}":
-                raise _RetryError(
-                    CorruptError(
-                        f"S3 was asked for bytes {start}-{last} of {self.uri} and sent "
-                        f"{answer.get('ContentRange')!r}: something between here and S3 alters answers."
+            with body as raw, self._lines.listed(raw):
+                if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK:
+                    # HTTP lets a server ignore Range; S3 itself does not, look-alikes do.
+                    self.ranged = False
+                    self._skip(body, start)
+                elif answer.get("ContentRange") != f"bytes {start}-{last}/{self._size}":
+                    raise _RetryError(
+                        CorruptError(
+                            f"S3 was asked for bytes {start}-{last} of {self.uri} and sent "
+                            f"{answer.get('ContentRange')!r}: something between here and S3 alters answers."
+                        )
                     )
-                )
-            filled = 0
-            while filled < len(into):
-                with into[filled : filled + READ_BYTES] as piece:
-                    count = body.readinto(cast("IO[bytes]", piece))
-                if count == 0:
-                    raise self._short(start + filled, last)
-                filled += count
-                yield count
+                while filled < len(into):
+                    with into[filled : filled + READ_BYTES] as piece:
+                        count = body.readinto(cast("IO[bytes]", piece))
+                    if count == 0:
+                        raise self._short(start + filled, last)
+                    filled += count
+                    yield count
         except _CONNECTION_ERRORS as error:
             raise self._explained(error, start, last) from error
         except BotoCoreError as error:  # botocore's own check of Content-Length
-            raise self._short(start, last) from error
-        finally:
-            body.close()
+            raise self._short(start + filled, last) from error
 
     def _skip(self, body: Any, count: int) -> None:
-        while count:
-            skipped = len(body.read(min(count, READ_BYTES)))
-            if skipped == 0:
-                raise self._short(0, count)
-            count -= skipped
+        skipped = 0
+        while skipped < count:
+            more = len(body.read(min(count - skipped, READ_BYTES)))
+            if more == 0:
+                raise self._short(skipped, self._size - 1)
+            skipped += more
 
     def _short(self, at: int, last: int) -> "_RetryError":
         return _RetryError(
@@ -316,18 +348,28 @@ class S3Source:
             )
         )
 
-    def _explained(self, error: Exception, start: int = 0, last: int = 0) -> Exception:  # noqa: PLR0911 - one a cause
+    def _explained(self, error: Exception, start: int = 0, last: int = 0) -> Exception:
         """Turn botocore's error into one that names the object, the cause and the remedy."""
-        where = f"{self.uri}{f' (version {self._version_id})' if self._version_id else ''}"
-        if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-            return ForbiddenError(f"There are no credentials to read {where}: configure AWS credentials.")
-        if not isinstance(error, ClientError):
+        if isinstance(error, ClientError):
+            return self._refused(error, start, last)
+        where = self._where()
+        if isinstance(error, _CREDENTIAL_ERRORS):
+            return ForbiddenError(f"There are no credentials to read {where} ({error}): configure AWS credentials.")
+        if isinstance(error, ParamValidationError):
+            return InvalidReferenceError(f"{self.uri!r} can't name an object in S3 ({error.kwargs['report']}).")
+        if isinstance(error, BotoCoreError | HTTPError):
             return _RetryError(
                 UnavailableError(
                     f"S3 can't be reached for {where}, bytes {start}-{last} ({error}): check the network and the "
                     "endpoint, then try again."
                 )
             )
+        return _RetryError(
+            UnavailableError(f"What S3 answers for {where} makes no sense ({error}): check the endpoint.")
+        )
+
+    def _refused(self, error: ClientError, start: int, last: int) -> Exception:  # noqa: PLR0911 - one a cause
+        where = self._where()
         code = error.response["Error"].get("Code", "")
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         detail = f"{status} {code}: {error.response['Error'].get('Message', '')}".rstrip(": ")
@@ -343,7 +385,11 @@ class S3Source:
             return ChangedError(f"{where} was replaced while it was being read: load it again, and pin its version.")
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return ChangedError(f"{where} is shorter than {last + 1:,} bytes, which it had at first: load it again.")
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _RETRYABLE_CODES:
+        if (
+            status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            or status == HTTPStatus.TOO_MANY_REQUESTS
+            or code in _RETRYABLE_CODES
+        ):
             return _RetryError(
                 UnavailableError(f"S3 could not serve {where}, bytes {start}-{last} ({detail}): try again later.")
             )
@@ -352,6 +398,43 @@ class S3Source:
             "for a pinned version) on it, and kms:Decrypt on its key; without s3:ListBucket a missing key looks "
             "the same."
         )
+
+
+class _Lines:
+    """The connections on which bytes are arriving, so that they can be cut.
+
+    A connection's own timeout is about silence; a body that drips would outlast any time budget.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._cut = False
+
+    @contextmanager
+    def listed(self, answer: Any) -> Iterator[None]:
+        """Have the connection of urllib3's `answer` cut if that becomes necessary inside the context."""
+        if answer.closed:  # it has no body
+            yield
+            return
+        with socket.socket(fileno=os.dup(answer.fileno())) as line:  # its own descriptor: never that of another file
+            with self._lock:
+                self._open.add(line)
+            try:
+                if self._cut:
+                    self.cut()
+                yield
+            finally:
+                with self._lock:
+                    self._open.remove(line)
+
+    def cut(self) -> None:
+        """End every connection, whatever waits for its bytes gets none."""
+        with self._lock:
+            self._cut = True
+            for line in self._open:
+                with suppress(OSError):  # the other end may have been quicker
+                    line.shutdown(socket.SHUT_RDWR)
 
 
 class FileSource:
@@ -370,12 +453,15 @@ class FileSource:
             NotFoundError, ForbiddenError: as the system answers.
         """
         try:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            # Without O_NONBLOCK a named pipe would make this wait for somebody to write into it.
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"There is no file {self.uri}: check the path.") from None
         except PermissionError:
             raise ForbiddenError(f"{self.uri} may not be read by this user: change its permissions.") from None
-        if not self._path.is_file():
+        except (OSError, ValueError) as error:
+            raise NotFoundError(f"{self.uri!r} can't be opened ({error}): check the path.") from None
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             self.close()
             raise NotFoundError(f"{self.uri} is no regular file: name the .gguf file itself.")
         self._stamp = self._state()
@@ -416,6 +502,36 @@ class FileSource:
         return status.st_size, status.st_mtime_ns
 
 
+def _close_pools(client: Any) -> None:
+    """Close a client's idle connections now.
+
+    Its own `close` leaves that to urllib3, and urllib3 2 does it when a pool becomes garbage, which any error of the
+    pool that is still remembered puts off.
+    """
+    session = getattr(getattr(client, "_endpoint", None), "http_session", None)
+    for manager in (getattr(session, "_manager", None), *getattr(session, "_proxy_managers", {}).values()):
+        pools = getattr(manager, "pools", {})
+        for key in list(pools.keys()):
+            pools[key].close()
+
+
+def _not_negative(number: int) -> int:
+    if number < 0:
+        raise ValueError(f"its size is {number}")
+    return number
+
+
+def _from_base64(checksum: str) -> int:
+    """A CRC64 as S3 writes it."""
+    try:
+        raw = base64.b64decode(checksum, validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != 8:  # noqa: PLR2004 - 64 bits
+        raise ValueError(f"its checksum is {checksum!r}")
+    return int.from_bytes(raw)
+
+
 class _RetryError(Exception):
     """Worth another try; carries what to say when there is none left."""
 
@@ -434,6 +550,11 @@ class _Retries:
 
     def __call__(self, function: Callable[[], T]) -> T:
         """Call `function`; its `_RetryError` is tried again, everything else passes through."""
+
+        def one_try() -> T:
+            self._budget.check()
+            return function()
+
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_RetryError),
             stop=lambda _: self.in_a_row >= ATTEMPTS - 1 or self._budget.stopped.is_set(),
@@ -441,7 +562,7 @@ class _Retries:
             sleep=tenacity.sleep_using_event(self._budget.stopped),
             before_sleep=self._count,
             retry_error_callback=self._give_up,
-        )(function)
+        )(one_try)
 
     def _count(self, _: tenacity.RetryCallState) -> None:
         self.in_a_row += 1
