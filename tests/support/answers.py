@@ -13,8 +13,8 @@ OpenModel = Callable[..., Model]
 
 QUESTION, EXPECTED = QUESTIONS[0]
 OTHER_QUESTION, OTHER_EXPECTED = QUESTIONS[1]
-LONG_QUESTION = "Count from one to one hundred."
-"""Its answer has more than 200 tokens."""
+LONG_QUESTION = "Count from 1 to 100."
+"""Its answer has more than 300 tokens, and ends with 100."""
 
 
 def user(text: str) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """What a load may leave behind and must not."""
 
 import threading
-import time
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
 
 
-def leftovers(ports: set[int] = frozenset()) -> list[str]:  # type: ignore[assignment]
+def leftovers(ports: Collection[int] = ()) -> list[str]:
     """Memory files, their mappings, threads of a load, and connections to one of `ports`, in words."""
     found = [f"descriptor {fd} of {name}" for fd, name in _open_files() if name.startswith("/memfd:lambda-llm")]
     found += [line for line in Path("/proc/self/maps").read_text().splitlines() if "/memfd:lambda-llm" in line]
@@ -34,13 +34,3 @@ def _open_files() -> list[tuple[str, str]]:
             # the descriptor by which the folder itself was listed
             continue
     return names
-
-
-def wait_until(condition, seconds: float = 5) -> bool:
-    """Whether `condition` came true: for what another thread does shortly after."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lambda_llm.engine.model import Model
 from lambda_llm.loading.errors import UnsupportedModelError
 from lambda_llm.settings import KVType, Weights
-from support.answers import EXPECTED, OTHER_EXPECTED, OTHER_QUESTION, OpenModel, answer, generation
+from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, OpenModel, answer, generation
 from support.models import write_llama
 from support.rewrite import rewrite
 
@@ -133,7 +133,7 @@ def test_placement_and_type_of_the_cache_do_not_change_what_is_right(
 
 def test_copied_and_mapped_weights_give_identical_answers(open_model: OpenModel) -> None:
     copied, mapped = open_model(placement=Weights.COPIED), open_model(placement=Weights.MAPPED)
-    for question in ("Count from one to one hundred.", OTHER_QUESTION, "Who are you?"):
+    for question in (LONG_QUESTION, OTHER_QUESTION, "Who are you?"):
         assert answer(copied, question) == answer(mapped, question)
 
 

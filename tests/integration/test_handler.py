@@ -1,0 +1,263 @@
+"""The buffered front door in a process of its own, with the events that Lambda sends."""
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_llm.engine.model import Model
+from support.answers import EXPECTED, LONG_QUESTION, QUESTION, user
+from support.chat import PATH, events, text_of
+from support.servers import SYSTEM_PROMPT
+
+MODEL_ID = "lambda-llm demo"
+
+PROGRAM = """
+import json, sys
+import snapshot_restore_py
+from lambda_llm.lifecycle import cpu, handler
+
+def hooks(registered):
+    for function, arguments, named in registered:
+        function(*arguments, **named)
+    return len(registered)
+
+def restored_on_a_lesser_cpu():
+    real, cpu.features = cpu.features, frozenset
+    try:
+        hooks(snapshot_restore_py.get_after_restore())
+    finally:
+        cpu.features = real
+
+actions = {
+    "handle": lambda event: handler.handle(event, None),
+    "before": lambda _: hooks(snapshot_restore_py.get_before_snapshot()),
+    "after": lambda _: hooks(snapshot_restore_py.get_after_restore()),
+    "after on a lesser cpu": lambda _: restored_on_a_lesser_cpu(),
+}
+for line in sys.stdin:
+    action, argument = json.loads(line)
+    try:
+        print(json.dumps({"gave": actions[action](argument)}), flush=True)
+    except Exception as error:
+        print(json.dumps({"raised": [type(error).__name__, str(error)]}), flush=True)
+"""
+
+
+class Function:
+    """The function's process: one request at a time, as Lambda runs it."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self.log = log
+        self._process = process
+
+    def do(self, action: str, argument: Any = None) -> Any:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps([action, argument]) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, self.log.read_text()
+        return json.loads(line)
+
+    def handle(self, event: Any) -> Any:
+        return self.do("handle", event)["gave"]
+
+
+@pytest.fixture(scope="module")
+def function(pinned: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    log = tmp_path_factory.mktemp("function") / "log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            env={**pinned, "LAMBDA_LLM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        yield Function(process, log)
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def asked(question: str = QUESTION, **changes: Any) -> dict[str, Any]:
+    return {"model": MODEL_ID, "messages": [user(question)], "temperature": 0} | changes
+
+
+def function_url_event(body: str | None, *, method: str = "POST", path: str = PATH, encoded: bool = False) -> Any:
+    """Payload version 2.0. Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html"""
+    event = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {
+            "content-type": "application/json",
+            "host": "abc.lambda-url.eu-central-1.on.aws",
+            "x-forwarded-proto": "https",
+            "x-forwarded-port": "443",
+            "user-agent": "tests",
+        },
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "abc",
+            "domainName": "abc.lambda-url.eu-central-1.on.aws",
+            "domainPrefix": "abc",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"},
+            "requestId": "id",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "12/Mar/2026:19:03:58 +0000",
+            "timeEpoch": 1773342238000,
+        },
+        "isBase64Encoded": encoded,
+    }
+    return event if body is None else event | {"body": body}
+
+
+def api_gateway_event(body: str) -> Any:
+    """HTTP API, payload version 2.0.
+
+    Source: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+    """
+    event = function_url_event(body)
+    event["routeKey"] = f"POST {PATH}"
+    event["cookies"] = ["a=1", "b=2"]
+    event["queryStringParameters"] = {"trace": "1"}
+    event["rawQueryString"] = "trace=1"
+    event["requestContext"]["authorizer"] = {"jwt": {"claims": {"sub": "somebody"}, "scopes": None}}
+    event["requestContext"]["domainName"] = "id.execute-api.eu-central-1.amazonaws.com"
+    return event
+
+
+def body_of(response: Any) -> Any:
+    assert response["isBase64Encoded"] is False
+    return json.loads(response["body"])
+
+
+def test_the_first_request_finds_the_system_prompt_read(function: Function, model: Model) -> None:
+    messages = [{"role": "system", "content": SYSTEM_PROMPT}, user("What is a token?")]
+    answer = function.handle(asked(messages=messages, max_tokens=1))
+    cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert cached >= len(model.tokenize(SYSTEM_PROMPT, add_special=False))
+
+
+def test_a_function_url_is_answered(function: Function) -> None:
+    plain = function.handle(function_url_event(json.dumps(asked())))
+    assert plain["statusCode"] == 200
+    assert plain["headers"]["content-type"] == "application/json"
+    assert EXPECTED in body_of(plain)["choices"][0]["message"]["content"]
+    encoded = base64.b64encode(json.dumps(asked()).encode()).decode()
+    same = function.handle(function_url_event(encoded, encoded=True))
+    assert body_of(same)["choices"] == body_of(plain)["choices"]
+
+
+def test_an_api_gateway_is_answered(function: Function) -> None:
+    response = function.handle(api_gateway_event(json.dumps(asked())))
+    assert response["statusCode"] == 200
+    assert EXPECTED in body_of(response)["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize(("path", "key"), [("/health", "requests"), ("/v1/models", "data")])
+def test_a_get_is_answered(function: Function, path: str, key: str) -> None:
+    response = function.handle(function_url_event(None, method="GET", path=path))
+    assert response["statusCode"] == 200
+    assert key in body_of(response)
+
+
+def test_a_stream_comes_whole_through_the_buffered_door(function: Function) -> None:
+    stream = asked(LONG_QUESTION, stream=True, stream_options={"include_usage": True})
+    response = function.handle(function_url_event(json.dumps(stream)))
+    assert response["statusCode"] == 200
+    assert response["headers"]["content-type"].startswith("text/event-stream")
+    assert response["isBase64Encoded"] is False
+    *chunks, last, done = events(response["body"])
+    assert done == "[DONE]"
+    assert last["usage"]["completion_tokens"] > 300
+    assert text_of(chunks).endswith("99, 100.")
+
+
+def test_refusals_keep_their_status_and_shape(function: Function) -> None:
+    response = function.handle(function_url_event(json.dumps(asked(model="gpt-5"))))
+    assert response["statusCode"] == 404
+    assert body_of(response)["error"]["code"] == "model_not_found"
+    response = function.handle(function_url_event("{"))
+    assert response["statusCode"] == 400
+    assert body_of(response)["error"]["code"] == "invalid_json"
+    response = function.handle(function_url_event(None))
+    assert response["statusCode"] == 400
+    assert body_of(response)["error"]["code"] == "invalid_body"
+
+
+def test_a_plain_invoke_is_answered_by_plain_json(function: Function) -> None:
+    answer = function.handle(asked())
+    assert answer["object"] == "chat.completion"
+    assert EXPECTED in answer["choices"][0]["message"]["content"]
+    assert function.handle(asked(stream=True))["choices"] == answer["choices"], "a plain invoke has no stream"
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        ({}, "missing_required_parameter"),
+        (asked(model="gpt-5"), "model_not_found"),
+        (asked(tools=[]), "unsupported_parameter"),
+        (asked("word " * 3000), "context_length_exceeded"),
+        ("Hello", "invalid_body"),
+        (["Hello"], "invalid_body"),
+        (5, "invalid_body"),
+        (None, "invalid_body"),
+    ],
+)
+def test_a_plain_invoke_that_can_t_be_answered_gets_the_error_s_json(
+    function: Function, payload: Any, code: str
+) -> None:
+    assert function.handle(payload)["error"]["code"] == code
+
+
+def test_the_runtime_finds_one_pair_of_hooks_and_they_run(function: Function) -> None:
+    before = function.handle(asked())["choices"]
+    assert function.do("before") == {"gave": 1}
+    assert function.do("after") == {"gave": 1}
+    assert function.handle(asked())["choices"] == before
+    log = function.log.read_text()
+    assert "ready for the snapshot, taken on a CPU with" in log
+    assert "restored: all pages read" in log
+
+
+def test_a_restore_on_a_lesser_cpu_fails(function: Function) -> None:
+    name, sentence = function.do("after on a lesser cpu")["raised"]
+    assert name == "CPUChangedError"
+    assert "which this one lacks: publish the version again" in sentence
+    assert EXPECTED in json.dumps(function.handle(asked()))
+
+
+def test_the_log_is_json_and_knows_no_prompt(function: Function) -> None:
+    answer = function.handle(asked("Xylophone zebra"))["choices"][0]["message"]["content"]
+    function.handle(function_url_event(json.dumps(asked("Xylophone quartz", n=2))))
+    for line in function.log.read_text().splitlines():
+        assert "message" in json.loads(line)
+    for text in ("Xylophone", "zebra", "quartz", answer, SYSTEM_PROMPT):
+        assert text not in function.log.read_text()
+
+
+def test_an_init_that_fails_says_why(pinned: dict[str, str]) -> None:
+    wrong = {**pinned, "LAMBDA_LLM_MODEL_SHA256": "0" * 64}
+    done = subprocess.run(
+        [sys.executable, "-c", "import lambda_llm.lifecycle.handler"],
+        env=wrong,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "CorruptError: s3://served-models/demo.gguf is damaged or was swapped" in done.stderr

@@ -1,0 +1,197 @@
+"""One environment's life behind the web adapter: init, readiness, snapshot hooks, and refusals to start."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from lambda_llm.engine.model import Model
+from local_aws import LocalAWS
+from support.answers import EXPECTED, user
+from support.chat import PATH
+from support.servers import (
+    AFTER,
+    BEFORE,
+    LIMIT_SECONDS,
+    SYSTEM_PROMPT,
+    Server,
+    listening,
+    serving,
+    started,
+    until,
+)
+
+
+class Gate:
+    """A way to S3 on which nothing gets through before it is opened."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        self._target = (str(urlsplit(endpoint).hostname), int(urlsplit(endpoint).port or 0))
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self._connections = ExitStack()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                inside, _ = self._server.accept()
+                self._connections.callback(_hang_up, inside)
+                self.reached.set()
+                assert self.open.wait(LIMIT_SECONDS)
+                outside = socket.create_connection(self._target)
+                self._connections.callback(_hang_up, outside)
+                for one, other in ((inside, outside), (outside, inside)):
+                    self._threads.append(threading.Thread(target=_pass_on, args=(one, other)))
+                    self._threads[-1].start()
+
+    def close(self) -> None:
+        self.open.set()
+        _hang_up(self._server)
+        self._threads[0].join()
+        self._connections.close()
+        for thread in self._threads:
+            thread.join()
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+@pytest.fixture
+def gate(local_aws: LocalAWS) -> Iterator[Gate]:
+    gate = Gate(local_aws.endpoint)
+    yield gate
+    gate.close()
+
+
+def chat(server: Server, *messages: dict[str, str]) -> dict[str, object]:
+    body = {"model": "lambda-llm demo", "messages": messages, "temperature": 0}
+    answer: dict[str, object] = httpx2.post(f"{server.url}{PATH}", json=body, timeout=LIMIT_SECONDS).json()
+    return answer
+
+
+# -- init -------------------------------------------------------------------------------------------
+
+
+def test_the_server_listens_only_when_the_model_is_ready(
+    pinned: dict[str, str], gate: Gate, tmp_path: Path, model: Model
+) -> None:
+    with started(tmp_path, pinned | {"AWS_ENDPOINT_URL": gate.endpoint}) as server:
+        assert gate.reached.wait(LIMIT_SECONDS)
+        assert not listening(server.port)
+        gate.open.set()
+        until(server.ready)
+        first = chat(server, {"role": "system", "content": SYSTEM_PROMPT}, user("What is a token?"))
+        cached = first["usage"]["prompt_tokens_details"]["cached_tokens"]  # type: ignore[index]
+        assert cached >= len(model.tokenize(SYSTEM_PROMPT, add_special=False)), (
+            "the first request waits for its own words"
+        )
+        (loaded,) = [line["message"] for line in server.lines() if line["message"].startswith("loaded ")]
+        assert "verified by CRC64NVME and SHA-256" in loaded
+        assert any(line["message"].startswith("ready: ") for line in server.lines())
+    assert server.process.returncode in {0, -15}
+
+
+def test_a_server_in_the_midst_of_an_answer_ends_when_told_to(endless_model: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, {**os.environ, "LAMBDA_LLM_MODEL": str(endless_model)}) as server:
+        body = {"model": "endless", "messages": [user("Hello")], "temperature": 0, "stream": True}
+        with httpx2.stream("POST", f"{server.url}{PATH}", json=body, timeout=LIMIT_SECONDS) as response:
+            next(response.iter_lines())
+            server.process.terminate()
+            server.process.wait(LIMIT_SECONDS)
+    assert not any("Traceback" in line.get("exception", "") for line in server.lines())
+
+
+@contextmanager
+def refused(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The one sentence with which a start ends, without ever having listened."""
+    with started(folder, environment) as server:
+        seen = []
+        until(lambda: seen.append(listening(server.port)) or server.process.poll() is not None)
+        assert server.process.returncode == 1
+        assert not any(seen)
+        errors = [line for line in server.lines() if line["level"] == "ERROR"]
+        (error,) = errors
+        assert "exception" not in error
+        yield error["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"LAMBDA_LLM_MODEL_SHA256": "0" * 64}, "is damaged or was swapped: its SHA-256 is"),
+        ({"LAMBDA_LLM_MODEL_SIZE": "1"}, "it is another file"),
+        ({"LAMBDA_LLM_MODEL_VERSION_ID": "none-such"}, "has no version 'none-such'"),
+        ({"LAMBDA_LLM_MODEL": "s3://served-models/missing.gguf"}, "missing.gguf"),
+        ({"LAMBDA_LLM_MODEL": ""}, "LAMBDA_LLM_MODEL can't be used"),
+        ({"LAMBDA_LLM_CONTEXT": "4096"}, "set LAMBDA_LLM_CONTEXT to 2048 or less"),
+        ({"LAMBDA_LLM_CONTEXT": "32"}, "leave no room for an answer"),
+        ({"LAMBDA_LLM_MEMORY_MB": "64"}, "does not fit"),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "llm", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}, "memory is 512 MB instead"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "LAMBDA_LLM_LOAD_SECONDS": "1"}, "s3://served-models/demo.gguf"),
+    ],
+    ids=["sha256", "size", "version", "key", "no model", "context", "system prompt", "memory", "invariant", "network"],
+)
+def test_a_server_that_can_t_serve_never_listens_and_says_why_in_a_line(
+    pinned: dict[str, str], tmp_path: Path, changes: dict[str, str], says: str
+) -> None:
+    # A version is of one object only.
+    unpinned = {"LAMBDA_LLM_MODEL_VERSION_ID"} if "LAMBDA_LLM_MODEL" in changes else set()
+    environment = {name: value for name, value in (pinned | changes).items() if name not in unpinned}
+    with refused(tmp_path, environment) as sentence:
+        assert says in sentence
+
+
+def test_a_taken_port_ends_the_server(pinned: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with started(tmp_path, pinned | {"AWS_LWA_PORT": port}) as server:
+            assert server.process.wait(LIMIT_SECONDS) != 0
+            assert any("address already in use" in line["message"] for line in server.lines())
+
+
+# -- snapshot and restore ---------------------------------------------------------------------------
+
+
+def test_the_adapter_reaches_both_hooks_and_answers_stay_the_same(demo_server: Server) -> None:
+    before = chat(demo_server, user("How much memory does the function get?"))["choices"]
+    assert EXPECTED in json.dumps(before)
+    for path in (BEFORE, AFTER):
+        response = httpx2.post(f"{demo_server.url}{path}", timeout=LIMIT_SECONDS)
+        assert (response.status_code, response.content) == (204, b"")
+    messages = [line["message"] for line in demo_server.lines()]
+    assert any(message.startswith("ready for the snapshot, taken on a CPU with ") for message in messages)
+    assert "restored: all pages read" in messages
+    assert chat(demo_server, user("How much memory does the function get?"))["choices"] == before
+
+
+def test_a_server_that_is_told_no_paths_has_no_hooks(demo_model: Path, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "LAMBDA_LLM_MODEL": str(demo_model),
+        "AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH": "",
+        "AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH": "",
+    }
+    with serving(tmp_path, environment) as server:
+        for path in (BEFORE, AFTER):
+            assert httpx2.post(f"{server.url}{path}").status_code == 404
