@@ -50,8 +50,10 @@ class Budget:
         raise StoppedError("The load was stopped.")
 
     def at_stop(self, call: Callable[[], None]) -> None:
-        """Have `call` called, from whatever thread, when the load is stopped or its time is over."""
+        """Have `call` called, from whatever thread and maybe twice, when the load is stopped or its time is over."""
         self._at_stop.append(call)
+        if self.stopped.is_set():
+            call()
 
     def stop(self) -> None:
         """End every part of the load."""
