@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.limits import MIB
-from lambda_llm.loading import download, source
+from lambda_llm.loading import download, gguf, source
 from lambda_llm.loading import load as loading
 from lambda_llm.loading.errors import (
     ChangedError,
@@ -65,6 +65,7 @@ from support.models import Shape, padded, write_llama
 Serve = Callable[..., FaultyS3]
 PART = download.PART_BYTES
 HEAD_RANGE = (0, HEAD_BYTES - 1)
+REAL_PAUSE = tenacity.wait_random_exponential
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +149,16 @@ def test_a_long_vocabulary_takes_a_second_read_and_no_byte_twice(
     assert content(loaded) == model
     assert loaded.inspection.header.vocabulary == 60_000
     assert [request.range for request in s3.gets[:2]] == [HEAD_RANGE, (HEAD_BYTES, 8 * HEAD_BYTES - 1)]
+
+
+def test_no_more_is_read_than_a_header_may_take(serve: Serve, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "HEAD_BYTES", 500)
+    for module in (loading, gguf):
+        monkeypatch.setattr(module, "HEADER_MAX_BYTES", 5000)
+    s3 = serve(small)
+    with pytest.raises(NotGGUFError, match=r"header of s3://models/tiny\.gguf is damaged"):
+        load_model(s3.uri)
+    assert [request.range for request in s3.gets] == [(0, 499), (500, 3999), (4000, 4999)]
 
 
 def test_inspecting_reads_the_header_only(serve: Serve, large: bytes) -> None:
@@ -477,10 +488,8 @@ def test_the_description_and_the_header_are_tried_again_too(serve: Serve, small:
 
 
 def test_pauses_between_tries_are_real(serve: Serve, large: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+    monkeypatch.setattr(tenacity, "wait_random_exponential", REAL_PAUSE)
     s3 = serve(large)
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
     s3.plan = first(2, SLOW_DOWN)
     loaded = load_model(s3.uri)
     assert content(loaded) == large

@@ -31,6 +31,14 @@ def test_a_file_needs_no_checksum_and_the_log_says_so(small_path: Path, caplog: 
     assert "verified by nothing but its header: a local file" in caplog.text
 
 
+def test_a_file_is_loaded_without_memfd_too(
+    small_path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    assert content(load_model(str(small_path))) == small
+    assert "an unlinked temporary file takes its place" in caplog.text
+
+
 def test_a_pinned_sha256_holds_for_a_file_too(small_path: Path, small: bytes) -> None:
     loaded = load_model(str(small_path), sha256=sha256(small).hexdigest())
     assert content(loaded) == small
