@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     )
     kv_type: KVType = Field(KVType.F16, description="type of the KV cache: f16, or q8_0 at about half the size")
     weights: Weights = Field(Weights.AUTO, description="auto, copied or mapped")
-    threads: int | None = Field(None, ge=1, description="threads; default: the CPUs that are really available")
+    threads: int | None = Field(
+        None, ge=1, description="threads; default: the CPUs that are really available, fewer for a tiny model"
+    )
     memory_mb: int | None = Field(
         None, ge=64, description="memory to stay within, in MB; default: Lambda's, or what is free"
     )

@@ -46,7 +46,10 @@ class Served:
 
 
 def create_app(served: Served) -> FastAPI:
-    """Make the application for a model that is ready; there is no application without one."""
+    """Make the application for a model that is ready; there is no application without one.
+
+    Its `state.stop_answering()` ends every answer that is on its way, for a server that is about to end.
+    """
     worker = Worker()
     chat = Chat(served.model, served.template, served.model_id, worker)
     created = int(time.time())
@@ -64,6 +67,7 @@ def create_app(served: Served) -> FastAPI:
         lifespan=lifespan,
         responses={400: {"model": ErrorResponse}, 500: {"model": ErrorResponse}},
     )
+    app.state.stop_answering = worker.stop
     install(app)
 
     @app.post("/v1/chat/completions", response_model=ChatCompletion, responses={404: {"model": ErrorResponse}})

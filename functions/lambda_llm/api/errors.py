@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from lambda_llm.api.schema import FIELDS
+from lambda_llm.api.worker import StoppingError
 from lambda_llm.engine.errors import ContextOverflowError, TemplateError
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ def explain(error: Exception) -> APIError:
         return APIError(HTTPStatus.BAD_REQUEST, str(error), param="messages", code="context_length_exceeded")
     if isinstance(error, TemplateError):
         return APIError(HTTPStatus.BAD_REQUEST, str(error), param="messages", code="invalid_messages")
+    if isinstance(error, StoppingError):
+        return APIError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), code="server_stopping")
     logger.error("a request failed", exc_info=error)
     return APIError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -93,7 +96,7 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    for kind in (APIError, ContextOverflowError, TemplateError, Exception):
+    for kind in (APIError, ContextOverflowError, TemplateError, StoppingError, Exception):
         app.add_exception_handler(kind, known)
 
 

@@ -5,11 +5,20 @@ import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from lambda_llm.api.schema import Requests
 from lambda_llm.engine.generate import FinishReason, Generation
+from lambda_llm.errors import LambdaLLMError
+
+if TYPE_CHECKING:
+    from lambda_llm.engine.model import Cancellation
 
 logger = logging.getLogger(__name__)
+
+
+class StoppingError(LambdaLLMError):
+    """The server ends, and the answer with it."""
 
 
 class Worker:
@@ -22,6 +31,7 @@ class Worker:
     def __init__(self) -> None:
         self.counts = Requests()
         self._thread = ThreadPoolExecutor(1, "lambda-llm-decode")
+        self._active: set[Cancellation] = set()
 
     @asynccontextmanager
     async def run(self, generation: Generation) -> AsyncIterator[AsyncIterator[str]]:
@@ -29,6 +39,7 @@ class Worker:
 
         Raises:
             EngineError: from the pieces, where the engine failed.
+            StoppingError: from the pieces, after `stop`.
         """
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
@@ -47,8 +58,11 @@ class Worker:
             while (piece := await pieces.get()) is not None:
                 yield piece
             await asyncio.shield(running)
+            if generation.finish_reason is FinishReason.CANCELLED:
+                raise StoppingError("The server is stopping, so the answer ends here: ask again.")
 
         self.counts.active += 1
+        self._active.add(generation.cancellation)
         job = self._thread.submit(generate)
         running = asyncio.wrap_future(job)
         try:
@@ -61,10 +75,17 @@ class Worker:
                 else:
                     await _settled(running)
             finally:
+                self._active.discard(generation.cancellation)
                 self._count(generation)
 
+    def stop(self) -> None:
+        """End every generation, the running one within one token, and tell whoever waits for its pieces."""
+        for cancellation in self._active:
+            cancellation.cancel()
+
     def close(self) -> None:
-        """Wait for the running generation and end the thread."""
+        """End every generation, and the thread."""
+        self.stop()
         self._thread.shutdown(cancel_futures=True)
 
     def _count(self, generation: Generation) -> None:

@@ -5,7 +5,6 @@ import socket
 from typing import Annotated
 
 import typer
-import uvicorn
 from rich.markup import escape
 
 from lambda_llm.api.app import create_app
@@ -23,6 +22,7 @@ from lambda_llm.cli.console import (
 )
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.lifecycle.memory import resident
+from lambda_llm.lifecycle.serve import Server
 from lambda_llm.lifecycle.start import Environment, start
 from lambda_llm.settings import Settings
 from lambda_llm.units import megabytes
@@ -43,7 +43,9 @@ def serve(
     kv_type: KV = None,
     weights: Placement = None,
     memory_mb: Memory = None,
-    threads: Annotated[int | None, typer.Option(help="Threads; default: the CPUs really available.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads; default: the CPUs really available, fewer for a tiny model.")
+    ] = None,
     system_prompt: Annotated[str | None, typer.Option(help="Evaluated before serving and kept.")] = None,
     as_json: JSON = False,
 ) -> None:
@@ -75,10 +77,7 @@ def serve(
             environment = start(settings, progress)
         url = f"http://{host}:{listening.getsockname()[1]}/v1"
         _say_ready(environment, url, resident_before, as_json=as_json)
-        config = uvicorn.Config(
-            create_app(environment.served), log_level="warning", access_log=False, timeout_graceful_shutdown=2
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(create_app(environment.served), log_level="warning").run(sockets=[listening])
 
 
 def _say_ready(environment: Environment, url: str, resident_before: int, *, as_json: bool) -> None:

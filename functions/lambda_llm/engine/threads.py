@@ -4,7 +4,13 @@ import os
 from pathlib import Path
 from typing import Final
 
+from lambda_llm.limits import MIB
+
 _CGROUP_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+
+WEIGHTS_PER_THREAD: Final = 64 * MIB
+"""Below this share, waiting for each other costs more than sharing the work brings: every layer of a model of a few
+megabytes takes microseconds. A model of 0.7 GB gets all of Lambda's 6 vCPUs."""
 
 
 def available_cpus(quota: Path = _CGROUP_QUOTA) -> int:
@@ -25,3 +31,12 @@ def available_cpus(quota: Path = _CGROUP_QUOTA) -> int:
     except (OSError, ValueError):
         return allowed
     return max(1, min(allowed, paid))
+
+
+def threads_for(weights: int) -> int:
+    """Threads for a model: as many as there are CPUs, but none without work.
+
+    Args:
+        weights: bytes.
+    """
+    return min(available_cpus(), 1 + weights // WEIGHTS_PER_THREAD)

@@ -10,7 +10,7 @@ from lambda_llm.api.schema import Memory
 from lambda_llm.engine import backend
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate
-from lambda_llm.engine.threads import available_cpus
+from lambda_llm.engine.threads import threads_for
 from lambda_llm.lifecycle.invariants import check_invariants
 from lambda_llm.lifecycle.memory import available_memory, resident
 from lambda_llm.lifecycle.warmup import warm_up
@@ -70,7 +70,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
             placement=loaded.fit.placement,
             context=loaded.fit.context,
             kv_type=settings.kv_type,
-            threads=settings.threads or available_cpus(),
+            threads=settings.threads or threads_for(loaded.fit.weights),
         )
     opened = time.perf_counter()
     try:
