@@ -6,6 +6,7 @@ any machine builds the same for arm64.
 
 import argparse
 import base64
+import fcntl
 import json
 import shutil
 import subprocess
@@ -229,8 +230,11 @@ def main() -> None:
     parser.add_argument("--arch", choices=list(MACHINES), required=True)
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
+    BUILD.mkdir(exist_ok=True)
     try:
-        with Progress() as progress:
+        # Whoever sets up or packages at the same time waits for the other; standard output is for the JSON alone.
+        with (BUILD / "setup.lock").open("w") as turn, Progress(sys.stderr) as progress:
+            fcntl.flock(turn, fcntl.LOCK_EX)
             built = build_package(given.arch, given.output, progress)
     except (PackageError, SetupError) as error:
         sys.exit(str(error))
