@@ -1,0 +1,55 @@
+"""One package for all tests of this folder, built as `make package` does it."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("lambda-llm")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A built zip, what the command said of it, and its manifest."""
+
+    zip: Path
+    said: dict[str, Any]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """As Terraform reads it: from beside the zip."""
+        manifest: dict[str, Any] = json.loads(self.zip.with_suffix(".manifest.json").read_bytes())
+        return manifest
+
+
+def build(output: Path) -> Package:
+    """Run `lambda-llm package`; llama.cpp stays in .build and is compiled only once."""
+    done = subprocess.run(
+        [COMMAND, "package", "--output", output, "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Package(output, json.loads(done.stdout))
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """The package for arm64."""
+    return build(tmp_path_factory.mktemp("package") / "function.zip")
+
+
+@pytest.fixture(scope="session")
+def task(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package unpacked as Lambda does it into /var/task: with the modes of the zip, and not to be written to."""
+    folder = tmp_path_factory.mktemp("var") / "task"
+    with zipfile.ZipFile(package.zip) as opened:
+        for entry in opened.infolist():
+            path = folder / entry.filename
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(opened.read(entry))
+            path.chmod(entry.external_attr >> 16 & ~0o222)
+    return folder
