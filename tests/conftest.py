@@ -14,7 +14,7 @@ from lambda_llm.settings import KVType, Weights
 from support.answers import OpenModel
 from support.endless import write_endless
 
-pytest_plugins = ["support.needs", "support.servers"]
+pytest_plugins = ["support.gate", "support.needs", "support.servers"]
 
 
 @pytest.fixture(scope="session", autouse=True)

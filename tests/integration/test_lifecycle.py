@@ -2,20 +2,19 @@
 
 import json
 import os
+import signal
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
 from lambda_llm.engine.model import Model
-from local_aws import LocalAWS
 from support.answers import EXPECTED, user
 from support.chat import PATH
+from support.gate import Gate
 from support.servers import (
     AFTER,
     BEFORE,
@@ -27,61 +26,6 @@ from support.servers import (
     started,
     until,
 )
-
-
-class Gate:
-    """A way to S3 on which nothing gets through before it is opened."""
-
-    def __init__(self, endpoint: str) -> None:
-        self.reached = threading.Event()
-        self.open = threading.Event()
-        self._target = (str(urlsplit(endpoint).hostname), int(urlsplit(endpoint).port or 0))
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._server.getsockname()[1]}"
-        self._connections = ExitStack()
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                inside, _ = self._server.accept()
-                self._connections.callback(_hang_up, inside)
-                self.reached.set()
-                assert self.open.wait(LIMIT_SECONDS)
-                outside = socket.create_connection(self._target)
-                self._connections.callback(_hang_up, outside)
-                for one, other in ((inside, outside), (outside, inside)):
-                    self._threads.append(threading.Thread(target=_pass_on, args=(one, other)))
-                    self._threads[-1].start()
-
-    def close(self) -> None:
-        self.open.set()
-        _hang_up(self._server)
-        self._threads[0].join()
-        self._connections.close()
-        for thread in self._threads:
-            thread.join()
-
-
-def _pass_on(one: socket.socket, other: socket.socket) -> None:
-    with suppress(OSError):
-        while data := one.recv(65536):
-            other.sendall(data)
-        other.shutdown(socket.SHUT_WR)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
-
-
-@pytest.fixture
-def gate(local_aws: LocalAWS) -> Iterator[Gate]:
-    gate = Gate(local_aws.endpoint)
-    yield gate
-    gate.close()
 
 
 def chat(server: Server, *messages: dict[str, str]) -> dict[str, object]:
@@ -109,17 +53,20 @@ def test_the_server_listens_only_when_the_model_is_ready(
         (loaded,) = [line["message"] for line in server.lines() if line["message"].startswith("loaded ")]
         assert "verified by CRC64NVME and SHA-256" in loaded
         assert any(line["message"].startswith("ready: ") for line in server.lines())
-    assert server.process.returncode in {0, -15}
+    assert server.process.returncode == -signal.SIGTERM
 
 
 def test_a_server_in_the_midst_of_an_answer_ends_when_told_to(endless_model: Path, tmp_path: Path) -> None:
     with serving(tmp_path, {**os.environ, "LAMBDA_LLM_MODEL": str(endless_model)}) as server:
         body = {"model": "endless", "messages": [user("Hello")], "temperature": 0, "stream": True}
         with httpx2.stream("POST", f"{server.url}{PATH}", json=body, timeout=LIMIT_SECONDS) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()
+            assert next(lines)
             server.process.terminate()
-            server.process.wait(LIMIT_SECONDS)
-    assert not any("Traceback" in line.get("exception", "") for line in server.lines())
+            *_, last = (line for line in lines if line)
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "server_stopping"
+        assert server.process.wait(LIMIT_SECONDS) == -signal.SIGTERM
+        assert {line["level"] for line in server.lines()} == {"INFO"}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from lambda_llm.engine.model import Cancellation, Model
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, OpenModel
-from support.chat import PATH, body, text_of
+from support.chat import PATH, body, events, text_of
 
 LIMIT_SECONDS = 60
 
@@ -219,6 +219,25 @@ async def test_a_queued_request_whose_client_leaves_is_dropped_at_once_and_never
     assert EXPECTED in running.text
     assert OTHER_EXPECTED in last.text
     assert len(model.prompts) == 2
+
+
+async def test_a_server_that_stops_cuts_every_answer_short_and_says_so(
+    app: FastAPI, client: httpx2.AsyncClient, model: Stepwise
+) -> None:
+    running, waiting = Client(app, body(LONG_QUESTION, stream=True)), Client(app, body())
+    model.permit(3)
+    await until(lambda: model.asked_for == 4)
+    await until_active(client, 2)
+    app.state.stop_answering()
+    model.permit(1)
+    await running.ended()
+    await waiting.ended()
+    *chunks, last = events(running.received)
+    assert text_of(chunks)
+    assert last["error"]["code"] == json.loads(waiting.received)["error"]["code"] == "server_stopping"
+    assert waiting.status == 503
+    counts = await requests(client)
+    assert (counts["active"], counts["cancelled"], counts["generated_tokens"]) == (0, 2, 4)
 
 
 async def test_a_client_that_leaves_when_all_was_sent_changes_nothing(

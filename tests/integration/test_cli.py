@@ -1,0 +1,287 @@
+"""The commands as processes: push, inspect, serve, chat, one after the other as a person would."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+
+from local_aws import LocalAWS
+from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, QUESTION
+from support.gate import Gate
+from support.servers import LIMIT_SECONDS, Server, raw_request, until
+
+COMMAND = [sys.executable, "-m", "lambda_llm.cli"]
+MODEL_ID = "lambda-llm demo"
+INTERRUPTED = 130
+
+
+def run(
+    *arguments: object, environment: Mapping[str, str] = os.environ, said: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with `said` on standard input."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env={**environment, "NO_COLOR": "1", "LAMBDA_LLM_THREADS": "1"},
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+
+@contextmanager
+def running(*arguments: object, environment: Mapping[str, str] = os.environ) -> Iterator[subprocess.Popen[str]]:
+    """Run a command beside the test."""
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        env={**environment, "NO_COLOR": "1", "LAMBDA_LLM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def interrupted(process: subprocess.Popen[str]) -> str:
+    """What a command still says after Ctrl-C; it ends as one that was interrupted, in order."""
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == INTERRUPTED, errors
+    assert "Traceback" not in errors
+    return errors
+
+
+# -- push, inspect, serve ---------------------------------------------------------------------------
+
+
+def test_a_model_is_pushed_inspected_served_and_asked(local_aws: LocalAWS, demo_model: Path) -> None:
+    local_aws.make_bucket("cli-models")
+    uri = "s3://cli-models/a [v1] folder/demo.gguf"
+    done = run("push", demo_model, uri, "--json", environment=local_aws.environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    pushed = json.loads(done.stdout)
+    assert (pushed["model"], pushed["size"]) == (uri, demo_model.stat().st_size)
+    pins = ["--version-id", pushed["version_id"], "--sha256", pushed["sha256"]]
+
+    inspected = run("inspect", uri, *pins, "--json", environment=local_aws.environment)
+    assert (inspected.returncode, inspected.stderr) == (0, "")
+    facts = json.loads(inspected.stdout)
+    for name in ("model", "version_id", "size", "crc64nvme"):
+        assert facts[name] == pushed[name]
+
+    with running("serve", uri, *pins, "--port", 0, "--json", environment=local_aws.environment) as server:
+        assert server.stdout
+        ready = json.loads(server.stdout.readline())
+        assert (ready["model"], ready["size"]) == (MODEL_ID, pushed["size"])
+        assert ready["checksums"] == ["CRC64NVME", "SHA-256"]
+        assert ready["resident"] > ready["resident_before"]
+        asked = run("chat", ready["url"], "--temperature", 0, "--ask", QUESTION)
+        assert EXPECTED in asked.stdout
+        assert asked.stderr == ""
+        assert interrupted(server) == ""
+
+
+def test_what_push_prints_can_be_pinned(local_aws: LocalAWS, demo_model: Path) -> None:
+    local_aws.make_bucket("cli-pins")
+    uri = "s3://cli-pins/demo [q8].gguf"
+    told = run("push", demo_model, uri, environment=local_aws.environment)
+    assert told.returncode == 0
+    pins = dict(re.findall(r"^  (LAMBDA_LLM_\w+)=(.+)$", told.stdout, re.MULTILINE))
+    assert set(pins) == {"LAMBDA_LLM_MODEL", "LAMBDA_LLM_MODEL_VERSION_ID", "LAMBDA_LLM_MODEL_SHA256"}
+    assert pins["LAMBDA_LLM_MODEL"] == uri
+    again = run("push", demo_model, uri, "--json", environment=local_aws.environment)
+    assert json.loads(again.stdout)["version_id"] != pins["LAMBDA_LLM_MODEL_VERSION_ID"]
+    with running("serve", uri, "--port", 0, environment=local_aws.environment | pins) as server:
+        assert server.stderr
+        said = server.stderr.readline() + server.stderr.readline()
+        assert said.startswith(f"{MODEL_ID}: 3.6 MB in")
+        assert "verified by CRC64NVME and SHA-256" in said
+        url = re.findall(r"lambda-llm chat (http://\S+)", said)[0]
+        assert httpx2.get(f"{url}/models").json()["data"][0]["id"] == MODEL_ID
+        interrupted(server)
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence(local_aws: LocalAWS, demo_model: Path) -> None:
+    told = run("push", demo_model, "s3://cli-nowhere/demo.gguf", environment=local_aws.environment)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("Error: There is no bucket 'cli-nowhere'")
+    told = run("serve", "s3://cli-nowhere/demo.gguf", "--port", 0, environment=local_aws.environment)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("Error: There is no bucket 'cli-nowhere'")
+    assert told.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_a_server_that_is_loading(gate: Gate, pinned: dict[str, str]) -> None:
+    environment = pinned | {"AWS_ENDPOINT_URL": gate.endpoint}
+    with running("serve", pinned["LAMBDA_LLM_MODEL"], "--port", 0, environment=environment) as server:
+        assert gate.reached.wait(LIMIT_SECONDS)
+        server.send_signal(signal.SIGINT)
+        gate.open.set()
+        _, errors = server.communicate(timeout=LIMIT_SECONDS)
+        assert server.returncode == INTERRUPTED
+        assert "Traceback" not in errors
+
+
+def test_ctrl_c_ends_a_server_in_the_midst_of_an_answer(endless_model: Path) -> None:
+    with running("serve", endless_model, "--port", 0, "--json") as process:
+        assert process.stdout
+        ready = json.loads(process.stdout.readline())
+        server = Server(process, httpx2.URL(ready["url"]).port, Path())  # type: ignore[arg-type]
+        body = {"model": "endless", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+        with raw_request(server, "POST", "/v1/chat/completions", body | {"temperature": 0}):
+            until(lambda: server.requests()["active"])
+            assert interrupted(process) == ""
+
+
+# -- chat -------------------------------------------------------------------------------------------
+
+
+def test_one_question_is_asked_in_words_and_in_json(demo_server: Server) -> None:
+    words = run("chat", demo_server.url, "--temperature", 0, "--ask", QUESTION)
+    assert (words.returncode, words.stderr) == (0, "")
+    told = run("chat", f"{demo_server.url}/v1/", "--temperature", 0, "--ask", QUESTION, "--json")
+    assert (told.returncode, told.stderr) == (0, "")
+    answer = json.loads(told.stdout)
+    assert (answer["model"], answer["answer"]) == (MODEL_ID, words.stdout.rstrip("\n"))
+    assert EXPECTED in answer["answer"]
+    assert answer["tokens"] > 5
+    assert answer["seconds_to_first_token"] > 0
+    assert answer["tokens_per_second"] > 0
+
+
+def test_a_refusal_of_the_server_is_one_sentence(demo_server: Server) -> None:
+    told = run("chat", demo_server.url, "--ask", "word " * 3000)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("Error: The server refused (400): This model's context length is 2048 tokens")
+    assert told.stderr.count("\n") == 1
+
+
+def test_a_conversation_through_a_pipe_keeps_answers_and_talk_apart(demo_server: Server) -> None:
+    before = len(demo_server.lines())
+    said = [
+        QUESTION,
+        "",
+        OTHER_QUESTION,
+        "/reset",
+        QUESTION,
+        "/system Be brief.",
+        QUESTION,
+        "/system",
+        "/sing",
+        "/exit",
+        "x",
+    ]
+    told = run("chat", demo_server.url, "--temperature", 0, said="\n".join(said))
+    assert told.returncode == 0
+    answers = told.stdout.splitlines()
+    assert len(answers) == 4
+    assert EXPECTED in answers[0]
+    assert OTHER_EXPECTED in answers[1]
+    assert answers[2] == answers[0]
+    for line in (MODEL_ID, "Forgotten.", "System prompt set.", "System prompt removed.", "tokens/s"):
+        assert line in told.stderr
+    # Once at the beginning, once in answer to a command that is none.
+    assert told.stderr.count("forgets the conversation") == 2
+    ended = [line["message"] for line in demo_server.lines()[before:] if "generation ended" in line["message"]]
+    prompts = [int(re.findall(r"prompt (\d+) tokens", line)[0]) for line in ended]
+    assert prompts[0] < prompts[1], "the second question comes with the conversation so far"
+    assert prompts[0] == prompts[2], "until it is forgotten"
+    assert prompts[0] < prompts[3], "and the system prompt comes with each"
+
+
+def test_the_end_of_the_input_ends_a_conversation(demo_server: Server) -> None:
+    assert run("chat", demo_server.url).returncode == 0
+
+
+def test_a_refused_message_does_not_end_a_conversation(demo_server: Server) -> None:
+    told = run("chat", demo_server.url, "--temperature", 0, said=f"{'word ' * 3000}\n{QUESTION}\n")
+    assert told.returncode == 0
+    assert "The server refused (400)" in told.stderr
+    assert EXPECTED in told.stdout
+
+
+def test_a_server_that_dies_in_the_midst_of_an_answer_is_one_sentence(endless_model: Path) -> None:
+    with running("serve", endless_model, "--port", 0, "--json") as server:
+        assert server.stdout
+        url = json.loads(server.stdout.readline())["url"]
+        with running("chat", url, "--temperature", 0, "--ask", "Hello") as talking:
+            assert talking.stdout
+            assert talking.stdout.read(10)
+            server.kill()
+            _, errors = talking.communicate(timeout=LIMIT_SECONDS)
+            assert talking.returncode == 1
+            assert errors.startswith("Error: The server can't be reached")
+            assert errors.count("\n") == 1
+
+
+class Terminal:
+    """A person's end of a terminal in which a command runs."""
+
+    def __init__(self, *arguments: object) -> None:
+        self._shown = ""
+        self._seen = 0
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            environment = {**os.environ, "TERM": "dumb", "COLUMNS": "120"}
+            os.execve(sys.executable, [*COMMAND, *map(str, arguments)], environment)  # noqa: S606
+
+    def expect(self, text: str) -> None:
+        """Wait until `text` is shown, behind what was expected before."""
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while text not in self._shown[self._seen :]:
+            ready, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
+            assert ready, self._shown
+            self._shown += os.read(self._fd, 4096).decode(errors="replace")
+        self._seen = self._shown.index(text, self._seen) + len(text)
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def ended(self) -> int:
+        """Its exit status."""
+        while True:
+            try:
+                if not os.read(self._fd, 4096):
+                    break
+            except OSError:  # how Linux says that the other end is closed
+                break
+        os.close(self._fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_a_conversation_in_a_terminal(endless_server: Server) -> None:
+    before = endless_server.requests()
+    terminal = Terminal("chat", endless_server.url, "--temperature", 0)
+    terminal.expect("endless")
+    terminal.expect("> ")
+    terminal.type("\x03")
+    terminal.expect("(Ctrl-D leaves)")
+    terminal.expect("> ")
+    terminal.type(f"{LONG_QUESTION}\r")
+    terminal.expect(LONG_QUESTION)
+    until(lambda: endless_server.requests()["active"])
+    terminal.type("\x03")
+    terminal.expect("tokens")
+    terminal.expect("> ")
+    until(lambda: endless_server.requests()["cancelled"] == before["cancelled"] + 1)
+    terminal.type("/reset\r")
+    terminal.expect("Forgotten.")
+    terminal.expect("> ")
+    terminal.type("\x04")
+    assert terminal.ended() == 0
