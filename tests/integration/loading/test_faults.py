@@ -172,7 +172,7 @@ def test_inspecting_reads_the_header_only(serve: Serve, large: bytes) -> None:
 
 def test_progress_never_goes_back_and_ends_at_the_size(serve: Serve, large: bytes) -> None:
     s3 = serve(large)
-    s3.plan = first(3, reset(after=100_000))
+    s3.plan = lambda _: reset(after=1_100_000) if len(s3.gets) in {2, 3, 4} else drip(2 * MIB, 0.1)
     seen: list[tuple[int, int]] = []
     threads: set[int] = set()
 
@@ -183,6 +183,8 @@ def test_progress_never_goes_back_and_ends_at_the_size(serve: Serve, large: byte
     load_model(s3.uri, progress=progress).file.close()
     done = [each for each, _ in seen]
     assert done == sorted(done)
+    assert done[0] >= HEAD_BYTES
+    assert len(set(done)) > 2
     assert done[-1] == len(large)
     assert {total for _, total in seen} == {len(large)}
     assert threads == {threading.get_ident()}
@@ -480,6 +482,15 @@ def test_a_broken_request_goes_on_where_it_broke(serve: Serve, small: bytes) -> 
     ]
 
 
+def test_tries_that_bring_something_are_not_counted(serve: Serve, small: bytes) -> None:
+    model = padded(small, HEAD_BYTES + PART)
+    s3 = serve(model)
+    s3.plan = first(3 * ATTEMPTS, announce_less(100_000))
+    loaded = load_model(s3.uri)
+    assert content(loaded) == model
+    assert loaded.download.retries == 3 * ATTEMPTS
+
+
 def test_the_description_and_the_header_are_tried_again_too(serve: Serve, small: bytes) -> None:
     s3 = serve(small)
     s3.plan = lambda _: SLOW_DOWN if len(s3.requests) in {1, 2, 4, 5} else None
@@ -598,6 +609,20 @@ def test_the_time_budget_ends_the_pauses_between_tries(
     s3.plan = always(SLOW_DOWN)
     with pytest.raises(OutOfTimeError, match=r"0\.5 s, the time budget"):
         load_model(s3.uri, seconds=0.5)
+    asked = [request.range for request in s3.gets]
+    assert len(asked) == len(set(asked))
+
+
+def test_an_answer_that_comes_after_the_time_is_over_is_cut_at_once(serve: Serve, large: bytes) -> None:
+    s3 = serve(large)
+
+    def late(exchange: Exchange) -> None:
+        exchange.wait(0.7)
+        drip(10, 0.05)(exchange)
+
+    s3.plan = always(late)
+    with pytest.raises(OutOfTimeError):
+        load_model(s3.uri, seconds=0.3)
 
 
 def test_one_failed_part_ends_the_others(serve: Serve, large: bytes) -> None:
