@@ -50,7 +50,8 @@ class Answer:
 
 def main() -> int:
     """Run the demo; returns the exit status, 0 when both answers are right."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for end in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does, and a closed terminal must leave no process either
+        signal.signal(end, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="lambda-llm-demo-") as folder:
             out.print("[dim]Starting a local AWS on loopback …[/]")

@@ -1,0 +1,125 @@
+"""`make demo` from outside: what it prints, how it ends, and that it leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from demo import MODEL, QUESTIONS
+from support.answers import LONG_QUESTION
+from support.servers import LIMIT_SECONDS, ROOT, until
+
+SCRIPT = ROOT / "scripts/demo.py"
+CHANGED = f"""
+import sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+from pathlib import Path
+import demo
+%s
+sys.exit(demo.main())
+"""
+"""The demo with something in it changed."""
+
+ENDLESS = CHANGED % f"demo.QUESTIONS = (({LONG_QUESTION!r}, '100'),) * 100_000"
+
+
+@contextmanager
+def running(folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """The demo as a process, whose temporary files go to `folder`."""
+    with subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, "TMPDIR": str(folder), "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def processes(folder: Path) -> list[psutil.Process]:
+    """Whatever the demo began, and what that began: all of it has its temporary files below `folder`."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("TMPDIR", "").startswith(str(folder)):
+                found.append(process)
+    return found
+
+
+def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    with running(folder, *arguments) as process:
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_the_demo_answers_both_questions_and_shows_what_it_took(tmp_path: Path) -> None:
+    done = run(tmp_path, SCRIPT)
+    assert (done.returncode, done.stderr) == (0, "")
+    for question, expected in QUESTIONS:
+        _, _, behind = done.stdout.partition(question)
+        assert expected in behind
+    _, _, table = done.stdout.partition("What it took")
+    rows = ("model file", "verified by CRC64NVME and SHA-256", "time to first token", "tokens per second", "resident")
+    for row in rows:
+        assert row in table
+    assert "Both answers are right." in table
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        ("Starting a local AWS", signal.SIGINT),
+        ("Pushed", signal.SIGTERM),
+        (f"{LONG_QUESTION}\n", signal.SIGINT),
+        (f"{LONG_QUESTION}\n", signal.SIGTERM),
+        (f"{LONG_QUESTION}\n", signal.SIGHUP),
+    ],
+    ids=["local AWS, Ctrl-C", "server, ended", "answer, Ctrl-C", "answer, ended", "answer, terminal closed"],
+)
+def test_an_interrupted_demo_leaves_neither_processes_nor_files(
+    tmp_path: Path, stage: str, number: signal.Signals
+) -> None:
+    with running(tmp_path, "-c", ENDLESS) as demo:
+        assert demo.stdout
+        shown = iter(demo.stdout.readline, "")
+        assert any(stage in line for line in shown)
+        assert processes(tmp_path)
+        demo.send_signal(number)
+        rest, errors = demo.communicate(timeout=LIMIT_SECONDS)
+        assert demo.returncode == 130
+        assert errors == ""
+        assert "Interrupted; everything is stopped and removed." in rest
+    until(lambda: not processes(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_answer_fails_the_demo(tmp_path: Path) -> None:
+    done = run(tmp_path, "-c", CHANGED % "demo.QUESTIONS = (('Hello', 'something that it never says'),)")
+    assert done.returncode == 1
+    assert "The demo failed: an answer does not hold 'something that it never says'" in done.stdout
+    assert "Both answers are right" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_none_fails_the_demo(tmp_path: Path) -> None:
+    folder, model = tmp_path / "tmp", tmp_path / "model.gguf"
+    folder.mkdir()
+    model.write_bytes(MODEL.read_bytes()[:1000])
+    done = run(folder, "-c", CHANGED % f"demo.MODEL = Path({str(model)!r})")
+    assert done.returncode == 1
+    assert "The demo failed: `lambda-llm push` ended with status 1" in done.stdout
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert list(folder.iterdir()) == []
