@@ -21,6 +21,7 @@ from rich.table import Table
 
 from lambda_llm.units import megabytes
 from local_aws import LocalAWS, LocalAWSError, local_aws
+from processes import running
 
 ROOT: Final = Path(__file__).parent.parent
 MODEL: Final = ROOT / "models/demo/lambda-llm-demo.gguf"
@@ -90,26 +91,22 @@ def _command(arguments: list[str]) -> list[str]:
 
 
 def _run(arguments: list[str], environment: Mapping[str, str]) -> str:
-    done = subprocess.run(_command(arguments), env=environment, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise DemoError(f"`lambda-llm {arguments[0]}` ended with status {done.returncode}")
-    return done.stdout
+    with running(_command(arguments), env=environment, stdout=subprocess.PIPE, text=True) as command:
+        said, _ = command.communicate()
+    if command.returncode != 0:
+        raise DemoError(f"`lambda-llm {arguments[0]}` ended with status {command.returncode}")
+    return str(said)
 
 
 @contextmanager
 def _served(arguments: list[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Run `lambda-llm serve` while the context lasts; gives the line that it prints when it is ready."""
     command = _command(["serve", *arguments, "--json"])
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as server:
-        try:
-            line = server.stdout.readline() if server.stdout else ""
-            if not line:
-                raise DemoError("`lambda-llm serve` ended before it was ready")
-            yield json.loads(line)
-        finally:
-            server.terminate()
+    with running(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as server:
+        line = server.stdout.readline() if server.stdout else ""
+        if not line:
+            raise DemoError("`lambda-llm serve` ended before it was ready")
+        yield json.loads(line)
 
 
 def _ask(client: OpenAI, model: str, question: str) -> Answer:

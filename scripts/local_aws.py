@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import boto3
 
+from processes import running
+
 ROOT: Final = Path(__file__).parent.parent
 MINISTACK: Final = ROOT / ".build/aws-local/bin/ministack"
 START_SECONDS: Final = 60
@@ -68,9 +70,10 @@ def local_aws(folder: Path) -> Iterator[LocalAWS]:
     endpoint = f"http://127.0.0.1:{port}"
     own = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "TMPDIR": str(folder), "HOME": str(folder)}
     log = folder / "local-aws.log"
-    with log.open("wb") as output:
+    with (
+        log.open("wb") as output,
         # A session of its own: Ctrl-C reaches whoever started it, who then ends it in order.
-        process = subprocess.Popen(
+        running(
             [MINISTACK],
             cwd=folder,
             env={**os.environ, **own},
@@ -78,29 +81,22 @@ def local_aws(folder: Path) -> Iterator[LocalAWS]:
             stdout=output,
             stderr=output,
             start_new_session=True,
+        ) as process,
+    ):
+        _wait_until_ready(endpoint, process, log)
+        yield LocalAWS(
+            endpoint,
+            {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+            | {
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_REGION": "us-east-1",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "local",
+                "AWS_SECRET_ACCESS_KEY": "local",
+            },
         )
-        try:
-            _wait_until_ready(endpoint, process, log)
-            yield LocalAWS(
-                endpoint,
-                {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-                | {
-                    "AWS_CONFIG_FILE": os.devnull,
-                    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-                    "AWS_ENDPOINT_URL": endpoint,
-                    "AWS_REGION": "us-east-1",
-                    "AWS_DEFAULT_REGION": "us-east-1",
-                    "AWS_ACCESS_KEY_ID": "local",
-                    "AWS_SECRET_ACCESS_KEY": "local",
-                },
-            )
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _free_port() -> int:
