@@ -5,7 +5,6 @@ any machine builds the same for arm64.
 """
 
 import argparse
-import base64
 import fcntl
 import json
 import shutil
@@ -115,7 +114,7 @@ def build_package(architecture: str, output: Path, progress: Progress) -> Built:
     (stage / NAME).write_text(manifest.to_json(), encoding="utf-8")
     output.parent.mkdir(parents=True, exist_ok=True)
     archive.write(stage, output)
-    outer = _describe_zip(output, manifest)
+    outer = PackageManifest.of(output, manifest)
     beside(output).write_text(outer.to_json(), encoding="utf-8")
     shutil.copyfile(stage / SBOM_NAME, output.with_suffix(".sbom.cdx.json"))
     verify(output)
@@ -188,14 +187,14 @@ def _describe(stage: Path, architecture: str, target: Target, toolchain: Toolcha
     native = version("llama-cpp-python")
     (stage / SBOM_NAME).write_text(sbom(stage, __version__, {"llama.cpp": f"llama-cpp-python-{native}"}))
     files = archive.files(stage)
-    newest = (0, 0)
+    newest: tuple[int, ...] = (0,)
     for name, path in files.items():
         with path.open("rb") as file:
             if file.read(4) != b"\x7fELF":
                 continue
             library = elf.read(name, file)
         elf.check(library, architecture, files)
-        newest = max(newest, library.glibc)
+        newest = max(newest, library.versions.get("GLIBC", newest))
     variants = sorted(path.stem.removeprefix("libggml-cpu-") for path in stage.glob("llama_cpp/lib/libggml-cpu-*"))
     if not variants:
         raise PackageError("The build holds no CPU backend: llama.cpp's options for loadable backends have changed.")
@@ -208,19 +207,9 @@ def _describe(stage: Path, architecture: str, target: Target, toolchain: Toolcha
         compiler=toolchain.identity,
         build_options=build_llama.options(target),
         cpu_variants=variants,
-        glibc=".".join(map(str, newest)),
+        glibc=elf.dotted(newest),
         unzipped_bytes=sum(path.stat().st_size for path in files.values()),
         files={name: archive.sha256(path) for name, path in files.items()},
-    )
-
-
-def _describe_zip(package: Path, manifest: Manifest) -> PackageManifest:
-    digest = archive.sha256(package)
-    return PackageManifest(
-        **manifest.model_dump(),
-        zip_bytes=package.stat().st_size,
-        zip_sha256=digest,
-        code_sha256=base64.b64encode(bytes.fromhex(digest)).decode(),
     )
 
 

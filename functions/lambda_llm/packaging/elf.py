@@ -1,7 +1,7 @@
 """Shared libraries: whether they can be loaded on Lambda."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any, Final
@@ -11,9 +11,11 @@ from elftools.elf.elffile import ELFFile
 
 from lambda_llm.packaging.errors import PackageError
 
-GLIBC_MAX: Final = (2, 34)
-"""C library of Amazon Linux 2023, on which the managed runtime stands.
-Source: https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html"""
+NEWEST: Final = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13)}
+"""Versions of symbols in the C library and in GCC 11's C++ library: those of Amazon Linux 2023, on which the managed
+runtime stands.
+Source: https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html and
+https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html"""
 
 SYSTEM_LIBRARIES: Final = re.compile(
     r"(libc|libm|libdl|librt|libpthread|libutil|libgcc_s|libstdc\+\+|libz)\.so\.\d+|ld-linux-(aarch64|x86-64)\.so\.\d"
@@ -23,7 +25,7 @@ SYSTEM_LIBRARIES: Final = re.compile(
 MACHINES: Final = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 """ELF's names for what Lambda calls an architecture."""
 
-_GLIBC: Final = re.compile(r"GLIBC_(\d+)\.(\d+)")
+_VERSION: Final = re.compile(rf"({'|'.join(NEWEST)})_(\d+(?:\.\d+)*)")
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,14 @@ class SharedLibrary:
         machine: for example `EM_AARCH64`.
         needed: names of the libraries it wants.
         search: where it looks for them first.
-        glibc: newest version of the C library that it needs, (0, 0) for none.
+        versions: the newest that it needs, by the names of `NEWEST`.
     """
 
     path: str
     machine: str
     needed: tuple[str, ...]
     search: tuple[str, ...]
-    glibc: tuple[int, int]
+    versions: Mapping[str, tuple[int, ...]]
 
 
 def read(path: str, file: IO[bytes]) -> SharedLibrary:
@@ -66,13 +68,16 @@ def read(path: str, file: IO[bytes]) -> SharedLibrary:
     kinds = ("DT_NEEDED", "DT_RPATH", "DT_RUNPATH")
     by_kind = {kind: [tag for tag in tags if tag.entry.d_tag == kind] for kind in kinds}
     search = [tag.rpath for tag in by_kind["DT_RPATH"]] + [tag.runpath for tag in by_kind["DT_RUNPATH"]]
-    found = [(int(match[1]), int(match[2])) for match in map(_GLIBC.fullmatch, versions) if match]
+    newest: dict[str, tuple[int, ...]] = {}
+    for match in filter(None, map(_VERSION.fullmatch, versions)):
+        number = tuple(map(int, match[2].split(".")))
+        newest[match[1]] = max(number, newest.get(match[1], number))
     return SharedLibrary(
         path,
         elf.header.e_machine,
         tuple(tag.needed for tag in by_kind["DT_NEEDED"]),
         tuple(folder for each in search for folder in each.split(":")),
-        max(found, default=(0, 0)),
+        newest,
     )
 
 
@@ -89,11 +94,12 @@ def check(library: SharedLibrary, architecture: str, package: Collection[str]) -
     """
     if library.machine != MACHINES[architecture]:
         raise PackageError(f"{library.path} is for {library.machine}, not for {architecture}: build it again.")
-    if library.glibc > GLIBC_MAX:
-        raise PackageError(
-            f"{library.path} needs GLIBC {library.glibc[0]}.{library.glibc[1]}, but Lambda has "
-            f"{GLIBC_MAX[0]}.{GLIBC_MAX[1]}: pin a release of it that is built for an older system."
-        )
+    for name, version in library.versions.items():
+        if version > NEWEST[name]:
+            raise PackageError(
+                f"{library.path} needs {name} {dotted(version)}, but Lambda has {dotted(NEWEST[name])}: pin a release "
+                "of it that is built for an older system."
+            )
     foreign = [each for each in library.search if not each.startswith("$ORIGIN")]
     if foreign:
         raise PackageError(f"{library.path} looks for libraries in {foreign[0]!r}, a folder of the building machine.")
@@ -101,3 +107,8 @@ def check(library: SharedLibrary, architecture: str, package: Collection[str]) -
     for name in library.needed:
         if name not in own and not SYSTEM_LIBRARIES.fullmatch(name):
             raise PackageError(f"{library.path} needs {name}, which is neither in the package nor on Lambda.")
+
+
+def dotted(version: Iterable[int]) -> str:
+    """A version as people write it."""
+    return ".".join(map(str, version))

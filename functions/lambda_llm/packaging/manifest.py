@@ -1,9 +1,12 @@
 """What a package says of itself, inside the zip and beside it."""
 
+import base64
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
+
+from lambda_llm.packaging import archive
 
 NAME: Final = "lambda-llm-manifest.json"
 SBOM_NAME: Final = "lambda-llm-sbom.cdx.json"
@@ -63,6 +66,22 @@ class PackageManifest(Manifest):
     zip_bytes: int
     zip_sha256: str
     code_sha256: str
+
+    @classmethod
+    def of(cls, package: Path, manifest: Manifest) -> Self:
+        """Describe a zip.
+
+        Args:
+            package: the zip.
+            manifest: the one inside.
+        """
+        digest = archive.sha256(package)
+        return cls(
+            **manifest.model_dump(),
+            zip_bytes=package.stat().st_size,
+            zip_sha256=digest,
+            code_sha256=base64.b64encode(bytes.fromhex(digest)).decode(),
+        )
 
 
 def beside(package: Path) -> Path:

@@ -3,15 +3,20 @@
 import hashlib
 import io
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
 from lambda_llm.limits import PACKAGE_UNZIPPED_BYTES
-from lambda_llm.packaging import archive, elf
+from lambda_llm.packaging import elf
 from lambda_llm.packaging.errors import PackageError
 from lambda_llm.packaging.manifest import NAME, Manifest, PackageManifest, beside
 from lambda_llm.units import megabytes
+
+UNSOUND: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+"""What zipfile raises for bytes that are no zip, or one of another kind: damaged, encrypted, otherwise compressed."""
 
 
 def verify(package: Path) -> Manifest:
@@ -31,7 +36,7 @@ def verify(package: Path) -> Manifest:
             return _verify(package, opened)
     except FileNotFoundError:
         raise PackageError(f"There is no file {package}: build it with `lambda-llm package`.") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
+    except UNSOUND as error:
         raise PackageError(f"{package} is no sound zip ({error}): build it again.") from error
 
 
@@ -57,14 +62,22 @@ def _verify(package: Path, opened: zipfile.ZipFile) -> Manifest:
             raise PackageError(f"{name} in {package} is not the file that was built: build it again.")
         if data.startswith(b"\x7fELF"):
             elf.check(elf.read(name, io.BytesIO(data)), manifest.architecture, names)
-    mode = opened.getinfo(manifest.exec_wrapper).external_attr >> 16
-    if not mode & 0o111:
-        raise PackageError(f"{manifest.exec_wrapper} in {package} can't be executed: zip it with its mode.")
-    _verify_beside(package)
+    _verify_modes(package, opened, manifest)
+    _verify_beside(package, manifest)
     return manifest
 
 
-def _verify_beside(package: Path) -> None:
+def _verify_modes(package: Path, opened: zipfile.ZipFile, manifest: Manifest) -> None:
+    if manifest.exec_wrapper not in manifest.files:
+        raise PackageError(f"{package} holds no {manifest.exec_wrapper}, which is to start it: build it again.")
+    for entry in opened.infolist():
+        needed = 0o555 if entry.filename == manifest.exec_wrapper else 0o444
+        if entry.external_attr >> 16 & needed != needed:
+            verb = "executed" if needed & 0o111 else "read"
+            raise PackageError(f"{entry.filename} in {package} can't be {verb} by Lambda's user: zip it with its mode.")
+
+
+def _verify_beside(package: Path, manifest: Manifest) -> None:
     path = beside(package)
     if not path.exists():
         return
@@ -74,5 +87,5 @@ def _verify_beside(package: Path) -> None:
         raise PackageError(
             f"{path} can't be read ({error.error_count()} problems): build the package again."
         ) from error
-    if outer.zip_sha256 != archive.sha256(package):
+    if outer != PackageManifest.of(package, manifest):
         raise PackageError(f"{path} describes another zip than {package}: build the package again.")
