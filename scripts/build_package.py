@@ -142,7 +142,7 @@ def requirements(lock: str, machine: str) -> str:
     chosen = []
     for entry in lock.replace("\\\n", " ").splitlines():
         text, *hashes = entry.split("--hash=")
-        if not text.strip() or text.startswith("#"):
+        if not text.strip() or text.lstrip().startswith("#"):
             continue
         requirement = Requirement(text.strip())
         applies = requirement.marker is None or requirement.marker.evaluate(environment)
