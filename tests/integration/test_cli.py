@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -288,3 +289,23 @@ def test_a_conversation_in_a_terminal(endless_server: Server) -> None:
     terminal.expect("> ")
     terminal.type("\x04")
     assert terminal.ended() == 0
+
+
+def test_ctrl_c_stops_waiting_for_an_answer_that_does_not_begin() -> None:
+    listed = b'{"object": "list", "data": [{"id": "silent", "object": "model", "created": 1, "owned_by": "x"}]}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(listed)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(LIMIT_SECONDS)
+        terminal = Terminal("chat", f"http://127.0.0.1:{server.getsockname()[1]}")
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(65536).startswith(b"GET /v1/models")
+            connection.sendall(head + listed)
+            terminal.expect("silent")
+            terminal.expect("> ")
+            terminal.type("Hello\r")
+            assert connection.recv(65536).startswith(b"POST /v1/chat/completions")
+            terminal.expect("(stopped)", insist="\x03")
+            terminal.expect("> ")
+            terminal.type("\x04")
+            assert terminal.ended() == 0

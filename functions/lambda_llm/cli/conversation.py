@@ -147,6 +147,9 @@ def _answer(conversation: Conversation, text: str) -> None:
     except ServerError as error:
         err.print(str(error), style="red", markup=False)
         return
+    except KeyboardInterrupt:  # before the server began to answer
+        err.print("\n[dim](stopped)[/]")
+        return
     figures = conversation.figures
     rate = figures["tokens_per_second"]
     out.print()
