@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,19 +28,30 @@ class Package:
         return manifest
 
 
-def build(output: Path) -> Package:
+def build_package(output: Path, **changes: Any) -> Package:
     """Run `lambda-llm package`; llama.cpp stays in .build and is compiled only once."""
-    done = subprocess.run(
-        [COMMAND, "package", "--output", output, "--json"], capture_output=True, text=True, check=False
-    )
+    command = [COMMAND, "package", "--output", output, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **changes)
     assert done.returncode == 0, done.stderr
     return Package(output, json.loads(done.stdout))
 
 
 @pytest.fixture(scope="session")
+def command() -> Path:
+    """`lambda-llm`."""
+    return COMMAND
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., Package]:
+    """Takes the zip's path and whatever `subprocess.run` takes."""
+    return build_package
+
+
+@pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The package for arm64."""
-    return build(tmp_path_factory.mktemp("package") / "function.zip")
+    return build_package(tmp_path_factory.mktemp("package") / "function.zip")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,136 @@
+"""The zip itself: what is in it, how large it is, and that the same inputs give the same bytes."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.model.bom import Bom
+from elftools.elf.elffile import ELFFile
+
+from build_llama import BUILD
+from build_package import IN_RUNTIME, NOT_ON_LAMBDA
+from lambda_llm import __version__
+from lambda_llm.packaging import archive
+from lambda_llm.packaging.manifest import NAME, SBOM_NAME
+
+ZIPPED_MAX_BYTES = 30_000_000
+UNZIPPED_MAX_BYTES = 100_000_000
+
+VARIANTS = ["armv8.0_1", "armv8.2_1", "armv8.2_2", "armv8.2_3", "armv8.6_1", "armv8.6_2", "armv9.2_1", "armv9.2_2"]
+"""From the oldest ARM of 64 bits to SME; each Graviton takes one of those between."""
+
+
+@pytest.fixture(scope="module")
+def contents(package) -> dict[str, bytes]:
+    with zipfile.ZipFile(package.zip) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
+def test_it_is_small(package, capsys: pytest.CaptureFixture[str]) -> None:
+    said = package.said
+    zipped, unzipped = (f"{said[name] / 1e6:.1f} MB" for name in ("zip_bytes", "unzipped_bytes"))
+    largest = "".join(f"{size / 1e6:8.2f} MB  {name}\n" for name, size in said["largest"])
+    with capsys.disabled():
+        sys.stdout.write(f"\n{zipped} zipped, {unzipped} unzipped; the ten largest files:\n{largest}")
+    assert len(package.said["largest"]) == 10
+    assert package.zip.stat().st_size == package.said["zip_bytes"] < ZIPPED_MAX_BYTES
+    with zipfile.ZipFile(package.zip) as opened:
+        assert sum(entry.file_size for entry in opened.infolist()) < UNZIPPED_MAX_BYTES
+
+
+def test_its_manifest_says_what_it_is(package, contents: dict[str, bytes]) -> None:
+    inside = json.loads(contents[NAME])
+    digest = sha256(package.zip.read_bytes())
+    assert package.manifest.items() >= inside.items()
+    assert package.manifest["zip_sha256"] == package.said["zip_sha256"] == digest.hexdigest()
+    assert package.manifest["zip_bytes"] == package.said["zip_bytes"]
+    assert inside["files"] == {name: sha256(data).hexdigest() for name, data in contents.items() if name != NAME}
+    assert inside["unzipped_bytes"] == sum(len(data) for name, data in contents.items() if name != NAME)
+    assert (inside["version"], inside["architecture"], inside["runtime"]) == (__version__, "arm64", "python3.13")
+    assert inside["llama_cpp_python"] == version("llama-cpp-python")
+    assert inside["compiler"].startswith("zig ")
+    assert inside["build_options"]["GGML_CPU_ALL_VARIANTS"] == "ON"
+    assert inside["cpu_variants"] == VARIANTS
+    assert inside["glibc"] == "2.34"
+    assert inside["exec_wrapper"] in contents
+    assert inside["handler"].rpartition(".")[0].replace(".", "/") + ".py" in contents
+
+
+def test_the_command_finds_it_sound(package, command: Path) -> None:
+    done = subprocess.run([command, "package", "--verify", package.zip], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is sound" in done.stdout
+
+
+def test_its_sbom_names_everything_in_it(package, contents: dict[str, bytes]) -> None:
+    assert package.zip.with_suffix(".sbom.cdx.json").read_bytes() == contents[SBOM_NAME]
+    document: dict[str, Any] = json.loads(contents[SBOM_NAME])
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    bom = Bom.from_json(document)  # type: ignore[attr-defined]  # made by a decorator
+    assert bom.metadata.component.version == __version__
+    components = {component.name: component.version for component in bom.components}
+    assert components["llama.cpp"] == f"llama-cpp-python-{version('llama-cpp-python')}"
+    folders = {name.partition("/")[0] for name in contents}
+    installed = {name.removesuffix(".dist-info") for name in folders if name.endswith(".dist-info")}
+    named = {f"{name.replace('-', '_')}-{number}" for name, number in components.items()}
+    assert {name.lower() for name in installed} == named - {f"llama.cpp-llama-cpp-python-{version('llama-cpp-python')}"}
+    assert components.keys() >= {"numpy", "pydantic-core", "awscrt", "llama-cpp-python"}
+    assert all(str(component.purl).startswith("pkg:") for component in bom.components)
+
+
+def test_what_lambda_has_or_never_reads_is_not_in_it(contents: dict[str, bytes]) -> None:
+    tops = {name.partition("/")[0] for name in contents}
+    assert not tops & {"boto3", "botocore", "urllib3", "six.py", "dateutil", "snapshot_restore_py"}
+    assert not {top for top in tops if top.startswith(tuple(f"{name.replace('-', '_')}-" for name in IN_RUNTIME))}
+    own = [name for name in contents if name.startswith("lambda_llm/")]
+    assert not [name for name in own if name.startswith(tuple(f"lambda_llm/{part}" for part in NOT_ON_LAMBDA))]
+    assert not [name for name in contents if "__pycache__" in name or name.endswith((".pyc", ".a", ".h"))]
+    assert [name for name in contents if name.startswith("bin/")] == ["bin/serve"]
+
+
+def test_the_modes_are_lambda_s(package) -> None:
+    with zipfile.ZipFile(package.zip) as opened:
+        modes = {entry.filename: entry.external_attr >> 16 & 0o777 for entry in opened.infolist()}
+    assert modes.pop("bin/serve") == 0o755
+    assert set(modes.values()) <= {0o644, 0o755}
+    assert not [name for name, mode in modes.items() if mode == 0o755 and name.endswith((".py", ".so"))]
+
+
+def test_every_binary_is_for_arm64(contents: dict[str, bytes]) -> None:
+    machines = {
+        name: ELFFile(io.BytesIO(data)).header.e_machine
+        for name, data in contents.items()
+        if data.startswith(b"\x7fELF")
+    }
+    assert set(machines.values()) == {"EM_AARCH64"}
+    assert {name for name in contents if name.endswith(".so") or ".so." in name} == machines.keys()
+    others = (b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"!<arch>")
+    assert not [name for name, data in contents.items() if data.startswith(others)]
+
+
+def test_no_file_names_the_machine_that_built_it(contents: dict[str, bytes]) -> None:
+    """Paths of the build would give away whose machine it was, and differ from one to the next."""
+    here = str(BUILD.parent).encode()
+    assert not [name for name, data in contents.items() if here in data]
+
+
+def test_building_it_again_gives_the_same_bytes(package, build, tmp_path: Path) -> None:
+    """Elsewhere, under another umask, in another time zone and with other hashes of Python's."""
+    environment = {**os.environ, "TZ": "Pacific/Auckland", "PYTHONHASHSEED": "7", "LC_ALL": "C"}
+    again = build(tmp_path / "again.zip", env=environment, umask=0o077, cwd=tmp_path)
+    assert again.said["zip_sha256"] == package.said["zip_sha256"]
+    assert again.zip.read_bytes() == package.zip.read_bytes()
+    assert (
+        again.zip.with_suffix(".sbom.cdx.json").read_bytes() == package.zip.with_suffix(".sbom.cdx.json").read_bytes()
+    )
+    assert again.manifest == package.manifest
+    archive.write(BUILD / "package/arm64", tmp_path / "zipped again.zip")
+    assert archive.sha256(tmp_path / "zipped again.zip") == package.said["zip_sha256"]
