@@ -107,6 +107,15 @@ def test_every_byte_is_asked_for_once_and_of_one_version_only(serve: Serve, larg
     assert all(end + 1 == start for (_, end), (start, _) in pairwise(ranges))
 
 
+def test_what_was_loaded_can_not_be_changed_any_more(serve: Serve, small: bytes) -> None:
+    s3 = serve(small)
+    with load_model(s3.uri).file as file, Path(file.path).open("r+b", buffering=0) as opened:
+        with pytest.raises(PermissionError):
+            opened.write(b"x")
+        with pytest.raises(PermissionError):
+            opened.truncate(0)
+
+
 def test_the_header_is_read_before_anything_else(serve: Serve, large: bytes) -> None:
     s3 = serve(large)
     load_model(s3.uri).file.close()
@@ -188,6 +197,19 @@ def test_progress_never_goes_back_and_ends_at_the_size(serve: Serve, large: byte
     assert done[-1] == len(large)
     assert {total for _, total in seen} == {len(large)}
     assert threads == {threading.get_ident()}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_progress_begins_with_what_the_header_took(serve: Serve, large: bytes) -> None:
+    s3 = serve(large)
+    s3.plan = always(stall)
+
+    def progress(done: int, total: int) -> None:
+        assert (done, total) == (HEAD_BYTES, len(large))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_model(s3.uri, progress=progress)
 
 
 def test_what_was_loaded_is_told_in_the_log(serve: Serve, small: bytes, caplog: pytest.LogCaptureFixture) -> None:
@@ -451,7 +473,7 @@ def test_a_load_survives_a_connection_that_stalls(serve: Serve, large: bytes, fa
     s3.plan = first(2, fault)
     loaded = load_model(s3.uri)
     assert content(loaded) == large
-    assert loaded.download.retries == 2
+    assert loaded.download.retries >= 2
 
 
 def test_a_load_survives_a_damaged_tls_record(serve: Serve, large: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -617,12 +639,13 @@ def test_an_answer_that_comes_after_the_time_is_over_is_cut_at_once(serve: Serve
     s3 = serve(large)
 
     def late(exchange: Exchange) -> None:
-        exchange.wait(0.7)
-        drip(10, 0.05)(exchange)
+        # Sooner than the connection's own timeout, which is as long as the budget but begins with the request.
+        exchange.wait(0.6)
+        (drip(10, 0.05) if is_part(exchange.request) else Exchange.send)(exchange)
 
-    s3.plan = always(late)
+    s3.plan = always(late, every_get)
     with pytest.raises(OutOfTimeError):
-        load_model(s3.uri, seconds=0.3)
+        load_model(s3.uri, seconds=1)
 
 
 def test_one_failed_part_ends_the_others(serve: Serve, large: bytes) -> None:
