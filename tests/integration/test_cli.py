@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -244,15 +244,23 @@ class Terminal:
 
     def expect(self, text: str, *, insist: str = "") -> None:
         """Wait until `text` is shown, behind what was expected before; until then type `insist` every second."""
+        self._read_until(lambda: text in self._shown[self._seen :], insist)
+        self._seen = self._shown.index(text, self._seen) + len(text)
+
+    def expect_more(self, count: int) -> None:
+        """Wait for `count` more characters, whatever they are."""
+        self._read_until(lambda: len(self._shown) >= self._seen + count)
+        self._seen = len(self._shown)
+
+    def _read_until(self, condition: Callable[[], bool], insist: str = "") -> None:
         deadline = time.monotonic() + LIMIT_SECONDS
-        while text not in self._shown[self._seen :]:
+        while not condition():
             assert time.monotonic() < deadline, self._shown
             ready, _, _ = select.select([self._fd], [], [], 1)
             if ready:
                 self._shown += os.read(self._fd, 4096).decode(errors="replace")
             elif insist:
                 self.type(insist)
-        self._seen = self._shown.index(text, self._seen) + len(text)
 
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
@@ -279,9 +287,9 @@ def test_a_conversation_in_a_terminal(endless_server: Server) -> None:
     terminal.expect("> ")
     terminal.type(f"{LONG_QUESTION}\r")
     terminal.expect(LONG_QUESTION)
-    until(lambda: endless_server.requests()["active"])
+    terminal.expect_more(50)
     terminal.type("\x03")
-    terminal.expect("tokens")
+    terminal.expect("tokens", insist="\x03")
     terminal.expect("> ")
     until(lambda: endless_server.requests()["cancelled"] == before["cancelled"] + 1)
     terminal.type("/reset\r")
