@@ -1,0 +1,462 @@
+"""How many tokens a second llama.cpp computes here: one process for each measurement, all of them in alternation.
+
+`threads.py` is the command line over this. On Lambda, where nobody can log in, the module is a handler:
+`measurement.handle`; docs/threads.md says how. It needs the function's own packages and nothing else.
+"""
+
+import json
+import math
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from lambda_llm.engine.threads import available_cpus
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.lifecycle.memory import available_memory
+from lambda_llm.loading.gguf import Header
+from lambda_llm.loading.load import Loaded, load
+from lambda_llm.loading.source import ModelReference
+from lambda_llm.settings import Settings, Weights
+
+PROMPT_TOKENS: Final = 256
+ANSWER_TOKENS: Final = 32
+REPEATS: Final = 3
+
+WARM_TOKENS: Final = 32
+"""Enough to have every weight's page and llama.cpp's buffers in memory before the clock starts."""
+
+FILE_TYPES: Final[Mapping[int, str]] = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    10: "Q2_K",
+    11: "Q3_K_S",
+    12: "Q3_K_M",
+    13: "Q3_K_L",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    16: "Q5_K_S",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    25: "IQ4_NL",
+    30: "IQ4_XS",
+    32: "BF16",
+}
+"""Mixes of tensor types by llama.cpp's number. Source: enum llama_ftype in llama.cpp's include/llama.h."""
+
+ARM_CORES: Final[Mapping[str, str]] = {
+    "0xd0c": "Neoverse N1 (Graviton2)",
+    "0xd40": "Neoverse V1 (Graviton3)",
+    "0xd4f": "Neoverse V2 (Graviton4)",
+    "0xd83": "Neoverse V3AE",
+    "0xd84": "Neoverse V3",
+}
+"""What Linux on arm64 gives as a number only. Source: https://docs.kernel.org/arch/arm64/cpu-feature-registers.html
+and the parts' reference manuals (MIDR_EL1)."""
+
+NOTABLE: Final = ("OPENMP", "KLEIDIAI")
+"""Features of a build of llama.cpp that are named beside its CPU backend."""
+
+_TEXT: Final = "A river runs through seven towns, and in each of them somebody counts the boats that pass. "
+
+Progress = Callable[[str], None]
+"""Called with a few words on what has just been measured."""
+
+
+class MeasurementError(LambdaLLMError):
+    """A measurement could not be made."""
+
+
+class Clock(StrEnum):
+    """What a second is: `wall`, as users wait, or `cpu`, as all threads together compute."""
+
+    WALL = "wall"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What is varied between the rows of one model.
+
+    Attributes:
+        threads: threads that llama.cpp computes with.
+        placement: `copied` (repacked) or `mapped` (as in the file).
+        libraries: folder with llama.cpp's libraries; None: those that the package uses.
+    """
+
+    threads: int
+    placement: Weights
+    libraries: Path | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One stretch of work.
+
+    Attributes:
+        tokens: how many were evaluated.
+        wall: seconds that passed.
+        cpu: seconds of CPU time that the process took, all threads together.
+    """
+
+    tokens: int
+    wall: float
+    cpu: float
+
+    def rate(self, clock: Clock) -> float:
+        """Tokens a second of that clock."""
+        return self.tokens / max(self.wall if clock is Clock.WALL else self.cpu, 1e-9)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one process measured.
+
+    Attributes:
+        backend: llama.cpp's CPU backend, with what is notable of the build.
+        prefill: evaluation of a prompt in batches.
+        decode: evaluation of an answer token by token, sampling included.
+    """
+
+    backend: str
+    prefill: Timing
+    decode: Timing
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The repeats of one row, summed up.
+
+    Attributes:
+        tokens_per_second: median.
+        ratio: median of the ratios to the baseline's measurement of the same round.
+        spread: half of the range of those rates, as a share of the median.
+    """
+
+    tokens_per_second: float
+    ratio: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One combination's result.
+
+    Attributes:
+        model: its name.
+        quantization: llama.cpp's name of the mix of tensor types.
+        threads: threads computed with.
+        placement: `copied` or `mapped`.
+        libraries: the folder as it was given, or `default`.
+        backend: as in `Sample`.
+        baseline: whether the model's other rows are compared with this one.
+        prefill: by clock.
+        decode: by clock.
+        on_cpu: share of the threads' time for which they were on a CPU; llama.cpp's own threads never sleep while
+            they compute, so less than 1 means that something else ran there.
+    """
+
+    model: str
+    quantization: str
+    threads: int
+    placement: str
+    libraries: str
+    backend: str
+    baseline: bool
+    prefill: Mapping[str, Speed]
+    decode: Mapping[str, Speed]
+    on_cpu: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is measured, and how often.
+
+    Attributes:
+        prompt_tokens: length of the prompt.
+        answer_tokens: length of the answer.
+        repeats: rounds; each measures every combination once.
+        busy: processes that do nothing but compute beside each measurement.
+    """
+
+    prompt_tokens: int = PROMPT_TOKENS
+    answer_tokens: int = ANSWER_TOKENS
+    repeats: int = REPEATS
+    busy: int = 0
+
+
+def machine() -> dict[str, Any]:
+    """Describe this machine as far as it decides the speed; the load is the last minute's average."""
+    return {
+        "cpu": cpu_name(),
+        "architecture": platform.machine(),
+        "cpus": available_cpus(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Name the CPU: x86-64 says it, arm64 gives the part's number, elsewhere it is Python's guess."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or "unknown"
+    if named := re.search(r"^model name\s*: (.+)", text, re.MULTILINE):
+        return named[1]
+    part = re.search(r"^CPU part\s*: (\w+)", text, re.MULTILINE)
+    return ARM_CORES.get(part[1], f"CPU part {part[1]}") if part else "unknown"
+
+
+def quantization(header: Header) -> str:
+    """Name a model's mix of tensor types, or the type of most of its bytes where the header has no name for it."""
+    named = FILE_TYPES.get(int(header.metadata.get("general.file_type", -1)))  # type: ignore[arg-type] # a number
+    return named or max(header.tensor_types.items(), key=lambda item: item[1])[0]
+
+
+def measure(
+    uri: str,
+    combinations: Sequence[Combination],
+    workload: Workload,
+    *,
+    progress: Progress = lambda _: None,
+    seconds: float = math.inf,
+) -> list[Row]:
+    """Measure one model in all combinations.
+
+    The model is loaded once, as the function loads it (`LAMBDA_LLM_*` variables count), and handed to one process
+    after the other. The first combination is the baseline. Combinations alternate, so that what changes slowly on
+    the machine, such as its clock or its neighbours, touches all alike.
+
+    Args:
+        uri: `s3://bucket/key`, `file:///path` or a path.
+        combinations: at least one.
+        workload: what to compute.
+        progress: told what has been measured.
+        seconds: time budget; no round begins that would probably exceed it.
+
+    Raises:
+        LambdaLLMError: the model can't be loaded, or a measurement failed.
+    """
+    end = time.monotonic() + seconds
+    context = 256 * math.ceil((workload.prompt_tokens + workload.answer_tokens + 1) / 256)
+    settings = Settings.load(model=uri)
+    copied = any(each.placement is Weights.COPIED for each in combinations)
+    loaded = load(
+        ModelReference(settings.model, settings.model_version_id, settings.model_size, settings.model_sha256),
+        context=context,
+        kv_type=settings.kv_type,
+        weights=Weights.COPIED if copied else Weights.MAPPED,
+        memory=available_memory(settings),
+        seconds=settings.load_seconds,
+    )
+    rounds: list[list[Sample]] = []
+    longest = 0.0
+    with loaded.file, _neighbours(workload.busy):
+        while len(rounds) < workload.repeats and (not rounds or time.monotonic() + longest < end):
+            began = time.monotonic()
+            samples = []
+            for each in combinations:
+                samples.append(_in_a_process(loaded, each, workload, settings, context))
+                progress(f"{each.threads} threads, {each.placement.value}, round {len(rounds) + 1}")
+            rounds.append(samples)
+            longest = max(longest, time.monotonic() - began)
+    header = loaded.inspection.header
+    name = header.name or loaded.inspection.reference.name
+    return [summary(name, quantization(header), index, each, rounds) for index, each in enumerate(combinations)]
+
+
+def summary(name: str, mix: str, index: int, combination: Combination, rounds: Sequence[Sequence[Sample]]) -> Row:
+    """Sum up one combination's measurements.
+
+    Args:
+        name: the model's.
+        mix: the model's quantization.
+        index: which of the combinations it is; 0 is the baseline.
+        combination: what was measured.
+        rounds: a sample for each combination, for each round.
+    """
+    own = [samples[index] for samples in rounds]
+    base = [samples[0] for samples in rounds]
+
+    def speeds(part: Callable[[Sample], Timing]) -> dict[str, Speed]:
+        return {clock.value: _speed([part(each).rate(clock) for each in own], part, clock) for clock in Clock}
+
+    def _speed(rates: list[float], part: Callable[[Sample], Timing], clock: Clock) -> Speed:
+        ratios = [rate / part(other).rate(clock) for rate, other in zip(rates, base, strict=True)]
+        median = statistics.median(rates)
+        return Speed(median, statistics.median(ratios), (max(rates) - min(rates)) / 2 / median)
+
+    shares = [
+        (each.prefill.cpu + each.decode.cpu) / (each.prefill.wall + each.decode.wall) / combination.threads
+        for each in own
+    ]
+    return Row(
+        model=name,
+        quantization=mix,
+        threads=combination.threads,
+        placement=combination.placement.value,
+        libraries=str(combination.libraries or "default"),
+        backend=own[0].backend,
+        baseline=index == 0,
+        prefill=speeds(lambda each: each.prefill),
+        decode=speeds(lambda each: each.decode),
+        on_cpu=statistics.median(shares),
+    )
+
+
+def _in_a_process(
+    loaded: Loaded, combination: Combination, workload: Workload, settings: Settings, context: int
+) -> Sample:
+    """Measure in a new process: llama.cpp's libraries can be chosen only once in each."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        # NumPy's threads have nothing to do here, but spin for a while after their start.
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    if combination.libraries:
+        environment["LLAMA_CPP_LIB_PATH"] = str(combination.libraries.resolve())
+    task = {
+        "path": loaded.file.path,
+        "placement": combination.placement.value,
+        "threads": combination.threads,
+        "context": context,
+        "kv_type": settings.kv_type.value,
+        "prompt_tokens": workload.prompt_tokens,
+        "answer_tokens": workload.answer_tokens,
+    }
+    done = subprocess.run(
+        [sys.executable, __file__, json.dumps(task)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        pass_fds=[int(loaded.file.path.rpartition("/")[2])],
+    )
+    if done.returncode != 0:
+        how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else "failed"
+        raise MeasurementError(
+            f"The measurement with {combination.threads} threads, weights {combination.placement.value}, {how}: "
+            f"{done.stderr.strip()[-600:] or 'it said nothing'}"
+        )
+    result = json.loads(done.stdout)
+    return Sample(result["backend"], Timing(**result["prefill"]), Timing(**result["decode"]))
+
+
+@contextmanager
+def _neighbours(count: int) -> Iterator[None]:
+    """Run processes that compute and nothing else; they end with this one, however it ends."""
+    busy = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+    running = [subprocess.Popen([sys.executable, "-c", busy]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
+
+
+def work(task: Mapping[str, Any]) -> Sample:
+    """Measure in this process.
+
+    Args:
+        task: as `_in_a_process` makes it.
+    """
+    import llama_cpp  # noqa: PLC0415 - the measuring process must not load the libraries, only the measured one
+
+    from lambda_llm.engine import backend  # noqa: PLC0415 - as above
+    from lambda_llm.engine.model import Model  # noqa: PLC0415 - as above
+    from lambda_llm.settings import KVType  # noqa: PLC0415 - as above
+
+    with Model(
+        task["path"],
+        what="the model",
+        placement=Weights(task["placement"]),
+        context=task["context"],
+        kv_type=KVType(task["kv_type"]),
+        threads=task["threads"],
+    ) as model:
+        features = llama_cpp.llama_print_system_info().decode()
+        notable = [name for name in NOTABLE if f"{name} = 1" in features]
+        text = _TEXT
+        while len(tokens := model.tokenize(text, add_special=False)) < task["prompt_tokens"]:
+            text *= 2
+        prompt = tokens[: task["prompt_tokens"]]
+        sampler = llama_cpp.llama_sampler_init_greedy()
+        try:
+            model.evaluate(prompt[::-1][:WARM_TOKENS])
+            model.append(model.sample(sampler))
+            kept = 0
+
+            def prefill() -> None:
+                nonlocal kept
+                kept = model.evaluate(prompt)
+
+            def decode() -> None:
+                # An answer's end is a token like any other here.
+                for _ in range(task["answer_tokens"]):
+                    model.append(model.sample(sampler))
+
+            wall, cpu = _timed(prefill)
+            evaluated = Timing(len(prompt) - kept, wall, cpu)
+            wall, cpu = _timed(decode)
+        finally:
+            llama_cpp.llama_sampler_free(sampler)
+        return Sample(" + ".join([backend.variant(), *notable]), evaluated, Timing(task["answer_tokens"], wall, cpu))
+
+
+def _timed(action: Callable[[], None]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    action()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Measure on Lambda; the answer is what `threads.py --show` prints as a table.
+
+    Args:
+        event: `model` (s3://…), and where the defaults do not suit: `threads` (a list), `placements` (a list),
+            `prompt_tokens`, `answer_tokens`, `repeats`.
+        context: Lambda's; its remaining time is the budget, and rounds that no longer fit are left out.
+
+    Example: `{"model": "s3://bucket/model.gguf", "threads": [4, 5, 6]}`
+    """
+    placements = event.get("placements", [Weights.COPIED.value, Weights.MAPPED.value])
+    combinations = [
+        Combination(threads, Weights(placement))
+        for placement in placements
+        for threads in event.get("threads", [available_cpus()])
+    ]
+    workload = Workload(
+        event.get("prompt_tokens", PROMPT_TOKENS),
+        event.get("answer_tokens", ANSWER_TOKENS),
+        event.get("repeats", REPEATS),
+    )
+    here = machine()
+    left = context.get_remaining_time_in_millis() / 1000 - 5
+    return report(here, workload, measure(event["model"], combinations, workload, seconds=left))
+
+
+def report(here: Mapping[str, Any], workload: Workload, rows: Sequence[Row]) -> dict[str, Any]:
+    """Everything that was found out, as JSON has it."""
+    return {"machine": dict(here), **asdict(workload), "rows": [asdict(row) for row in rows]}
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(asdict(work(json.loads(sys.argv[1])))))
+    except LambdaLLMError as error:
+        sys.exit(str(error))

@@ -1,0 +1,216 @@
+"""Measures threads, placements and builds of llama.cpp against each other, on whatever machine it runs."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from measurement import ANSWER_TOKENS, PROMPT_TOKENS, REPEATS, Clock, Combination, Workload, machine, measure, report
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lambda_llm.engine.threads import available_cpus
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.settings import Weights
+
+SCRIPTS: Final = Path(__file__).resolve().parents[1]
+
+DISTURBED: Final = 0.95
+"""Below this share of time on a CPU a row is marked."""
+
+_HELP: Final = """Print a table of model x quantization x threads x backend: tokens a second in prefill and decode.
+
+[bold]What it answers.[/bold] How many threads to compute with, whether repacked weights (copied) pay against those of \
+the file (mapped), and whether another build of llama.cpp is faster: on this machine, and on no other.
+
+[bold]How it measures.[/bold] Through lambda-llm's own engine, one process a measurement, all combinations in \
+alternation. A model's first row is its baseline, and x is the ratio to it: machines change their speed from minute to \
+minute, ratios within a run hold. ± is half the range over the repeats. "On CPU" is the share of their time for which \
+the threads had a CPU; under 95 % something else ran there, and the row says little about an idle machine.
+
+[bold]Shared machines.[/bold] llama.cpp's threads spin while they wait for each other, so two threads on one and a \
+half free CPUs say nothing. One thread can still be measured with --clock cpu, by the CPU time that it takes.
+
+[bold]Where nobody can log in.[/bold] measurement.handle, beside this script, is a handler for Lambda; docs/threads.md \
+says how to invoke it, and --show prints what it answers.
+
+[dim]Examples[/dim]
+  python scripts/bench/threads.py models/demo/lambda-llm-demo.gguf
+  python scripts/bench/threads.py s3://bucket/model.gguf --threads 4,5,6 --markdown
+  python scripts/bench/threads.py --synthesize llama-3.2-1b:Q4_0 --synthesize tiny:Q8_0 --threads 1 --clock cpu
+  python scripts/bench/threads.py model.gguf --threads 2 --libraries /builds/openmp/lib --busy 1
+  python scripts/bench/threads.py --show measured-on-lambda.json
+"""
+
+console = Console(stderr=True, highlight=False)
+
+
+def main(  # noqa: PLR0913 - an option each
+    models: Annotated[list[str] | None, typer.Argument(help="Paths or s3:// addresses.", show_default=False)] = None,
+    *,
+    synthesize: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHAPE:QUANT", help="A model of random weights; see synthesize_model.py --list."),
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(metavar="N,N", help="Numbers of threads; default: each from 1 to this machine's CPUs.")
+    ] = None,
+    placement: Annotated[
+        list[Weights] | None, typer.Option(help="copied or mapped; can be repeated; default: both.")
+    ] = None,
+    libraries: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with another build of llama.cpp's libraries to compare; can be repeated."),
+    ] = None,
+    prompt_tokens: Annotated[int, typer.Option(min=2, help="Length of the prompt.")] = PROMPT_TOKENS,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="Length of the answer.")] = ANSWER_TOKENS,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; each measures every combination once.")] = REPEATS,
+    clock: Annotated[
+        Clock,
+        typer.Option(help="wall: seconds that pass. cpu: seconds of CPU time, for one thread on a shared machine."),
+    ] = Clock.WALL,
+    busy: Annotated[int, typer.Option(min=0, help="Processes that compute beside it, as a noisy neighbour does.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as Markdown, for docs/threads.md.")
+    ] = False,
+    show: Annotated[Path | None, typer.Option(help="Only print the table of an earlier --json.")] = None,
+) -> None:
+    """Measures; the help text is `_HELP`."""
+    if show:
+        result = json.loads(show.read_text(encoding="utf-8"))
+    else:
+        if not (models or synthesize):
+            raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODELS")
+        combinations = _combinations(_numbers(threads), placement, libraries)
+        workload = Workload(prompt_tokens, answer_tokens, repeats, busy)
+        here = machine()
+        uris = [*(models or ()), *(str(_synthesized(each)) for each in synthesize or ())]
+        rows = []
+        try:
+            for uri in uris:
+                with _progress(uri, len(combinations) * repeats) as progress:
+                    rows += measure(uri, combinations, workload, progress=progress)
+        except LambdaLLMError as error:
+            console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(1) from None
+        result = report(here, workload, rows)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print(result, clock, markdown=markdown)
+
+
+def _numbers(text: str | None) -> list[int]:
+    if text is None:
+        return list(range(1, available_cpus() + 1))
+    numbers = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    if len(numbers) != len(text.split(",")) or 0 in numbers:
+        raise typer.BadParameter(f"{text!r} is no list of numbers above 0 such as 1,2,4", param_hint="--threads")
+    return numbers
+
+
+def _combinations(
+    threads: list[int], placements: list[Weights] | None, libraries: list[Path] | None
+) -> list[Combination]:
+    placements = placements or [Weights.COPIED, Weights.MAPPED]
+    if Weights.AUTO in placements:
+        raise typer.BadParameter("copied or mapped: auto is one of them", param_hint="--placement")
+    for folder in libraries or ():
+        if not any(folder.glob("libllama.*")):
+            raise typer.BadParameter(f"{folder} holds no libllama", param_hint="--libraries")
+    return [
+        Combination(count, place, folder)
+        for place in placements
+        for count in threads
+        for folder in [None, *(libraries or ())]
+    ]
+
+
+def _synthesized(wanted: str) -> Path:
+    """Write a model of random weights, unless it is there."""
+    sys.path.insert(0, str(SCRIPTS))
+    from synthesize_model import DEFAULT_FOLDER, SHAPES, synthesize  # noqa: PLC0415 - needs gguf and NumPy
+
+    shape, _, mix = wanted.partition(":")
+    if shape not in SHAPES or not mix:
+        raise typer.BadParameter(f"SHAPE:QUANT with SHAPE one of {', '.join(SHAPES)}", param_hint="--synthesize")
+    path = DEFAULT_FOLDER / f"{shape}-{mix}.gguf"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        with console.status(f"writing {path.name}"):
+            try:
+                synthesize(SHAPES[shape], mix, unfinished)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="--synthesize") from error
+            except FileNotFoundError as error:
+                raise typer.BadParameter(
+                    f"{error.filename} is missing: `make build`", param_hint="--synthesize"
+                ) from error
+        unfinished.rename(path)
+    return path
+
+
+@contextmanager
+def _progress(uri: str, total: int) -> Iterator[Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(escape(uri), total=total)
+        yield lambda what: bar.update(task, advance=1, description=f"{escape(uri)}: {what}")
+
+
+def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:
+    out = Console(highlight=False)
+    if markdown or not out.is_terminal:
+        out.width = 200  # whatever reads it, it is no narrow screen
+    unit = "tok/s" if clock is Clock.WALL else "tok/CPU s"
+    table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
+    table.add_column("Model")
+    table.add_column("Quantization")
+    table.add_column("Threads", justify="right")
+    table.add_column("Weights")
+    table.add_column("Backend")
+    for part in ("Prefill", "Decode"):
+        table.add_column(f"{part} {unit}", justify="right")
+        table.add_column("x", justify="right")
+    table.add_column("On CPU", justify="right")
+    for row in result["rows"]:
+        build = "" if row["libraries"] == "default" else f" ({row['libraries']})"
+        numbers = []
+        for part in ("prefill", "decode"):
+            speed = row[part][clock.value]
+            numbers.append(f"{speed['tokens_per_second']:,.4g} ±{speed['spread']:.0%}")
+            numbers.append("baseline" if row["baseline"] else f"{speed['ratio']:.2f}")
+        mark = "" if row["on_cpu"] >= DISTURBED else " (!)"
+        table.add_row(
+            escape(row["model"]),
+            row["quantization"],
+            str(row["threads"]),
+            row["placement"],
+            escape(row["backend"] + build),
+            *numbers,
+            f"{row['on_cpu']:.0%}{mark}",
+        )
+    out.print(table)
+    here = result["machine"]
+    beside = f", {result['busy']} busy processes beside it" if result["busy"] else ""
+    out.print(
+        f"{here['cpu']} ({here['architecture']}), {here['cpus']} CPUs, load before {here['load_before']}{beside}. "
+        f"{result['prompt_tokens']} tokens of prompt, {result['answer_tokens']} of answer, medians of "
+        f"{result['repeats']}.",
+        soft_wrap=True,
+    )
+
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+app.command(help=_HELP)(main)
+
+if __name__ == "__main__":
+    app()
