@@ -82,7 +82,7 @@ def _demo(aws: LocalAWS) -> int:
     wrong = [expected for answer, (_, expected) in zip(answers, QUESTIONS, strict=True) if expected not in answer.text]
     if wrong:
         raise DemoError(f"an answer does not hold {wrong[0]!r}")
-    out.print("\n[bold green]Both answers are right.[/] Next: README.md, from "Your own model".")
+    out.print("\n[bold green]Both answers are right.[/] Next: README.md, from 'Your own model'.")
     return 0
 
 
