@@ -169,7 +169,7 @@ def _progress(uri: str, total: int) -> Iterator[Any]:
 def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:
     out = Console(highlight=False)
     if markdown or not out.is_terminal:
-        out.width = 200  # whatever reads it, it is no narrow screen
+        out.width = 10_000  # whatever reads it is no narrow screen: a row stays one line, however long its paths
     unit = "tok/s" if clock is Clock.WALL else "tok/CPU s"
     table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     table.add_column("Model")

@@ -93,7 +93,8 @@ def test_a_saved_result_is_shown_as_a_table_for_the_docs(
     app: typer.Typer, measured: dict[str, Any], tmp_path: Path
 ) -> None:
     saved = tmp_path / "measured.json"
-    saved.write_text(json.dumps(measured))
+    rows = [row | {"libraries": f"/{'builds/' * 40}lib"} for row in measured["rows"]]
+    saved.write_text(json.dumps(measured | {"rows": rows}))
     shown = run(app, "--show", saved, "--markdown", "--clock", "cpu")
     assert shown.exit_code == 0
     lines = [line for line in shown.stdout.splitlines() if line.startswith("|")]
