@@ -1,6 +1,6 @@
 """Makes this checkout ready to run: environment, locked packages, llama.cpp.
 
-    python3 scripts/bootstrap.py [demo | test | build | aws-local | lock]
+    python3 scripts/bootstrap.py [demo | test | build | aws-local | checkov | lock]
 
 `make demo` and `make test` call it first. Needs Python 3.11 with pip and venv, nothing else; whatever is there and
 still right is kept. Uses the standard library only.
@@ -123,6 +123,8 @@ class Setup:
     def _packages(self, lock: str, unpacked: threading.Event) -> None:
         self._install(lock, VENV)
         self.environment("aws-local")
+        if lock == "dev":
+            self.environment("checkov")
         unpacked.wait()
         if not (build_llama.SOURCE / build_llama.SOURCE_STAMP).is_file():
             return  # The other thread failed, and says why.
@@ -347,7 +349,7 @@ def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         sys.exit("This needs Python 3.11 or later.")
     parser = argparse.ArgumentParser(description="Makes this checkout ready to run; `make` calls it.")
-    parser.add_argument("what", choices=["demo", "test", "build", "aws-local", "lock"])
+    parser.add_argument("what", choices=["demo", "test", "build", "aws-local", "checkov", "lock"])
     what = parser.parse_args().what
     BUILD.mkdir(exist_ok=True)
     try:
