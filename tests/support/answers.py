@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from demo import QUESTIONS
-from lambda_llm.engine.generate import Generation, Sampling
+from lambda_llm.engine.generate import Generation
 from lambda_llm.engine.model import Model
+from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.template import ChatTemplate
 
 OpenModel = Callable[..., Model]

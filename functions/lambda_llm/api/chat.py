@@ -25,8 +25,9 @@ from lambda_llm.api.schema import (
     Usage,
 )
 from lambda_llm.api.worker import Worker
-from lambda_llm.engine.generate import FinishReason, Generation, Sampling
+from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.engine.model import Model
+from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.template import ChatTemplate
 
 SSE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

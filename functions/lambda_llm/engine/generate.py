@@ -1,21 +1,14 @@
 """The decode loop: tokens in, text out, one piece at a time."""
 
 import codecs
-import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
-
-import llama_cpp
 
 from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.engine.model import Cancellation, CancelledError, Model
-
-_OWN_SEED: Final = 0xFFFFFFFF
-"""LLAMA_DEFAULT_SEED: told this one, llama.cpp draws a seed of its own."""
+from lambda_llm.engine.sampling import Sampling, sampler
 
 
 class FinishReason(StrEnum):
@@ -24,21 +17,6 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen.
-
-    Attributes:
-        temperature: 0 takes the likeliest token always; higher is more varied.
-        top_p: only the likeliest tokens whose probabilities sum up to this are considered.
-        seed: makes the choice repeatable; None draws one from the system's entropy.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    seed: int | None = None
 
 
 @dataclass
@@ -87,11 +65,11 @@ class Generation:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         held = _StopTexts(self.stop)
         started = first = time.perf_counter()
-        with self.model.lock, _sampler(self.sampling) as sampler:
+        with self.model.lock, sampler(self.sampling) as chain:
             try:
                 self.cached_tokens = self.model.evaluate(self.prompt, self.cancellation)
                 while self.finish_reason is None:
-                    token = self.model.sample(sampler)
+                    token = self.model.sample(chain)
                     if self.completion_tokens == 0:
                         first = time.perf_counter()
                     self.completion_tokens += 1
@@ -146,21 +124,3 @@ class _StopTexts:
 def _overlap(text: str, stop: str) -> int:
     """Length of the longest end of `text` that is a beginning of `stop`, but not all of it."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)
-
-
-@contextmanager
-def _sampler(sampling: Sampling) -> Iterator[Any]:
-    """A llama.cpp sampler chain: it works on the logits where they are, without a Python object per token."""
-    chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
-    try:
-        if sampling.temperature == 0:
-            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_greedy())
-        else:
-            seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
-            if sampling.top_p < 1:
-                llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
-            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_temp(sampling.temperature))
-            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed % _OWN_SEED))
-        yield chain
-    finally:
-        llama_cpp.llama_sampler_free(chain)

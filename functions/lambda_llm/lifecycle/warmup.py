@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from lambda_llm.engine.generate import Generation, Sampling
+from lambda_llm.engine.generate import Generation
 from lambda_llm.engine.model import Cancellation, CancelledError, Model
+from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.template import ChatTemplate
 
 WARM_TOKENS: Final = 4

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.engine.errors import ContextOverflowError
-from lambda_llm.engine.generate import FinishReason, Generation, Sampling
+from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.engine.model import Model
+from lambda_llm.engine.sampling import Sampling
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_QUESTION, QUESTION, OpenModel, answer, generation
 
 LIMIT_SECONDS = 60
