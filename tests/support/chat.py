@@ -5,8 +5,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from lambda_llm.api.app import Served, create_app
+from lambda_llm.api.app import create_app
 from lambda_llm.api.schema import Memory
+from lambda_llm.api.service import Served
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate
 from lambda_llm.settings import Weights

@@ -8,11 +8,11 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lambda_llm.api.errors import APIError, explain
+from lambda_llm.api.errors import APIError, ErrorResponse, explain
 from lambda_llm.api.schema import (
     AnswerMessage,
     ChatCompletion,
@@ -24,11 +24,9 @@ from lambda_llm.api.schema import (
     PromptTokensDetails,
     Usage,
 )
-from lambda_llm.api.worker import Worker
+from lambda_llm.api.service import Service
 from lambda_llm.engine.generate import FinishReason, Generation
-from lambda_llm.engine.model import Model
 from lambda_llm.engine.sampling import Sampling
-from lambda_llm.engine.template import ChatTemplate
 
 SSE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -45,14 +43,24 @@ class _EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
+def router(service: Service) -> APIRouter:
+    """The endpoints of this module."""
+    routes = APIRouter()
+    chat = Chat(service)
+
+    @routes.post("/v1/chat/completions", response_model=ChatCompletion, responses={404: {"model": ErrorResponse}})
+    async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
+        return await chat.answer(body, request)
+
+    return routes
+
+
 class Chat:
     """Answers chat requests with one model."""
 
-    def __init__(self, model: Model, template: ChatTemplate, model_id: str, worker: Worker) -> None:
-        self.model_id = model_id
-        self._model = model
-        self._template = template
-        self._worker = worker
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._served = service.served
 
     async def answer(self, body: ChatCompletionRequest, request: Request) -> Response:
         """Generate the answer, streamed or whole.
@@ -60,13 +68,7 @@ class Chat:
         Raises:
             APIError: the request can't be served; ContextOverflowError and TemplateError likewise.
         """
-        if body.model != self.model_id:
-            raise APIError(
-                HTTPStatus.NOT_FOUND,
-                f"The model {body.model!r} does not exist here: this server has {self.model_id!r}.",
-                param="model",
-                code="model_not_found",
-            )
+        self._service.check_model(body.model)
         if body.stream_options is not None and not body.stream:
             raise APIError(
                 HTTPStatus.BAD_REQUEST,
@@ -75,9 +77,11 @@ class Chat:
                 code="invalid_value",
             )
         # Tokenizing a long prompt takes long enough to be noticed by other requests.
-        prompt = await asyncio.to_thread(self._template.tokens, [message.rendered() for message in body.messages])
+        prompt = await asyncio.to_thread(
+            self._served.template.tokens, [message.rendered() for message in body.messages]
+        )
         generation = Generation(
-            self._model,
+            self._served.model,
             prompt,
             Sampling(
                 temperature=1.0 if body.temperature is None else body.temperature,
@@ -94,7 +98,7 @@ class Chat:
 
     async def _whole(self, generation: Generation, request: Request) -> Response:
         async def collect() -> str:
-            async with self._worker.run(generation) as pieces:
+            async with self._service.worker.run(generation) as pieces:
                 return "".join([piece async for piece in pieces])
 
         collecting = asyncio.ensure_future(collect())
@@ -124,7 +128,7 @@ class Chat:
 
         yield event(Delta(role="assistant", content=""))
         try:
-            async with self._worker.run(generation) as pieces:
+            async with self._service.worker.run(generation) as pieces:
                 async for piece in pieces:
                     yield event(Delta(content=piece))
         except Exception as error:  # noqa: BLE001 - the status line is long gone: the stream itself must say it
@@ -136,7 +140,7 @@ class Chat:
         yield "data: [DONE]\n\n"
 
     def _identity(self) -> dict[str, Any]:
-        return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self.model_id}
+        return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self._served.model_id}
 
 
 def _event(chunk: ChatCompletionChunk, *, with_usage: bool) -> str:

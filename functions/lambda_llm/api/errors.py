@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from lambda_llm.api.schema import FIELDS
+from lambda_llm.api.schema import Input
 from lambda_llm.api.worker import StoppingError
 from lambda_llm.engine.errors import ContextOverflowError, TemplateError
 
@@ -85,7 +85,7 @@ def install(app: FastAPI) -> None:
         code, message = {
             HTTPStatus.NOT_FOUND: (
                 "not_found",
-                f"There is nothing at {where}: this server answers /v1/chat/completions, /v1/models and /health.",
+                f"There is nothing at {where}: this server answers {', '.join(app.openapi()['paths'])}.",
             ),
             HTTPStatus.BAD_REQUEST: ("invalid_json", "The request body can't be read: send one JSON object in UTF-8."),
             HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
@@ -136,4 +136,4 @@ def _field(problem: Any) -> str:
     """The field as people write it, `messages.0.content`, without the names that pydantic gives to its forms."""
     path = problem["loc"][1:]
     unknown = path[-1:] if problem["type"] == "extra_forbidden" else ()
-    return ".".join(str(each) for each in path if isinstance(each, int) or each in FIELDS or each in unknown)
+    return ".".join(str(each) for each in path if isinstance(each, int) or each in Input.known or each in unknown)

@@ -3,7 +3,7 @@
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
 from pydantic_core import PydanticCustomError
@@ -21,27 +21,34 @@ def _whole_characters(text: str) -> str:
     return text
 
 
-_Text = Annotated[StrictStr, AfterValidator(_whole_characters)]
+Text = Annotated[StrictStr, AfterValidator(_whole_characters)]
 
 
-class _Input(BaseModel):
-    """What is not known is refused by name, never ignored."""
+class Input(BaseModel):
+    """A part of a request: what is not known is refused by name, never ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
+    known: ClassVar[set[str]] = set()
+    """Every field that a request may have, in any endpoint's and at any depth."""
 
-class TextPart(_Input):
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        Input.known |= cls.model_fields.keys()
+
+
+class TextPart(Input):
     """One part of a message; this server reads text only."""
 
     type: Literal["text"]
-    text: _Text
+    text: Text
 
 
-class Message(_Input):
+class Message(Input):
     """One turn. `developer` is OpenAI's newer name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: _Text | Annotated[list[TextPart], Field(min_length=1)]
+    content: Text | Annotated[list[TextPart], Field(min_length=1)]
     name: StrictStr | None = None
 
     def rendered(self) -> dict[str, str]:
@@ -50,13 +57,13 @@ class Message(_Input):
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
-class StreamOptions(_Input):
+class StreamOptions(Input):
     """What a stream holds besides text."""
 
     include_usage: StrictBool = False
 
 
-class ChatCompletionRequest(_Input):
+class ChatCompletionRequest(Input):
     """Body of `POST /v1/chat/completions`."""
 
     model: StrictStr
@@ -75,12 +82,6 @@ class ChatCompletionRequest(_Input):
     max_completion_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
     n: Literal[1] | None = None
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
-
-
-FIELDS = frozenset(
-    name for model in (ChatCompletionRequest, Message, TextPart, StreamOptions) for name in model.model_fields
-)
-"""Every field that a request may have, at any depth."""
 
 
 class PromptTokensDetails(BaseModel):

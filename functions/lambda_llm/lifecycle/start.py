@@ -5,8 +5,8 @@ import os
 import time
 from dataclasses import dataclass
 
-from lambda_llm.api.app import Served
 from lambda_llm.api.schema import Memory
+from lambda_llm.api.service import Served
 from lambda_llm.engine import backend
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from lambda_llm.api.schema import FIELDS
+from lambda_llm.api.schema import Input
 from lambda_llm.engine.model import Model
 from support.chat import PATH, body, events, made
 
@@ -22,7 +22,7 @@ JSON = st.recursive(
     | st.sampled_from(["demo", "user", "system", "text", "word " * 3000]),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=5) | st.sampled_from(sorted(FIELDS)), inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5) | st.sampled_from(sorted(Input.known)), inner, max_size=3)
     ),
     max_leaves=6,
 )
@@ -45,7 +45,7 @@ SOUND = st.fixed_dictionaries(
         "n": st.integers(0, 2),
     },
 )
-NEARLY = st.dictionaries(st.sampled_from(sorted(FIELDS)) | st.text(max_size=5), JSON, max_size=2)
+NEARLY = st.dictionaries(st.sampled_from(sorted(Input.known)) | st.text(max_size=5), JSON, max_size=2)
 """Bodies that are right but for a field or two get further than noise does."""
 
 

@@ -1,0 +1,18 @@
+"""`GET /v1/models`: what can be asked for."""
+
+from fastapi import APIRouter
+
+from lambda_llm.api.schema import ModelCard, ModelList
+from lambda_llm.api.service import Service
+
+
+def router(service: Service) -> APIRouter:
+    """The endpoints of this module."""
+    routes = APIRouter()
+    card = ModelCard(id=service.served.model_id, created=service.created)
+
+    @routes.get("/v1/models")
+    async def models() -> ModelList:
+        return ModelList(data=[card])
+
+    return routes
