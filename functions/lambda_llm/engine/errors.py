@@ -26,3 +26,7 @@ class ContextOverflowError(LambdaLLMError):
 
 class TemplateError(LambdaLLMError):
     """The model's chat template refuses these messages, or the model has none."""
+
+
+class ConstraintError(LambdaLLMError):
+    """The model can't be held to this schema."""

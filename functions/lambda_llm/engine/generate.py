@@ -2,13 +2,13 @@
 
 import codecs
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.engine.model import Cancellation, CancelledError, Model
-from lambda_llm.engine.sampling import Sampling, sampler
+from lambda_llm.engine.sampling import Sampler, Sampling, Scored, score
 
 
 class FinishReason(StrEnum):
@@ -30,6 +30,8 @@ class Generation:
         max_tokens: the longest answer; None: as long as the context allows.
         stop: texts before which the answer ends.
         cancellation: ends the generation within one token.
+        top_logprobs: how many of the likeliest tokens to tell with each token; None: tell no probabilities at all.
+        written_out: control tokens that are part of the answer's text, as some models' marks of tool calls are.
         cached_tokens: tokens of the prompt that were in the KV cache already.
         completion_tokens: tokens generated, the one that ended the turn included.
         finish_reason: None until the end.
@@ -43,6 +45,8 @@ class Generation:
     max_tokens: int | None = None
     stop: Sequence[str] = ()
     cancellation: Cancellation = field(default_factory=Cancellation)
+    top_logprobs: int | None = None
+    written_out: Container[int] = ()
     cached_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: FinishReason | None = None
@@ -58,6 +62,8 @@ class Generation:
         if len(self.prompt) >= self.model.context:
             raise ContextOverflowError(len(self.prompt), self.model.context)
         room = self.model.context - len(self.prompt)
+        self._scored: list[tuple[int, Scored]] = []
+        self._shown = 0
         self._most = min(room, self.max_tokens) if self.max_tokens is not None else room
 
     def __iter__(self) -> Iterator[str]:
@@ -65,26 +71,29 @@ class Generation:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         held = _StopTexts(self.stop)
         started = first = time.perf_counter()
-        with self.model.lock, sampler(self.sampling) as chain:
+        decoded = 0
+        with self.model.lock, Sampler(self.model, self.sampling) as sampler:
             try:
                 self.cached_tokens = self.model.evaluate(self.prompt, self.cancellation)
                 while self.finish_reason is None:
-                    token = self.model.sample(chain)
+                    token = sampler.choose()
                     if self.completion_tokens == 0:
                         first = time.perf_counter()
                     self.completion_tokens += 1
                     if self.model.ends(token):
                         self.finish_reason = FinishReason.STOP
                         break
-                    if text := held.pass_on(decoder.decode(self.model.piece(token))):
+                    if self.top_logprobs is not None:
+                        self._scored.append((decoded, score(self.model, token, self.top_logprobs)))
+                    new = decoder.decode(self.model.piece(token, control=token in self.written_out))
+                    decoded += len(new)
+                    if sampler.waiting:
+                        sampler.saw(new)
+                    if text := held.pass_on(new):
+                        self._shown += len(text)
                         yield text
-                    if held.found:
-                        self.finish_reason = FinishReason.STOP
-                    elif self.cancellation.cancelled:
-                        self.finish_reason = FinishReason.CANCELLED
-                    elif self.completion_tokens >= self._most:
-                        self.finish_reason = FinishReason.LENGTH
-                    else:
+                    self.finish_reason = self._reason(stopped=held.found)
+                    if self.finish_reason is None:
                         self.model.append(token)
             except CancelledError:
                 self.finish_reason = FinishReason.CANCELLED
@@ -93,7 +102,22 @@ class Generation:
                 self.seconds_to_first_token = first - started
                 self.decode_seconds = ended - first
         if rest := held.rest(decoder.decode(b"", final=True)):
+            self._shown += len(rest)
             yield rest
+
+    def _reason(self, *, stopped: bool) -> FinishReason | None:
+        """Why the answer is to end here, or None."""
+        if stopped:
+            return FinishReason.STOP
+        if self.cancellation.cancelled:
+            return FinishReason.CANCELLED
+        return FinishReason.LENGTH if self.completion_tokens >= self._most else None
+
+    def take_scored(self) -> list[Scored]:
+        """The tokens of what was shown since the last call, with their probabilities; `top_logprobs` asks for them."""
+        ready = [scored for start, scored in self._scored if start < self._shown]
+        del self._scored[: len(ready)]
+        return ready
 
 
 class _StopTexts:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import llama_cpp
+import numpy as np
 
 from lambda_llm.engine import native
 from lambda_llm.engine.errors import EngineError
@@ -45,6 +46,8 @@ class Model:
         context: length of the context in tokens.
         threads: threads that llama.cpp computes with.
         evaluated: the tokens whose keys and values are in the KV cache, in order.
+        vocabulary: llama.cpp's handle of it.
+        vocabulary_size: in tokens.
     """
 
     def __init__(
@@ -80,7 +83,8 @@ class Model:
                 f"llama.cpp can't run {what} ({native.last_errors() or 'it gives no reason'}): use a model whose "
                 "architecture it knows, converted by a current llama.cpp."
             )
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self.vocabulary = llama_cpp.llama_model_get_vocab(self._model)
+        self.vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self.vocabulary))
         self._context = llama_cpp.llama_init_from_model(self._model, params)
         if not self._context:
             reason = native.last_errors() or "it gives no reason"
@@ -105,39 +109,45 @@ class Model:
     @property
     def bos(self) -> str:
         """Text of the token that begins a sequence, or an empty string."""
-        return self._control_text(llama_cpp.llama_vocab_bos(self._vocab))
+        return self._control_text(llama_cpp.llama_vocab_bos(self.vocabulary))
 
     @property
     def eos(self) -> str:
         """Text of the token that ends a sequence, or an empty string."""
-        return self._control_text(llama_cpp.llama_vocab_eos(self._vocab))
+        return self._control_text(llama_cpp.llama_vocab_eos(self.vocabulary))
 
-    def tokenize(self, text: str, *, add_special: bool) -> list[int]:
-        """Turn text into token ids; control tokens that are written out count as such.
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
+        """Turn text into token ids.
 
         Args:
             text: any text.
             add_special: put BOS (and EOS) around it where the model's header says so.
+            parse_special: control tokens that are written out count as such.
         """
         data = text.encode()
         size = len(data) + 2  # no token is shorter than a byte, but for BOS and EOS
         tokens = (llama_cpp.llama_token * size)()
-        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, size, add_special, True)  # noqa: FBT003
+        count = llama_cpp.llama_tokenize(self.vocabulary, data, len(data), tokens, size, add_special, parse_special)
         if count < 0:
             raise EngineError(f"llama.cpp needs {-count} tokens for {len(data)} bytes of text.")
         return tokens[:count]
 
-    def piece(self, token: int) -> bytes:
-        """The bytes that a token stands for: possibly part of a character; none for a control token."""
-        size = llama_cpp.llama_token_to_piece(self._vocab, token, self._piece, len(self._piece), 0, False)  # noqa: FBT003
+    def piece(self, token: int, *, control: bool = False) -> bytes:
+        """The bytes that a token stands for: possibly part of a character.
+
+        Args:
+            token: its id.
+            control: write out control tokens, which otherwise stand for nothing.
+        """
+        size = llama_cpp.llama_token_to_piece(self.vocabulary, token, self._piece, len(self._piece), 0, control)
         if size < 0:
             self._piece = ctypes.create_string_buffer(-size)
-            return self.piece(token)
+            return self.piece(token, control=control)
         return self._piece.raw[:size]
 
     def ends(self, token: int) -> bool:
         """Whether the token ends the model's turn."""
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocabulary, token))
 
     # -- evaluation ---------------------------------------------------------------------------------
 
@@ -172,6 +182,11 @@ class Model:
         """Choose the next token from the last one's logits with a llama.cpp sampler chain."""
         return int(llama_cpp.llama_sampler_sample(sampler, self._context, -1))
 
+    def logits(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        """The logits that the next token is chosen from, of shape (vocabulary_size,); valid until it is appended."""
+        pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
+        return np.ctypeslib.as_array(pointer, (self.vocabulary_size,))
+
     def _decode(self, batch: Any, tokens: Sequence[int]) -> None:
         status = llama_cpp.llama_decode(self._context, batch)
         if status == 0:
@@ -198,7 +213,7 @@ class Model:
         llama_cpp.llama_set_abort_callback(self._context, *native.never_or_when(self._listening.flag))
 
     def _control_text(self, token: int) -> str:
-        text: bytes | None = llama_cpp.llama_vocab_get_text(self._vocab, token) if token >= 0 else None
+        text: bytes | None = llama_cpp.llama_vocab_get_text(self.vocabulary, token) if token >= 0 else None
         return text.decode() if text else ""
 
     # -- the end ------------------------------------------------------------------------------------

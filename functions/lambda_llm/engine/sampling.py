@@ -1,15 +1,37 @@
 """How the next token is chosen."""
 
+import ctypes
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
 
 import llama_cpp
+import numpy as np
+
+from lambda_llm.engine.errors import ConstraintError
+from lambda_llm.engine.model import Model
 
 _OWN_SEED: Final = 0xFFFFFFFF
 """LLAMA_DEFAULT_SEED: told this one, llama.cpp draws a seed of its own."""
+_CANDIDATE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+"""llama.cpp's `llama_token_data`."""
+_TAIL: Final = 64
+"""Characters in which a marker is looked for: longer than any marker with the white space behind it."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer must look like.
+
+    Attributes:
+        grammar: in llama.cpp's GBNF, with the rule `root`.
+        after: texts that must have been said, in this order, before it applies; none: from the first token on.
+    """
+
+    grammar: str
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -19,27 +41,189 @@ class Sampling:
     Attributes:
         temperature: 0 takes the likeliest token always; higher is more varied.
         top_p: only the likeliest tokens whose probabilities sum up to this are considered.
+        top_k: only so many of the likeliest tokens are considered; 0: all.
+        min_p: only tokens at least this likely, as a fraction of the likeliest one, are considered.
         seed: makes the choice repeatable; None draws one from the system's entropy.
+        logit_bias: added to the logits of these tokens.
+        presence_penalty: taken off the logit of each token that was generated already.
+        frequency_penalty: taken off it once more for each time.
+        repeat_penalty: divides the (positive) logit of each token that was generated already.
+        constraint: what the answer must look like.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
     seed: int | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repeat_penalty: float = 1.0
+    constraint: Constraint | None = None
 
 
-@contextmanager
-def sampler(sampling: Sampling) -> Iterator[Any]:
-    """A llama.cpp sampler chain: it works on the logits where they are, without a Python object per token."""
+class Scored(NamedTuple):
+    """A token with its logarithmic probability, as the model saw it before any choosing.
+
+    Attributes:
+        token: its id.
+        logprob: natural logarithm of its probability.
+        top: the likeliest tokens in its place, likeliest first, with theirs.
+    """
+
+    token: int
+    logprob: float
+    top: Sequence[tuple[int, float]]
+
+
+def score(model: Model, token: int, top: int) -> Scored:
+    """Look at the logits that `token` was chosen from, together with the `top` likeliest tokens."""
+    logits = model.logits().astype(np.float64)
+    logits -= logits.max()
+    logits -= np.log(np.exp(logits).sum())
+    likeliest = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.int64)
+    ordered = likeliest[np.argsort(-logits[likeliest], kind="stable")]
+    return Scored(token, float(logits[token]), [(int(each), float(logits[each])) for each in ordered])
+
+
+class Sampler:
+    """Chooses tokens for one answer; close it behind.
+
+    Without a constraint it is one llama.cpp sampler chain, which works on the logits where they are, without a
+    Python object per token. With one, the chain's choice is held against the grammar, and only where it doesn't
+    fit is the whole vocabulary, which takes long: 128,000 tokens, each character by character.
+    """
+
+    def __init__(self, model: Model, sampling: Sampling) -> None:
+        """Make the chain.
+
+        Raises:
+            ConstraintError: llama.cpp can't use the grammar.
+        """
+        self._model = model
+        self._grammar: Any = None
+        self._waiting: list[str] = []
+        self._tail = ""
+        self._chain = _chain(model, sampling)
+        if sampling.constraint:
+            self._constraint = sampling.constraint
+            self._waiting = list(sampling.constraint.after)
+            self._candidates = np.zeros(model.vocabulary_size, _CANDIDATE)
+            self._ids = np.arange(model.vocabulary_size, dtype=np.int32)
+            try:
+                self._constrain_if_it_is_time()
+            except ConstraintError:
+                self.close()
+                raise
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the constraint is still to come: then `saw` must be told what is said."""
+        return bool(self._waiting)
+
+    def choose(self) -> int:
+        """The next token.
+
+        Raises:
+            ConstraintError: no token of this vocabulary fits the grammar.
+        """
+        if not self._grammar:
+            return self._model.sample(self._chain)
+        token = self._pick(self._fresh())
+        if not self._fits(token):
+            array = self._fresh()
+            llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(array))
+            if np.isneginf(self._candidates["logit"]).all():
+                raise ConstraintError("This model's vocabulary has no token that fits the schema: use a simpler one.")
+            token = self._pick(array)
+        llama_cpp.llama_sampler_accept(self._chain, token)
+        llama_cpp.llama_sampler_accept(self._grammar, token)
+        return token
+
+    def saw(self, text: str) -> None:
+        """Take note of what was said, for a constraint that waits for it."""
+        self._tail = (self._tail + text)[-_TAIL:]
+        if self._tail.rstrip().endswith(self._waiting[0]):
+            del self._waiting[0]
+            self._tail = ""
+            self._constrain_if_it_is_time()
+
+    def close(self) -> None:
+        """Free everything."""
+        for sampler in (self._chain, self._grammar):
+            if sampler:
+                llama_cpp.llama_sampler_free(sampler)
+        self._chain = self._grammar = None
+
+    def _constrain_if_it_is_time(self) -> None:
+        if self._waiting:
+            return
+        grammar = self._constraint.grammar.encode()
+        self._grammar = llama_cpp.llama_sampler_init_grammar(self._model.vocabulary, grammar, b"root")
+        if not self._grammar:
+            raise ConstraintError("llama.cpp can't use the grammar that was made of the schema: use a simpler schema.")
+
+    def _fresh(self) -> Any:
+        """All tokens with their logits."""
+        self._candidates["id"] = self._ids
+        self._candidates["logit"] = self._model.logits()
+        return _array(self._candidates)
+
+    def _pick(self, array: Any) -> int:
+        llama_cpp.llama_sampler_apply(self._chain, ctypes.byref(array))
+        return int(array.data[array.selected].id)
+
+    def _fits(self, token: int) -> bool:
+        one = np.array([(token, 1, 0)], _CANDIDATE)
+        llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(_array(one)))
+        return bool(one["logit"][0] == 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _array(candidates: np.ndarray) -> Any:
+    data = candidates.ctypes.data_as(llama_cpp.llama_token_data_p)
+    return llama_cpp.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
+
+
+def _chain(model: Model, sampling: Sampling) -> Any:
+    """A chain in the order that llama.cpp recommends: what changes logits, what narrows, what chooses."""
     chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
-    try:
-        if sampling.temperature == 0:
-            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_greedy())
-        else:
-            seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
-            if sampling.top_p < 1:
-                llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
-            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_temp(sampling.temperature))
-            llama_cpp.llama_sampler_chain_add(chain, llama_cpp.llama_sampler_init_dist(seed % _OWN_SEED))
-        yield chain
-    finally:
-        llama_cpp.llama_sampler_free(chain)
+
+    def add(sampler: Any) -> None:
+        llama_cpp.llama_sampler_chain_add(chain, sampler)
+
+    if sampling.logit_bias:
+        biases = [llama_cpp.llama_logit_bias(token, bias) for token, bias in sampling.logit_bias.items()]
+        array = (llama_cpp.llama_logit_bias * len(biases))(*biases)
+        add(llama_cpp.llama_sampler_init_logit_bias(model.vocabulary_size, len(biases), array))
+    if (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty) != (1, 0, 0):
+        add(
+            llama_cpp.llama_sampler_init_penalties(
+                model.vocabulary_size,
+                model.context,  # all that was generated, as OpenAI counts, not llama.cpp's last 64 tokens
+                sampling.repeat_penalty,
+                sampling.frequency_penalty,
+                sampling.presence_penalty,
+            )
+        )
+    if sampling.temperature == 0:
+        add(llama_cpp.llama_sampler_init_greedy())
+        return chain
+    if sampling.top_k:
+        add(llama_cpp.llama_sampler_init_top_k(sampling.top_k))
+    if sampling.top_p < 1:
+        add(llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
+    if sampling.min_p:
+        add(llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1))
+    seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
+    add(llama_cpp.llama_sampler_init_temp(sampling.temperature))
+    add(llama_cpp.llama_sampler_init_dist(seed % _OWN_SEED))
+    return chain

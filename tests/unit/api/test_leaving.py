@@ -150,8 +150,7 @@ async def test_requests_wait_for_their_turn_and_are_all_answered(
     first = Client(app, body(stream=True))
     await until(lambda: model.asked_for == 1)
     second, third = Client(app, body(OTHER_QUESTION)), Client(app, body(stream=True))
-    await until(lambda: third.status == 200)
-    assert (await requests(client))["active"] == 3
+    await until_active(client, 3)
     assert len(model.prompts) == 1
     model.permit()
     for asking in (first, second, third):
