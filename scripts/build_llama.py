@@ -2,7 +2,7 @@
 
 Importable by the set-up and the packaging, or run alone:
 
-    python scripts/build_llama.py [--arch x86_64|aarch64] [--jobs N]
+    python scripts/build_llama.py [--arch x86_64|aarch64] [--every-cpu] [--define NAME=VALUE] [--jobs N]
 
 Uses the standard library only: it runs before anything is installed.
 """
@@ -19,7 +19,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,11 +54,13 @@ class Target:
         system: `linux` or `darwin`.
         arch: `x86_64` or `aarch64`.
         every_cpu: One loadable library for each generation of CPUs, chosen at run time, in place of one for all.
+        defines: CMake options beside this project's own, or in their place, each as `NAME=VALUE`.
     """
 
     system: str
     arch: str
     every_cpu: bool = False
+    defines: tuple[str, ...] = ()
 
     @classmethod
     def host(cls) -> Target:
@@ -69,7 +71,8 @@ class Target:
     @property
     def name(self) -> str:
         """The folder under .build/llama that holds the build."""
-        return f"{self.system}-{self.arch}" + ("-every-cpu" if self.every_cpu else "")
+        other = hashlib.sha256("\n".join(self.defines).encode()).hexdigest()[:8] if self.defines else ""
+        return "-".join(filter(None, (self.system, self.arch, "every-cpu" * self.every_cpu, other)))
 
     @property
     def suffix(self) -> str:
@@ -111,7 +114,7 @@ def find_toolchain(
     Returns:
         The toolchain, or None where something is missing that requirements/compiler.txt would add.
     """
-    host_compilers = target == Target.host()
+    host_compilers = _is_host(target)
     cmake = _find("cmake", search_path, installed)
     ninja = _find("ninja", search_path, installed)
     cc = shutil.which(os.environ.get("CC", "cc"), path=search_path) if host_compilers else None
@@ -140,7 +143,7 @@ def options(target: Target) -> dict[str, str]:
         Values by the options' names.
     """
     chosen = {"CMAKE_BUILD_TYPE": "Release", "GGML_NATIVE": "OFF"}
-    if target != Target.host():
+    if not _is_host(target):
         chosen |= {"CMAKE_SYSTEM_NAME": target.system.capitalize(), "CMAKE_SYSTEM_PROCESSOR": target.arch}
     if target.every_cpu:
         chosen |= {"GGML_BACKEND_DL": "ON", "GGML_CPU_ALL_VARIANTS": "ON"}
@@ -151,7 +154,7 @@ def options(target: Target) -> dict[str, str]:
         chosen["GGML_NATIVE"] = "ON"
     else:
         chosen["GGML_CPU_ARM_ARCH"] = ARM_BASELINE
-    return chosen
+    return chosen | {name: value for name, _, value in (each.partition("=") for each in target.defines)}
 
 
 def fingerprint(source_hash: str, toolchain: Toolchain, chosen: Mapping[str, str], native: str) -> str:
@@ -250,6 +253,10 @@ def build(
     return folder / "lib"
 
 
+def _is_host(target: Target) -> bool:
+    return replace(target, defines=()) == Target.host()
+
+
 def _find(name: str, search_path: str | None, installed: Path) -> str | None:
     return shutil.which(name, path=search_path) or shutil.which(name, path=str(installed / "bin"))
 
@@ -288,6 +295,12 @@ exec {shlex.quote(str(zig))} {name} {fixed} "$@"
             path.chmod(0o755)
 
 
+def _definition(text: str) -> str:
+    if not re.fullmatch(r"\w+=.+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE, such as GGML_OPENMP=ON")
+    return text
+
+
 def main() -> None:
     """Build for one architecture and print where the libraries are."""
     parser = argparse.ArgumentParser(
@@ -295,9 +308,17 @@ def main() -> None:
     )
     parser.add_argument("--arch", choices=["x86_64", "aarch64"], default=Target.host().arch)
     parser.add_argument("--every-cpu", action="store_true", help="loadable libraries for each generation of CPUs")
+    parser.add_argument(
+        "--define",
+        action="append",
+        default=[],
+        type=_definition,
+        metavar="NAME=VALUE",
+        help="another CMake option of llama.cpp, for a build of its own to compare with; can be repeated",
+    )
     parser.add_argument("--jobs", type=int, help="compilers at a time; as many as CPUs if left out")
     given = parser.parse_args()
-    target = Target(Target.host().system, given.arch, every_cpu=given.every_cpu)
+    target = Target(Target.host().system, given.arch, every_cpu=given.every_cpu, defines=tuple(given.define))
     toolchain = find_toolchain(target)
     if toolchain is None or not (SOURCE / SOURCE_STAMP).is_file():
         sys.exit("The compiler or llama.cpp's source is missing: run `make build` first.")

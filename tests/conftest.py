@@ -1,6 +1,7 @@
 """The models that tests of several folders answer with."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,12 @@ from support.answers import OpenModel
 from support.endless import write_endless
 
 pytest_plugins = ["support.gate", "support.needs", "support.servers"]
+
+
+def pytest_configure() -> None:
+    """A shell without job control has its background processes ignore Ctrl-C, and whatever they start: tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -140,3 +140,32 @@ def test_no_build_depends_on_what_the_building_cpu_has() -> None:
     everywhere = options(Target("linux", "aarch64", every_cpu=True))
     assert everywhere["GGML_CPU_ALL_VARIANTS"] == everywhere["GGML_BACKEND_DL"] == "ON"
     assert everywhere["CMAKE_SYSTEM_PROCESSOR"] == "aarch64"
+
+
+def test_a_build_with_other_options_stands_beside_the_usual_one(
+    tmp_path: Path, source: Path, toolchain: Toolchain
+) -> None:
+    other = replace(HOST, defines=("GGML_OPENMP=ON", "GGML_AVX2=OFF"))
+    folders = [build(each, toolchain, source=source, output=tmp_path / "out") for each in (HOST, other)]
+    assert folders[0] != folders[1]
+    usual, changed = (tmp_path / "calls").read_text().splitlines()
+    assert "OPENMP" not in usual
+    assert "-DGGML_OPENMP=ON" in changed.split()
+    assert "-DGGML_AVX2=OFF" in changed.split()
+    assert "-DGGML_AVX2=ON" not in changed.split()
+
+
+def test_other_options_change_nothing_about_where_a_build_is_for(installed: Path, tmp_path: Path) -> None:
+    for name in ("cc", "c++"):
+        program(tmp_path / "path" / name, "echo own version 1")
+    found = find_toolchain(replace(HOST, defines=("GGML_OPENMP=ON",)), str(tmp_path / "path"), installed)
+    assert found is not None
+    assert found.identity == "own version 1"
+    assert "CMAKE_SYSTEM_NAME" not in options(replace(HOST, defines=("GGML_OPENMP=ON",)))
+
+
+def test_an_option_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["build_llama.py", "--define", "GGML_OPENMP"])
+    with pytest.raises(SystemExit):
+        build_llama.main()
+    assert "NAME=VALUE" in capsys.readouterr().err
