@@ -19,7 +19,7 @@ pytest_plugins = ["support.gate", "support.needs", "support.servers"]
 
 
 def pytest_configure() -> None:
-    """A shell without job control has its background processes ignore Ctrl-C, and whatever they start: tests press it."""
+    """A shell without job control has what it starts in the background ignore Ctrl-C, which tests press."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from cyclonedx.model.bom import Bom
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from elftools.elf.elffile import ELFFile
 
 from build_llama import BUILD
@@ -74,6 +76,8 @@ def test_its_sbom_names_everything_in_it(package, contents: dict[str, bytes]) ->
     assert package.zip.with_suffix(".sbom.cdx.json").read_bytes() == contents[SBOM_NAME]
     document: dict[str, Any] = json.loads(contents[SBOM_NAME])
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(contents[SBOM_NAME].decode())
+    assert problem is None, problem
     bom = Bom.from_json(document)  # type: ignore[attr-defined]  # made by a decorator
     assert bom.metadata.component.version == __version__
     components = {component.name: component.version for component in bom.components}
