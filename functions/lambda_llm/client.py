@@ -8,68 +8,161 @@ from lambda_llm.client import function_url_auth
 url = "https://abc.lambda-url.eu-central-1.on.aws"
 client = OpenAI(base_url=f"{url}/v1", api_key="unused", http_client=httpx2.Client(auth=function_url_auth(url)))
 ```
+
+The same object signs for `httpx2.AsyncClient` under `AsyncOpenAI`, for LangChain's `ChatOpenAI(http_client=…,
+http_async_client=…)`, and for the clients of `httpx`, which LiteLLM takes as `litellm.client_session`. Tools that know
+only an address and a key go through `lambda-llm proxy`.
 """
 
+import hashlib
 import re
-from collections.abc import Generator
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Generator
+from http import HTTPStatus
+from typing import Any, Final
 
+import anyio.to_thread
 import boto3
 import httpx2
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lambda_llm.errors import LambdaLLMError
 
 _FUNCTION_URL_HOST: Final = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0-9-]+)\.on\.aws")
 
+_FAILURES: Final = (BotoCoreError, ClientError, ValueError)
+"""Of looking for credentials; the last one from a `credential_process` that says nothing of use."""
+
 
 class CredentialsError(LambdaLLMError):
-    """There are no AWS credentials to sign with."""
+    """There are no AWS credentials to sign with, or they can't be renewed."""
+
+
+def find_credentials() -> Credentials:
+    """The credentials that the AWS command line would use now.
+
+    Raises:
+        CredentialsError: there are none.
+    """
+    try:
+        credentials = boto3.Session().get_credentials()
+    except _FAILURES as error:
+        raise CredentialsError(f"The AWS credentials can't be read ({error}): check the AWS configuration.") from error
+    if credentials is None:
+        raise CredentialsError(
+            "A Function URL needs a signature, but there are no AWS credentials: configure them, as for the AWS "
+            "command line."
+        )
+    return credentials
 
 
 class FunctionURLAuth(httpx2.Auth):
-    """Signs each request with SigV4 for the service `lambda`; temporary credentials are renewed as they expire.
+    """Signs each request, its body included, with SigV4 for the service `lambda`.
+
+    Temporary credentials are renewed as they expire. Where AWS says only by refusing that they are out of date (keys in
+    a file, which a new login replaces), they are looked for again, and the request is sent once more if there are
+    others now.
+
+    With `httpx` instead of `httpx2` this is a callable that signs; a refused request is then not sent again.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
     """
 
     requires_request_body = True
 
-    def __init__(self, region: str, credentials: Credentials) -> None:
-        self._region = region
-        self._credentials = credentials
+    def __init__(self, region: str, find: Callable[[], Credentials] = find_credentials) -> None:
+        """Look for credentials.
+
+        Args:
+            region: of the function.
+            find: gives the credentials to sign with; called again after a refusal.
+
+        Raises:
+            CredentialsError: there are none.
+        """
+        self.region = region
+        self._find = find
+        self._credentials = find()
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Put the signature in the place of whatever API key the client sends."""
+        """Put the signature in the place of whatever API key the client sends.
+
+        Raises:
+            CredentialsError: the credentials have expired and can't be renewed.
+        """
+        used = self._sign(request)
+        response = yield request
+        if response.status_code == HTTPStatus.FORBIDDEN and self._replaced(used):
+            self._sign(request)
+            yield request
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """As `auth_flow`; what may ask AWS for new credentials runs beside the event loop."""
+        await request.aread()
+        used = await anyio.to_thread.run_sync(self._sign, request)
+        response = yield request
+        if response.status_code == HTTPStatus.FORBIDDEN and await anyio.to_thread.run_sync(self._replaced, used):
+            await anyio.to_thread.run_sync(self._sign, request)
+            yield request
+
+    def __call__(self, request: Any) -> Any:
+        """Sign a request of `httpx`, whose clients take a callable as `auth`."""
+        request.read()
+        self._sign(request)
+        return request
+
+    def _sign(self, request: Any) -> ReadOnlyCredentials:
+        credentials = _frozen(self._credentials)
+        body: bytes = request.content
         unsigned = AWSRequest(
             method=request.method,
             url=str(request.url),
-            data=request.content,
-            headers={"content-type": request.headers.get("content-type", "application/json")},
+            data=body,
+            headers={
+                # Whatever else it sends, a client's library may still change; CloudFront wants the body's hash.
+                **({"content-type": kind} if (kind := request.headers.get("content-type")) else {}),
+                "host": request.headers["host"],
+                "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
+            },
         )
-        SigV4Auth(self._credentials.get_frozen_credentials(), "lambda", self._region).add_auth(unsigned)
+        SigV4Auth(credentials, "lambda", self.region).add_auth(unsigned)
+        request.headers.pop("x-amz-security-token", None)  # of the credentials that were replaced
         request.headers.update(dict(unsigned.headers.items()))
-        yield request
+        return credentials
+
+    def _replaced(self, used: ReadOnlyCredentials) -> bool:
+        """Whether there are other credentials now than those that were `used`."""
+        found = self._find()
+        if _frozen(found) == used:
+            return False
+        self._credentials = found
+        return True
 
 
-def function_url_auth(url: str) -> FunctionURLAuth | None:
+def _frozen(credentials: Credentials) -> ReadOnlyCredentials:
+    """Credentials that are valid now; renewing them may ask AWS."""
+    try:
+        return credentials.get_frozen_credentials()
+    except _FAILURES as error:
+        raise CredentialsError(
+            f"The AWS credentials have expired and can't be renewed ({error}): log in again, as for the AWS command "
+            "line."
+        ) from error
+
+
+def function_url_auth(url: str, region: str | None = None) -> FunctionURLAuth | None:
     """The signature that `url` needs: None for anything that is no Function URL.
 
     Args:
         url: of the server; the region is read from a Function URL's host name.
+        region: of the function, where `url` is a domain of your own in front of a Function URL.
 
     Raises:
-        CredentialsError: it is a Function URL and there are no AWS credentials.
+        CredentialsError: a signature is needed and there are no AWS credentials.
     """
     match = _FUNCTION_URL_HOST.fullmatch(httpx2.URL(url).host)
-    if match is None:
+    if region is None and match is None:
         return None
-    credentials = boto3.Session().get_credentials()
-    if credentials is None:
-        raise CredentialsError(
-            f"{url} is a Function URL and needs a signature, but there are no AWS credentials: configure them, "
-            "as for the AWS command line."
-        )
-    return FunctionURLAuth(match["region"], credentials)
+    return FunctionURLAuth(region or match["region"])  # type: ignore[index]  # one of the two is there

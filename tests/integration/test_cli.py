@@ -7,65 +7,20 @@ import re
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 
 from local_aws import LocalAWS
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, QUESTION
+from support.commands import COMMAND, INTERRUPTED, interrupted, run, running
 from support.gate import Gate
 from support.servers import LIMIT_SECONDS, Server, raw_request, until
 
-COMMAND = [sys.executable, "-m", "lambda_llm.cli"]
 MODEL_ID = "lambda-llm demo"
-INTERRUPTED = 130
-
-
-def run(
-    *arguments: object, environment: Mapping[str, str] = os.environ, said: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with `said` on standard input."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        env={**environment, "NO_COLOR": "1", "LAMBDA_LLM_THREADS": "1"},
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-
-
-@contextmanager
-def running(*arguments: object, environment: Mapping[str, str] = os.environ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command beside the test."""
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        env={**environment, "NO_COLOR": "1", "LAMBDA_LLM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def interrupted(process: subprocess.Popen[str]) -> str:
-    """What a command still says after Ctrl-C; it ends as one that was interrupted, in order."""
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=LIMIT_SECONDS)
-    assert process.returncode == INTERRUPTED, errors
-    assert "Traceback" not in errors
-    return errors
 
 
 # -- push, inspect, serve ---------------------------------------------------------------------------

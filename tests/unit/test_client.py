@@ -1,175 +1,235 @@
-"""Requests to a Function URL are signed as AWS checks it: recomputed here from what arrived, by AWS's description.
+"""Requests to a Function URL are signed as AWS checks it, by a server that checks."""
 
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-"""
-
-import hashlib
-import hmac
-import json
-import os
-import re
+import dataclasses
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from urllib.parse import quote
+from pathlib import Path
+from typing import Any
 
+import anyio
+import httpx
 import httpx2
+import litellm
 import pytest
-from botocore.credentials import Credentials
-from openai import OpenAI
+from langchain_openai import ChatOpenAI
+from openai import AsyncOpenAI, OpenAI, PermissionDeniedError
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
-from lambda_llm.client import CredentialsError, FunctionURLAuth, function_url_auth
-from support.answers import user
+from lambda_llm.client import CredentialsError, function_url_auth
+from lambda_llm.engine.model import Model
+from support.answers import EXPECTED, QUESTION, user
+from support.chat import MODEL_ID, body, made
+from support.function_url import KEY, OTHER_KEY, REGION, FunctionURL, Key, Wallet, serving_signed
 
 URL = "https://abc123.lambda-url.eu-central-1.on.aws"
-SECRETS = {"AKIDEXAMPLE": "secret one", "AKIDRENEWED": "secret two"}
+MESSAGES: Any = [user(QUESTION)]
+
+pytestmark = pytest.mark.usefixtures("no_aws_of_this_machine")
 
 
-@dataclass
-class Arrived:
-    """A request as the server saw it."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    fields: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        scheme, _, rest = self.headers["authorization"].partition(" ")
-        assert scheme == "AWS4-HMAC-SHA256"
-        self.fields = dict(part.strip().split("=", 1) for part in rest.split(","))
-
-    def signature(self) -> str:
-        """What the signature must be."""
-        key_id, day, region, service, end = self.fields["Credential"].split("/")
-        signed = self.fields["SignedHeaders"].split(";")
-        path, _, query = self.path.partition("?")
-        canonical = "\n".join(
-            [
-                self.method,
-                quote(path),
-                "&".join(sorted(query.split("&"))),
-                *(f"{name}:{self.headers[name].strip()}" for name in signed),
-                "",
-                ";".join(signed),
-                hashlib.sha256(self.body).hexdigest(),
-            ]
-        )
-        scope = f"{day}/{region}/{service}/{end}"
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
-        to_sign = f"AWS4-HMAC-SHA256\n{self.headers['x-amz-date']}\n{scope}\n{digest}"
-        key = f"AWS4{SECRETS[key_id]}".encode()
-        for part in (day, region, service, end):
-            key = hmac.digest(key, part.encode(), "sha256")
-        return hmac.digest(key, to_sign.encode(), "sha256").hex()
+@pytest.fixture
+def _with_credentials(no_aws_of_this_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - first
+    for name, value in KEY.environment.items():
+        monkeypatch.setenv(name, value)
 
 
-class FunctionURL(httpx2.HTTPTransport):
-    """The way to a server on loopback that takes itself for the Function URL."""
+@pytest.fixture
+def function_url(model: Model) -> Iterator[FunctionURL]:
+    """The real application over the demo model, behind a Function URL."""
+    with serving_signed(made(model)) as function_url:
+        yield function_url
 
-    def __init__(self) -> None:
+
+class Way(httpx2.HTTPTransport):
+    """Every host name leads to the server on loopback."""
+
+    def __init__(self, url: str) -> None:
         super().__init__()
-        self.arrived: list[Arrived] = []
-        arrived = self.arrived
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                arrived.append(Arrived(self.command, self.path, headers, body))
-                answer = json.dumps({"object": "list", "data": [{"id": "demo", "object": "model"}]}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            do_GET = do_POST  # noqa: N815 - http.server's name
-
-            def log_message(self, *_: object) -> None:
-                """Nothing."""
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._url = httpx2.URL(url)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._server.server_port)
+        request.url = request.url.copy_with(scheme="http", host=self._url.host, port=self._url.port)
         return super().handle_request(request)
 
-    def close(self) -> None:
-        super().close()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
-
-@pytest.fixture
-def function_url() -> Iterator[FunctionURL]:
-    transport = FunctionURL()
-    yield transport
-    transport.close()
-
-
-@pytest.fixture(autouse=True)
-def _no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [each for each in os.environ if each.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-@pytest.fixture
-def _with_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS["AKIDEXAMPLE"])
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "a session token")
+# -- clients ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("_with_credentials")
 def test_openai_s_client_signs_whatever_it_sends(function_url: FunctionURL) -> None:
-    http = httpx2.Client(auth=function_url_auth(f"{URL}/v1"), transport=function_url)
+    http = httpx2.Client(auth=function_url_auth(f"{URL}/v1"), transport=Way(function_url.url))
     with OpenAI(base_url=f"{URL}/v1", api_key="unused", http_client=http) as client:
-        client.models.list()
-        client.models.list(extra_query={"b": "two", "a": "1"})
-        client.chat.completions.create(model="demo", messages=[user("Grüße 🎉")])  # type: ignore[list-item]
-    assert [each.method for each in function_url.arrived] == ["GET", "GET", "POST"]
+        assert [each.id for each in client.models.list()] == [MODEL_ID]
+        client.models.list(extra_query={"b": "two words", "a": "1+1=2&ü"})
+        answer = client.chat.completions.create(model=MODEL_ID, messages=MESSAGES, temperature=0)
+        assert EXPECTED in (answer.choices[0].message.content or "")
+        client.chat.completions.create(model=MODEL_ID, messages=[user("Grüße 🎉")], max_tokens=1)  # type: ignore[list-item]
+    assert [each.method for each in function_url.arrived] == ["GET", "GET", "POST", "POST"]
     for each in function_url.arrived:
         assert each.headers["host"] == "abc123.lambda-url.eu-central-1.on.aws"
-        assert each.headers["x-amz-security-token"] == "a session token"
-        assert re.fullmatch(r"AKIDEXAMPLE/\d{8}/eu-central-1/lambda/aws4_request", each.fields["Credential"])
-        assert {"host", "x-amz-date", "x-amz-security-token"} <= set(each.fields["SignedHeaders"].split(";"))
-        assert each.fields["Signature"] == each.signature()
         assert "unused" not in each.headers["authorization"]
 
 
 @pytest.mark.usefixtures("_with_credentials")
-def test_a_body_changed_on_the_way_breaks_the_signature(function_url: FunctionURL) -> None:
-    with httpx2.Client(auth=function_url_auth(URL), transport=function_url) as client:
-        client.post(f"{URL}/v1/chat/completions", json={"model": "demo"})
-    (arrived,) = function_url.arrived
-    assert arrived.fields["Signature"] == arrived.signature()
-    arrived.body += b" "
-    assert arrived.fields["Signature"] != arrived.signature()
+def test_openai_s_client_streams(function_url: FunctionURL) -> None:
+    http = httpx2.Client(auth=function_url_auth(function_url.url, REGION))
+    with OpenAI(base_url=f"{function_url.url}/v1", api_key="unused", http_client=http) as client:
+        stream = client.chat.completions.create(model=MODEL_ID, messages=MESSAGES, temperature=0, stream=True)
+        pieces = [chunk.choices[0].delta.content or "" for chunk in stream]
+    assert EXPECTED in "".join(pieces)
+    assert len(pieces) > 3
 
 
-def test_credentials_that_were_renewed_sign_the_next_request(function_url: FunctionURL) -> None:
-    class Renewed(Credentials):
-        ids = iter(SECRETS)
+@pytest.mark.usefixtures("_with_credentials")
+async def test_openai_s_asynchronous_client_streams(function_url: FunctionURL) -> None:
+    http = httpx2.AsyncClient(auth=function_url_auth(function_url.url, REGION))
+    async with AsyncOpenAI(base_url=f"{function_url.url}/v1", api_key="unused", http_client=http) as client:
+        stream = await client.chat.completions.create(model=MODEL_ID, messages=MESSAGES, temperature=0, stream=True)
+        assert EXPECTED in "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
-        def get_frozen_credentials(self):
-            key_id = next(self.ids)
-            return Credentials(key_id, SECRETS[key_id]).get_frozen_credentials()
 
-    with httpx2.Client(auth=FunctionURLAuth("us-east-1", Renewed("", "")), transport=function_url) as client:
-        for _ in SECRETS:
-            client.get(f"{URL}/health")
-    for each, key_id in zip(function_url.arrived, SECRETS, strict=True):
-        assert each.fields["Credential"].startswith(f"{key_id}/")
-        assert each.fields["Signature"] == each.signature()
+@pytest.mark.usefixtures("_with_credentials")
+@pytest.mark.filterwarnings("ignore:Items? .* using the `ReadOnly` qualifier:UserWarning")  # LiteLLM's own types
+async def test_langchain_and_litellm_sign_too(function_url: FunctionURL, monkeypatch: pytest.MonkeyPatch) -> None:
+    auth: Any = function_url_auth(function_url.url, REGION)
+    with httpx2.Client(auth=auth) as http, httpx.Client(auth=auth) as old_http:
+        async with httpx2.AsyncClient(auth=auth) as later, httpx.AsyncClient(auth=auth) as old_later:
+            given: Any = {"model": MODEL_ID, "base_url": f"{function_url.url}/v1", "api_key": "unused"}
+            chain = ChatOpenAI(**given, temperature=0, http_client=http, http_async_client=later)
+            assert EXPECTED in str(chain.invoke(QUESTION).content)
+            assert EXPECTED in str((await chain.ainvoke(QUESTION)).content)
+            assert EXPECTED in "".join(str(each.content) for each in chain.stream(QUESTION))
+            monkeypatch.setattr(litellm, "client_session", old_http)
+            monkeypatch.setattr(litellm, "aclient_session", old_later)
+            given |= {"model": f"openai/{MODEL_ID}", "messages": MESSAGES, "temperature": 0}
+            assert EXPECTED in str(litellm.completion(**given))
+            assert EXPECTED in str(await litellm.acompletion(**given))
+    assert all(each.problem(function_url.keys) is None for each in function_url.arrived)
+
+
+@pytest.mark.usefixtures("_with_credentials")
+@pytest.mark.parametrize("changed", ["body", "path", "query", "type", "date", "key"])
+def test_one_byte_changed_on_the_way_is_refused(function_url: FunctionURL, changed: str) -> None:
+    class Tampering(Way):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            content = request.content
+            if changed == "body":
+                content = content.replace(b"memory", b"Memory")
+            elif changed == "type":
+                request.headers["content-type"] += ";"
+            elif changed == "date":
+                request.headers["x-amz-date"] = "20261101T000000Z"
+            elif changed == "key":
+                request.headers["authorization"] = request.headers["authorization"].replace("Signature=", "Signature=0")
+            elif changed == "path":
+                request.url = request.url.copy_with(path=f"{request.url.path}/")
+            else:
+                request.url = request.url.copy_with(query=b"a=2")
+            return super().handle_request(
+                httpx2.Request(request.method, request.url, headers=request.headers, content=content)
+            )
+
+    with httpx2.Client(auth=function_url_auth(URL), transport=Tampering(function_url.url)) as client:
+        answer = client.post(f"{URL}/v1/chat/completions?a=1", json=body())
+    assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.usefixtures("_with_credentials")
+def test_nothing_is_buffered_on_the_way_back() -> None:
+    on_the_way = threading.Event()
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"first", "more_body": True})
+            await anyio.to_thread.run_sync(on_the_way.wait)
+            await send({"type": "http.response.body", "body": b"second"})
+
+    with (
+        serving_signed(app) as function_url,
+        httpx2.Client(auth=function_url_auth(function_url.url, REGION)) as client,
+        client.stream("POST", function_url.url, content=b"question") as answer,
+    ):
+        chunks = answer.iter_raw()
+        assert next(chunks) == b"first"
+        on_the_way.set()
+        assert b"".join(chunks) == b"second"
+
+
+# -- credentials ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wallet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wallet:
+    wallet = Wallet(tmp_path)
+    for name, value in wallet.environment.items():
+        monkeypatch.setenv(name, value)
+    return wallet
+
+
+@pytest.fixture
+def hello() -> Iterator[FunctionURL]:
+    with serving_signed(JSONResponse({"hello": "you"})) as function_url:
+        yield function_url
+
+
+def renewed() -> Key:
+    return dataclasses.replace(OTHER_KEY, token=f"{KEY.token}, renewed")
+
+
+def test_credentials_that_were_renewed_sign_the_next_request(hello: FunctionURL, wallet: Wallet) -> None:
+    wallet.from_a_process(KEY)
+    with httpx2.Client(auth=function_url_auth(hello.url, REGION)) as client:
+        client.get(hello.url).raise_for_status()
+        hello.keys = {OTHER_KEY.id: renewed()}
+        wallet.from_a_process(renewed())
+        client.get(hello.url).raise_for_status()
+    assert len(hello.arrived) == 2, "nothing was refused in between"
+
+
+@pytest.mark.parametrize("content", [None, b"question"])
+def test_a_login_in_the_meantime_is_noticed_when_the_old_keys_are_refused(
+    hello: FunctionURL, wallet: Wallet, content: bytes | None
+) -> None:
+    wallet.in_a_file(KEY)
+    with httpx2.Client(auth=function_url_auth(hello.url, REGION)) as client:
+        client.post(hello.url, content=content).raise_for_status()
+        hello.keys = {OTHER_KEY.id: OTHER_KEY}
+        wallet.in_a_file(OTHER_KEY)
+        client.post(hello.url, content=content).raise_for_status()
+        client.post(hello.url, content=content).raise_for_status()
+    assert [each.problem({KEY.id: KEY}) is None for each in hello.arrived] == [True, True, False, False]
+
+
+async def test_a_login_is_noticed_by_an_asynchronous_client_too(hello: FunctionURL, wallet: Wallet) -> None:
+    wallet.in_a_file(KEY)
+    async with httpx2.AsyncClient(auth=function_url_auth(hello.url, REGION)) as client:
+        (await client.post(hello.url, content=b"question")).raise_for_status()
+        hello.keys = {OTHER_KEY.id: OTHER_KEY}
+        wallet.in_a_file(OTHER_KEY)
+        (await client.post(hello.url, content=b"question")).raise_for_status()
+
+
+def test_a_refusal_with_the_keys_that_there_are_is_final(hello: FunctionURL, wallet: Wallet) -> None:
+    wallet.in_a_file(OTHER_KEY)
+    http = httpx2.Client(auth=function_url_auth(hello.url, REGION))
+    with (
+        OpenAI(base_url=hello.url, api_key="unused", http_client=http) as client,
+        pytest.raises(PermissionDeniedError) as refused,
+    ):
+        client.models.list()
+    assert "security token" in refused.value.response.text
+    assert len(hello.arrived) == 1
+
+
+def test_credentials_that_can_t_be_renewed_are_told(hello: FunctionURL, wallet: Wallet) -> None:
+    wallet.from_a_process(KEY)
+    with httpx2.Client(auth=function_url_auth(hello.url, REGION)) as client:
+        wallet.from_a_process(None)
+        with pytest.raises(CredentialsError, match=r"have expired and can't be renewed .*: log in again"):
+            client.get(hello.url)
+    assert hello.arrived == []
 
 
 @pytest.mark.usefixtures("_with_credentials")
@@ -187,6 +247,19 @@ def test_nobody_else_is_sent_a_signature(url: str) -> None:
     assert function_url_auth(url) is None
 
 
+@pytest.mark.usefixtures("_with_credentials")
+def test_the_region_comes_from_the_address_or_is_given_for_a_domain_of_one_s_own() -> None:
+    for auth in (function_url_auth(URL), function_url_auth("https://llm.example.com", REGION)):
+        assert auth
+        assert auth.region == REGION
+
+
 def test_without_credentials_a_function_url_can_t_be_called() -> None:
     with pytest.raises(CredentialsError, match="needs a signature, but there are no AWS credentials: configure them"):
+        function_url_auth(URL)
+
+
+def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(CredentialsError, match=r"can't be read .*nobody.*: check the AWS configuration"):
         function_url_auth(URL)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lambda_llm.cli import chat, inspect, package, push, serve
+from lambda_llm.cli import chat, inspect, package, proxy, push, serve
 from lambda_llm.cli.console import say_error
 from lambda_llm.errors import LambdaLLMError
 
@@ -28,9 +28,11 @@ app = typer.Typer(
     - `lambda-llm serve s3://bucket/models/model.gguf`
 
     - `lambda-llm chat`
+
+    - `lambda-llm proxy https://….lambda-url.REGION.on.aws` - the function, for any tool
     """,
 )
-for _command in (serve.serve, chat.chat, push.push, inspect.inspect, package.package):
+for _command in (serve.serve, chat.chat, proxy.proxy, push.push, inspect.inspect, package.package):
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 
 

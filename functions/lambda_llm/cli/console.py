@@ -1,5 +1,6 @@
 """What the commands share: the two consoles, progress, options."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from lambda_llm.errors import LambdaLLMError
 from lambda_llm.loading.download import Progress as OnProgress
 
 out = Console(highlight=False, soft_wrap=True)
@@ -22,7 +24,28 @@ Placement = Annotated[
     str | None,
     typer.Option(help="Where the weights lie: copied (fastest), mapped (least memory), or auto."),
 ]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 Memory = Annotated[int | None, typer.Option(help="Memory to stay within, in MB; default: what is free.")]
+
+
+class PortError(LambdaLLMError):
+    """The port can't be listened on."""
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
+    """Listen while the context lasts; gives the socket, and the address as clients write it.
+
+    Raises:
+        PortError: somebody else has the port, or the address is not of this machine.
+    """
+    try:
+        bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise PortError(f"{host}:{port} can't be listened on ({error.strerror}): choose another --port.") from error
+    with bound:
+        name = f"[{host}]" if ":" in host else host
+        yield bound, f"http://{name}:{bound.getsockname()[1]}"
 
 
 def say_error(sentence: str) -> None:

@@ -84,6 +84,8 @@ def explained(error: OpenAIError) -> ServerError:
             else ""
         )
         return ServerError(f"The server refused ({error.status_code}): {body.get('message') or error.message}{hint}")
+    if isinstance(error.__cause__, LambdaLLMError):
+        return ServerError(str(error.__cause__))
     if isinstance(error, APIConnectionError):
         return ServerError(f"The server can't be reached ({error.__cause__ or error}): is it running there?")
     return ServerError(f"The server's answer can't be used: {error}")

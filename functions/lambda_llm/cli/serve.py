@@ -1,7 +1,6 @@
 """`lambda-llm serve`."""
 
 import json
-import socket
 from typing import Annotated
 
 import typer
@@ -15,12 +14,13 @@ from lambda_llm.cli.console import (
     Context,
     Memory,
     Placement,
+    Port,
     VersionId,
     err,
+    listening,
     out,
     progress_bar,
 )
-from lambda_llm.errors import LambdaLLMError
 from lambda_llm.lifecycle.memory import resident
 from lambda_llm.lifecycle.serve import Server
 from lambda_llm.lifecycle.start import Environment, start
@@ -28,14 +28,10 @@ from lambda_llm.settings import Settings
 from lambda_llm.units import megabytes
 
 
-class PortError(LambdaLLMError):
-    """The port can't be listened on."""
-
-
 def serve(
     model: Annotated[str, typer.Argument(help="s3://bucket/key, file:///path or a path.", show_default=False)],
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    port: Port = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     version_id: VersionId = None,
     sha256: SHA256 = None,
@@ -67,17 +63,14 @@ def serve(
         threads=threads,
         system_prompt=system_prompt,
     )
-    try:
-        listening = socket.create_server((host, port))
-    except OSError as error:
-        raise PortError(f"{host}:{port} can't be listened on ({error.strerror}): choose another --port.") from error
-    resident_before = resident()
-    with listening:
+    with listening(host, port) as (bound, address):
+        resident_before = resident()
         with progress_bar("Loading") as progress:
             environment = start(settings, progress)
-        url = f"http://{host}:{listening.getsockname()[1]}/v1"
+        url = f"{address}/v1"
         _say_ready(environment, url, resident_before, as_json=as_json)
-        Server(create_app(environment.served), log_level="warning").run(sockets=[listening])
+        app = create_app(environment.served)
+        Server(app, app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 
 def _say_ready(environment: Environment, url: str, resident_before: int, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI, Response
+from starlette.types import ASGIApp
 
 from lambda_llm.api.app import create_app
 from lambda_llm.errors import LambdaLLMError
@@ -37,13 +38,13 @@ FAILED: Final = 1
 class Server(uvicorn.Server):
     """Ends at once when told to: answers on their way are cut short and say so, instead of being waited for."""
 
-    def __init__(self, app: FastAPI, **options: Any) -> None:
-        super().__init__(uvicorn.Config(app, access_log=False, timeout_graceful_shutdown=2, **options))
-        self._app = app
+    def __init__(self, app: ASGIApp, stop_answering: Callable[[], None], **options: Any) -> None:
+        super().__init__(uvicorn.Config(app, access_log=False, ws="none", timeout_graceful_shutdown=2, **options))
+        self._stop_answering = stop_answering
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
-        self._app.state.stop_answering()
+        self._stop_answering()
         await super().shutdown(sockets)
 
 
@@ -81,7 +82,7 @@ def main() -> int:
     add_hook_routes(app, SnapshotHooks(environment.served.model), os.environ)
     port = int(os.environ.get(PORT, DEFAULT_PORT))
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app, host="127.0.0.1", port=port, log_config=None).run()
+        Server(app, app.state.stop_answering, host="127.0.0.1", port=port, log_config=None).run()
     return 0
 
 

@@ -1,6 +1,5 @@
 """Expected failures of the other commands: one sentence on standard error, status 1."""
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,14 +8,7 @@ from pathlib import Path
 
 import pytest
 
-
-@pytest.fixture(autouse=True)
-def _no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [each for each in os.environ if each.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+pytestmark = pytest.mark.usefixtures("no_aws_of_this_machine")
 
 
 def refused(told) -> str:
@@ -127,4 +119,25 @@ def test_a_server_of_another_kind_is_told(run, stranger, status: int, kind: str,
 
 def test_a_function_url_without_credentials_is_told(run) -> None:
     said = refused(run("chat", "https://abc.lambda-url.eu-central-1.on.aws/v1", "--ask", "Hello"))
-    assert "is a Function URL and needs a signature, but there are no AWS credentials" in said
+    assert "A Function URL needs a signature, but there are no AWS credentials" in said
+
+
+# -- proxy ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["nonsense", "", "ftp://127.0.0.1", "http://", "http://exa\tmple"])
+def test_an_address_that_is_none_can_t_be_signed_for(run, url: str) -> None:
+    assert "is no address: give the Function URL" in refused(run("proxy", url))
+
+
+def test_what_is_no_function_url_needs_a_region(run) -> None:
+    said = refused(run("proxy", "https://llm.example.com"))
+    assert "is no Function URL" in said
+    assert "give the --region of the function" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["https://abc.lambda-url.eu-central-1.on.aws"], ["https://llm.example.com", "--region", "us-east-1"]]
+)
+def test_a_proxy_without_credentials_does_not_begin(run, arguments: list[str]) -> None:
+    assert "there are no AWS credentials: configure them" in refused(run("proxy", *arguments))
