@@ -30,3 +30,7 @@ class TemplateError(LambdaLLMError):
 
 class ConstraintError(LambdaLLMError):
     """The model can't be held to this schema."""
+
+
+class SchemaError(LambdaLLMError):
+    """A JSON Schema can't be used; the text, a part of a sentence, says what is wrong and where."""
