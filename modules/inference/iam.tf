@@ -1,0 +1,119 @@
+# The role reads exactly one version of one object and writes its own log; what else it may do is asked for by an input.
+
+locals {
+  readable_models = distinct(concat(
+    [for model in [var.model] : { bucket = model.bucket, key = model.key, version_id = model.version_id, kms_key_arn = model.kms_key_arn }],
+    [for model in var.previous_models : { bucket = model.bucket, key = model.key, version_id = model.version_id, kms_key_arn = model.kms_key_arn }],
+  ))
+  decrypting_keys = distinct(compact([for model in local.readable_models : model.kms_key_arn]))
+  prompt_object   = try(regex("^s3://(.+)$", var.system_prompt)[0], null)
+  s3              = "arn:${data.aws_partition.current.partition}:s3:::"
+}
+
+data "aws_iam_policy_document" "assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "this" {
+  statement {
+    sid       = "WriteLogs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
+  }
+
+  dynamic "statement" {
+    for_each = { for index, model in local.readable_models : index => model }
+
+    content {
+      sid       = "ReadModel${statement.key}"
+      actions   = ["s3:GetObjectVersion"]
+      resources = ["${local.s3}${statement.value.bucket}/${statement.value.key}"]
+
+      # AWS asks for s3:GetObjectVersion only when a request names a version, and then s3:VersionId is always there:
+      # "IfExists" allows nothing more. A local AWS that does not know the key takes it too.
+      condition {
+        test     = "StringEqualsIfExists"
+        variable = "s3:VersionId"
+        values   = [statement.value.version_id]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.decrypting_keys) > 0 ? [local.decrypting_keys] : []
+
+    content {
+      sid       = "DecryptModel"
+      actions   = ["kms:Decrypt"]
+      resources = statement.value
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.prompt_object == null ? [] : [local.prompt_object]
+
+    content {
+      sid       = "ReadSystemPrompt"
+      actions   = ["s3:GetObject"]
+      resources = ["${local.s3}${statement.value}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.sessions == null ? [] : [var.sessions]
+
+    content {
+      sid       = "KeepSessions"
+      actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+      resources = ["${local.s3}${statement.value.bucket}/${statement.value.prefix}*"]
+    }
+  }
+
+  # Without it a conversation that is not there yet looks like one that may not be read.
+  dynamic "statement" {
+    for_each = var.sessions == null ? [] : [var.sessions]
+
+    content {
+      sid       = "LookForSessions"
+      actions   = ["s3:ListBucket"]
+      resources = ["${local.s3}${statement.value.bucket}"]
+
+      condition {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = ["${statement.value.prefix}*"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = try(var.sessions.kms_key_arn, null) == null ? [] : [var.sessions.kms_key_arn]
+
+    content {
+      sid       = "EncryptSessions"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value]
+    }
+  }
+}
+
+resource "aws_iam_role" "this" {
+  # The name ends in something unique, so that the same function can exist in two regions.
+  name_prefix        = "${substr(var.name, 0, 37)}-"
+  description        = "What the inference function ${var.name} may do"
+  assume_role_policy = data.aws_iam_policy_document.assume.json
+  tags               = var.tags
+}
+
+resource "aws_iam_role_policy" "this" {
+  name   = "inference"
+  role   = aws_iam_role.this.id
+  policy = data.aws_iam_policy_document.this.json
+}

@@ -1,0 +1,254 @@
+# The one configuration in which a model runs well on Lambda. What is a literal here is meant to be one:
+# tests hold it against functions/lambda_llm/limits.py, the project's policies against any plan.
+
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  alias = "live"
+
+  memory_bytes  = 10240 * 1024 * 1024
+  process_bytes = 256 * 1024 * 1024
+
+  # Init lasts as long as the timeout, 130 s at least; a fifth is left for llama.cpp and the system prompt.
+  load_seconds     = floor(max(130, var.timeout) * 4 / 5)
+  download_seconds = var.model.size * 8 / (625 * 1000 * 1000)
+
+  # The arithmetic of lambda_llm.loading.fit, for weights that stay where they were downloaded to.
+  context_tokens = var.context != null ? var.context : try(min(var.model.memory.context_length, 4096), 4096)
+  cached_tokens  = ceil(local.context_tokens / 256) * 256
+  beside_weights = try(
+    local.cached_tokens * var.model.memory.kv_per_token[var.kv_type]
+    + local.context_tokens * var.model.memory.per_token
+    + var.model.memory.fixed,
+    local.process_bytes
+  )
+  resident_bytes = var.model.size + local.beside_weights
+
+  manifest_path = var.package.manifest != null ? var.package.manifest : (
+    var.package.path != null ? "${trimsuffix(var.package.path, ".zip")}.manifest.json" : null
+  )
+  manifest = try(jsondecode(file(local.manifest_path)), null)
+
+  web_adapter_layer_arn = coalesce(
+    var.web_adapter_layer_arn,
+    # Lambda Web Adapter 1.1.0, the first with hooks for SnapStart.
+    "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}:753240598075:layer:LambdaAdapterLayerArm64:30"
+  )
+
+  settings = merge(
+    {
+      LAMBDA_LLM_MODEL            = "s3://${var.model.bucket}/${var.model.key}"
+      LAMBDA_LLM_MODEL_VERSION_ID = var.model.version_id
+      LAMBDA_LLM_MODEL_SHA256     = lower(var.model.sha256)
+      LAMBDA_LLM_MODEL_SIZE       = tostring(var.model.size)
+      LAMBDA_LLM_KV_TYPE          = var.kv_type
+      LAMBDA_LLM_LOAD_SECONDS     = tostring(local.load_seconds)
+    },
+    var.context == null ? {} : { LAMBDA_LLM_CONTEXT = tostring(var.context) },
+    var.system_prompt == null ? {} : { LAMBDA_LLM_SYSTEM_PROMPT = var.system_prompt },
+    var.sessions == null ? {} : { LAMBDA_LLM_SESSIONS = "s3://${var.sessions.bucket}/${var.sessions.prefix}" },
+  )
+
+  settings_of_this_module = [
+    "LAMBDA_LLM_MODEL",
+    "LAMBDA_LLM_MODEL_VERSION_ID",
+    "LAMBDA_LLM_MODEL_SHA256",
+    "LAMBDA_LLM_MODEL_SIZE",
+    "LAMBDA_LLM_KV_TYPE",
+    "LAMBDA_LLM_LOAD_SECONDS",
+    "LAMBDA_LLM_CONTEXT",
+    "LAMBDA_LLM_SYSTEM_PROMPT",
+    "LAMBDA_LLM_SESSIONS",
+    "LAMBDA_LLM_MEMORY_MB",
+  ]
+
+  # The web adapter knocks at the health check until the server listens, which is only when the model is warm.
+  # Requests from outside to the two snapshot paths are refused by the adapter itself.
+  web_adapter = {
+    AWS_LAMBDA_EXEC_WRAPPER                  = "/var/task/${try(local.manifest.exec_wrapper, "")}"
+    AWS_LWA_PORT                             = "8080"
+    AWS_LWA_INVOKE_MODE                      = "response_stream"
+    AWS_LWA_READINESS_CHECK_PATH             = "/health"
+    AWS_LWA_READINESS_CHECK_HEALTHY_STATUS   = "200-399"
+    AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH = "/snapshot/before"
+    AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH     = "/snapshot/after"
+  }
+
+  environment = merge(var.environment, local.settings, var.front_door == "streaming" ? local.web_adapter : {})
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; a key of one's own is var.log_kms_key_arn.
+  name              = "/aws/lambda/${var.name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.log_kms_key_arn
+  tags              = var.tags
+}
+
+resource "aws_lambda_function" "this" {
+  #checkov:skip=CKV_AWS_116:Requests are answered synchronously; there is nothing to keep for later.
+  #checkov:skip=CKV_AWS_117:It talks to S3 alone, through Lambda's own network; a VPC would add nothing but a NAT.
+  #checkov:skip=CKV_AWS_115:A limit is a choice of whoever deploys: var.reserved_concurrency.
+  #checkov:skip=CKV_AWS_173:Lambda encrypts the environment; a key of one's own is var.kms_key_arn.
+  #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing it needs a profile of the account's.
+  function_name = var.name
+  description   = substr("${var.model.key} ${var.model.version_id}", 0, 256)
+  role          = aws_iam_role.this.arn
+
+  # The invariants.
+  memory_size   = 10240
+  architectures = ["arm64"]
+  runtime       = "python3.13"
+  package_type  = "Zip"
+  publish       = true
+
+  snap_start {
+    apply_on = "PublishedVersions"
+  }
+
+  ephemeral_storage {
+    size = 512
+  }
+
+  filename          = var.package.path
+  s3_bucket         = try(var.package.s3.bucket, null)
+  s3_key            = try(var.package.s3.key, null)
+  s3_object_version = try(var.package.s3.version_id, null)
+  source_code_hash  = try(local.manifest.code_sha256, null)
+  handler           = try(local.manifest.handler, null)
+  layers            = var.front_door == "streaming" ? [local.web_adapter_layer_arn] : []
+
+  timeout                        = var.timeout
+  reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
+  kms_key_arn                    = var.kms_key_arn
+
+  environment {
+    variables = local.environment
+  }
+
+  logging_config {
+    log_format = "Text"
+    log_group  = aws_cloudwatch_log_group.this.name
+  }
+
+  tracing_config {
+    mode = "PassThrough"
+  }
+
+  tags = merge(var.tags, { "lambda-llm" = "inference" })
+
+  # Publishing waits for init and the snapshot, which the provider's own 10 minutes may not cover.
+  timeouts {
+    create = "30m"
+    update = "30m"
+  }
+
+  # Init reads the model and writes its log, so the role must be allowed to by then.
+  depends_on = [aws_iam_role_policy.this]
+
+  # What depends on several inputs together; what depends on one is checked where it is declared.
+  lifecycle {
+    precondition {
+      condition     = local.manifest != null
+      error_message = "The manifest of the package can't be read. It lies beside the zip that `make package` builds (ZIP without .zip, plus .manifest.json): keep them together, or name it in package.manifest, which an uploaded package always needs."
+    }
+
+    precondition {
+      condition     = local.manifest == null || try(local.manifest.architecture == "arm64", false)
+      error_message = "The package was not built for arm64, the architecture of this function (its manifest says so). Build it with `make package`."
+    }
+
+    precondition {
+      condition     = local.manifest == null || try(local.manifest.runtime == "python3.13", false)
+      error_message = "The package was not built for python3.13, the runtime of this function (its manifest says so). Build it with this version of lambda-llm."
+    }
+
+    precondition {
+      condition     = local.manifest == null || !try(fileexists(var.package.path), false) || try(filebase64sha256(var.package.path) == local.manifest.code_sha256, false)
+      error_message = "The zip is not the one that its manifest describes (another SHA-256). Build the package again, and deploy zip and manifest of the same build."
+    }
+
+    precondition {
+      condition     = local.manifest == null || var.package.path == null || try(local.manifest.zip_bytes <= 50 * 1024 * 1024, false)
+      error_message = "Lambda takes no zip above 50 MB directly. Upload it to S3 and name it in package.s3."
+    }
+
+    precondition {
+      condition     = local.manifest == null || try(local.manifest.unzipped_bytes <= 250 * 1024 * 1024, false)
+      error_message = "The package has more than 250 MB unzipped, the most that Lambda takes. Build it with `make package`, which leaves out what nothing uses."
+    }
+
+    precondition {
+      condition     = var.model.memory == null || try(local.resident_bytes <= local.memory_bytes, false)
+      error_message = "The model does not fit into 10,240 MB with this context: weights, KV cache, compute buffers and process together need more. Shorten context, set kv_type = \"q8_0\", or use a smaller quantization; `lambda-llm inspect MODEL --context TOKENS` shows the sum."
+    }
+
+    precondition {
+      # A function's environment is measured as JSON. Four bytes of base64 stand for three.
+      condition     = length(base64encode(jsonencode(local.environment))) / 4 * 3 <= 4 * 1024
+      error_message = "The function's environment would exceed Lambda's 4 KB. Put the system prompt into an S3 object and set system_prompt = \"s3://bucket/key\"."
+    }
+
+    precondition {
+      condition     = local.download_seconds <= local.load_seconds
+      error_message = "The model could not be loaded in time: at the 625 Mbps that Lambda gives an environment its download takes longer than four fifths of init, which lasts as long as timeout (130 s at least). Raise timeout (to 900 at most) or use a smaller model."
+    }
+  }
+}
+
+# All traffic goes through the alias. A version that fails to initialize ends the apply before the alias moves.
+resource "aws_lambda_alias" "live" {
+  name             = local.alias
+  description      = "The version that serves"
+  function_name    = aws_lambda_function.this.function_name
+  function_version = var.canary == null ? aws_lambda_function.this.version : var.canary.stable_version
+
+  dynamic "routing_config" {
+    for_each = var.canary == null ? [] : [var.canary]
+
+    content {
+      additional_version_weights = {
+        (aws_lambda_function.this.version) = routing_config.value.weight
+      }
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = var.canary == null || aws_lambda_function.this.version != try(var.canary.stable_version, null)
+      error_message = "canary.stable_version is the newest version itself, so there is nothing to share traffic with. Leave canary out until a newer version is published."
+    }
+  }
+}
+
+resource "aws_lambda_function_url" "live" {
+  count = var.front_door == "streaming" ? 1 : 0
+
+  function_name      = aws_lambda_function.this.function_name
+  qualifier          = aws_lambda_alias.live.name
+  authorization_type = "AWS_IAM"
+  invoke_mode        = "RESPONSE_STREAM"
+}
+
+# Callers of a Function URL need both permissions.
+resource "aws_lambda_permission" "invoke_url" {
+  for_each = var.front_door == "streaming" ? var.callers : []
+
+  statement_id           = "url-${substr(sha256(each.value), 0, 16)}"
+  action                 = "lambda:InvokeFunctionUrl"
+  function_name          = aws_lambda_function.this.function_name
+  qualifier              = aws_lambda_alias.live.name
+  principal              = each.value
+  function_url_auth_type = "AWS_IAM"
+}
+
+resource "aws_lambda_permission" "invoke" {
+  for_each = var.callers
+
+  statement_id  = "invoke-${substr(sha256(each.value), 0, 16)}"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  qualifier     = aws_lambda_alias.live.name
+  principal     = each.value
+}

@@ -1,0 +1,216 @@
+# One private bucket for what is large and outlives a request: models, state by reference, conversations.
+
+locals {
+  prefixes = {
+    models   = "models/"
+    state    = "state/"
+    sessions = "sessions/"
+  }
+
+  kms_key_arn = var.create_kms_key ? one(aws_kms_key.this[*].arn) : var.kms_key_arn
+
+  uploaded = { for name, model in var.models : name => merge(model, {
+    key = coalesce(model.key, try("${local.prefixes.models}${basename(model.file)}", null))
+  }) if model.file != null }
+  pushed = { for name, model in var.models : name => model if model.file == null }
+
+  # What is given is not looked up.
+  looked_up = { for name, model in local.pushed : name => model
+  if model.version_id == null || model.size == null || model.sha256 == null }
+}
+
+resource "aws_kms_key" "this" {
+  #checkov:skip=CKV2_AWS_64:KMS's own default policy, which leaves access to IAM in this account, is the one wanted.
+  count = var.create_kms_key ? 1 : 0
+
+  description             = "Models and state of lambda-llm"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+  tags                    = var.tags
+}
+
+resource "aws_s3_bucket" "this" {
+  #checkov:skip=CKV_AWS_18:Access logs need a second bucket, which only its owner can name: var.access_log.
+  #checkov:skip=CKV_AWS_144:A model can be pushed again anywhere; copies in another region would double what it costs.
+  #checkov:skip=CKV_AWS_145:S3 encrypts with its own keys by default; var.kms_key_arn or var.create_kms_key choose KMS.
+  #checkov:skip=CKV2_AWS_62:Nothing here waits for objects to appear.
+  bucket        = var.name
+  bucket_prefix = var.name == null ? var.name_prefix : null
+  force_destroy = var.force_destroy
+  tags          = var.tags
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  bucket                  = aws_s3_bucket.this.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+# A model is pinned by its version, so there must be versions.
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    bucket_key_enabled = local.kms_key_arn != null
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = local.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = local.kms_key_arn
+    }
+  }
+}
+
+data "aws_iam_policy_document" "tls_only" {
+  statement {
+    sid       = "TLSOnly"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "this" {
+  bucket = aws_s3_bucket.this.id
+  policy = data.aws_iam_policy_document.tls_only.json
+
+  # Both are written to the bucket's configuration, and S3 refuses one while it changes the other.
+  depends_on = [aws_s3_bucket_public_access_block.this]
+}
+
+resource "aws_s3_bucket_logging" "this" {
+  count = var.access_log == null ? 0 : 1
+
+  bucket        = aws_s3_bucket.this.id
+  target_bucket = var.access_log.bucket
+  target_prefix = var.access_log.prefix
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    id     = "abandoned-uploads"
+    status = "Enabled"
+
+    filter {}
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
+    }
+  }
+
+  rule {
+    id     = "replaced-models"
+    status = "Enabled"
+
+    filter {
+      prefix = local.prefixes.models
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = var.noncurrent_model_days
+    }
+  }
+
+  dynamic "rule" {
+    for_each = {
+      (local.prefixes.state)    = var.state_days
+      (local.prefixes.sessions) = var.session_days
+    }
+
+    content {
+      id     = trimsuffix(rule.key, "/")
+      status = "Enabled"
+
+      filter {
+        prefix = rule.key
+      }
+
+      expiration {
+        days = rule.value
+      }
+
+      noncurrent_version_expiration {
+        noncurrent_days = 1
+      }
+    }
+  }
+
+  # Rules for versions are refused where there are none.
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+resource "aws_s3_object" "model" {
+  for_each = local.uploaded
+
+  bucket             = aws_s3_bucket.this.id
+  key                = each.value.key
+  source             = each.value.file
+  source_hash        = filesha256(each.value.file)
+  checksum_algorithm = "CRC64NVME"
+
+  # As `lambda-llm push` does it.
+  metadata = { sha256 = filesha256(each.value.file) }
+
+  # A version that is not there yet, or not encrypted as wanted, can't be pinned.
+  depends_on = [
+    aws_s3_bucket_versioning.this,
+    aws_s3_bucket_server_side_encryption_configuration.this,
+    aws_s3_bucket_ownership_controls.this,
+  ]
+}
+
+# Size and checksum of what was uploaded: Terraform can't ask a file for its size.
+data "aws_s3_object" "uploaded" {
+  for_each = local.uploaded
+
+  bucket        = aws_s3_object.model[each.key].bucket
+  key           = aws_s3_object.model[each.key].key
+  version_id    = aws_s3_object.model[each.key].version_id
+  checksum_mode = "ENABLED"
+}
+
+data "aws_s3_object" "pushed" {
+  for_each = local.looked_up
+
+  bucket        = aws_s3_bucket.this.id
+  key           = each.value.key
+  version_id    = each.value.version_id
+  checksum_mode = "ENABLED"
+
+  lifecycle {
+    postcondition {
+      condition     = each.value.sha256 != null || can(regex("^[0-9a-f]{64}$", self.metadata["sha256"]))
+      error_message = "s3://${self.bucket}/${self.key} does not say its SHA-256. Push it with `lambda-llm push`, which writes that down, or give sha256."
+    }
+  }
+}
