@@ -29,7 +29,10 @@ class Architecture(StrEnum):
 def package(
     *,
     arch: Annotated[Architecture, typer.Option(help="arm64 is what the function runs on.")] = Architecture.ARM64,
-    output: Annotated[Path | None, typer.Option(help="The zip; default: dist/lambda-llm-ARCH.zip.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The zip; default: dist/lambda-llm-ARCH.zip (or -local).")] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="For the local AWS: this machine and Python, in seconds.")
+    ] = False,
     verify: Annotated[Path | None, typer.Option(help="Check this zip instead of building one.")] = None,
     as_json: JSON = False,
 ) -> None:
@@ -37,7 +40,8 @@ def package(
 
     Runs in a checkout of the project, on any Linux or macOS machine, without Docker: the compiler comes from PyPI.
     The first build takes minutes, the next one takes what is still right. The same inputs give the same bytes. A
-    manifest and an SBOM (CycloneDX) are inside the zip and beside it.
+    manifest and an SBOM (CycloneDX) are inside the zip and beside it. `--local` takes the llama.cpp that is compiled
+    already; such a zip runs in the project's local AWS and nowhere else.
 
     Example: `lambda-llm package --output dist/function.zip && lambda-llm package --verify dist/function.zip`
     """
@@ -57,9 +61,10 @@ def package(
             "The package is built from a checkout of the project: clone it, run `make package` there, or check a "
             "finished zip with --verify."
         )
-    target = output or Path("dist") / f"lambda-llm-{arch.value}.zip"
+    name = "local" if local else arch.value
+    target = output or Path("dist") / f"lambda-llm-{name}.zip"
     done = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(BUILDER), "--arch", arch.value, "--output", str(target)],
+        [sys.executable, str(BUILDER), *(["--local"] if local else ["--arch", name]), "--output", str(target)],
         stdout=subprocess.PIPE,
         text=True,
         check=False,

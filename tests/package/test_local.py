@@ -1,0 +1,63 @@
+"""The package for the local AWS: this machine's, true about itself, and presented to Terraform as Lambda's."""
+
+import json
+import platform
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from build_package import MACHINES
+from lambda_llm.limits import ARCHITECTURE, PACKAGE_DIRECT_UPLOAD_BYTES, PACKAGE_UNZIPPED_BYTES, RUNTIME
+from lambda_llm.packaging import archive
+from lambda_llm.packaging.manifest import NAME, beside
+from local_package import LocalPackage, local_package
+
+HERE = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+
+
+@pytest.fixture(scope="module")
+def local() -> LocalPackage:
+    return local_package()
+
+
+def test_it_says_what_it_is_for(local: LocalPackage) -> None:
+    with zipfile.ZipFile(local.zip) as opened:
+        inside = json.loads(opened.read(NAME))
+    assert json.loads(beside(local.zip).read_bytes()).items() >= inside.items()
+    assert MACHINES[inside["architecture"]] == HERE
+    assert inside["runtime"] == f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def test_terraform_is_shown_what_the_local_aws_plays_and_the_rest_as_it_is(local: LocalPackage) -> None:
+    true = json.loads(beside(local.zip).read_bytes())
+    shown = json.loads(local.manifest.read_bytes())
+    assert shown == {**true, "architecture": ARCHITECTURE, "runtime": RUNTIME}
+    assert shown["zip_sha256"] == archive.sha256(local.zip)
+    assert shown["zip_bytes"] <= PACKAGE_DIRECT_UPLOAD_BYTES
+    assert shown["unzipped_bytes"] <= PACKAGE_UNZIPPED_BYTES
+
+
+def test_it_is_not_built_again_while_nothing_changed(local: LocalPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", None)  # nothing may be started
+    assert local_package() == local
+
+
+def test_everything_that_the_handler_needs_is_in_it(local: LocalPackage, tmp_path: Path) -> None:
+    with zipfile.ZipFile(local.zip) as opened:
+        opened.extractall(tmp_path)
+    program = (
+        "import boto3, llama_cpp, mangum, snapshot_restore_py, lambda_llm.lifecycle.serve; print(llama_cpp.__file__)"
+    )
+    # -S: nothing from this environment's own packages; -P: nothing from the working directory.
+    done = subprocess.run(
+        [sys.executable, "-S", "-P", "-c", program],
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(str(tmp_path))
