@@ -256,7 +256,7 @@ def measure(
     settings = Settings.load(model=uri)
     copied = any(each.placement is Weights.COPIED for each in combinations)
     loaded = load(
-        ModelReference(settings.model, settings.model_version_id, settings.model_size, settings.model_sha256),
+        ModelReference.of(settings),
         context=context,
         kv_type=settings.kv_type,
         weights=Weights.COPIED if copied else Weights.MAPPED,

@@ -41,7 +41,7 @@ def inspect(
         weights=weights,
         memory_mb=memory_mb,
     )
-    reference = ModelReference(settings.model, settings.model_version_id, settings.model_size, settings.model_sha256)
+    reference = ModelReference.of(settings)
     inspection = read_header(reference, seconds=settings.load_seconds)
     header, described = inspection.header, inspection.described
     needed = fit(

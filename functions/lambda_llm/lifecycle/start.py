@@ -52,7 +52,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
         LambdaLLMError: one sentence that says why this environment can't serve.
     """
     check_invariants(os.environ)
-    reference = ModelReference(settings.model, settings.model_version_id, settings.model_size, settings.model_sha256)
+    reference = ModelReference.of(settings)
     loaded = load(
         reference,
         context=settings.context,

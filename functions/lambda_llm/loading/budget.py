@@ -1,6 +1,8 @@
 """How long a load may take, and the one signal that ends all of its parts."""
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -29,9 +31,15 @@ class Budget:
         self.stopped = threading.Event()
         self._what = what
         self._expired = False
+        self._end = math.inf
         self._at_stop: list[Callable[[], None]] = []
         self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._expire)
         self._timer.daemon = True
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end, which may be over."""
+        return self._end - time.monotonic()
 
     def check(self) -> None:
         """Return at once while there is time.
@@ -66,6 +74,7 @@ class Budget:
         self.stop()
 
     def __enter__(self) -> Self:
+        self._end = time.monotonic() + self.seconds
         self._timer.start()
         return self
 

@@ -1,10 +1,11 @@
 """Fill memory with an object in parallel, and verify it on the way."""
 
+import functools
 import hashlib
-import logging
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
@@ -13,13 +14,27 @@ from awscrt.checksums import combine_crc64nvme, crc64nvme
 
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget, StoppedError
-from lambda_llm.loading.errors import ChangedError, CorruptError, LoadError, UnverifiableError
-from lambda_llm.loading.source import CONNECTIONS, Description, FileSource, ModelReference, Source
+from lambda_llm.loading.errors import ChangedError, CorruptError, DoesNotFitError, LoadError, UnverifiableError
+from lambda_llm.loading.local import FileSource
+from lambda_llm.loading.memfile import MemoryFile
+from lambda_llm.loading.s3 import CONNECTIONS
+from lambda_llm.loading.source import PIECE_BYTES, Description, ModelReference, Source
 
-logger = logging.getLogger(__name__)
+PART_BYTES_MAX: Final = 32 * MIB
+"""Bytes one worker asks for at a time, at most: the CPU time of a request is nothing against it, and a part that
+breaks goes on where it broke."""
 
-PART_BYTES: Final = 8 * MIB
-"""Bytes one worker asks for at a time: large against a request's latency, small against a model."""
+PART_BYTES_MIN: Final = 4 * MIB
+"""At the end of an object: large against a request's latency still."""
+
+CONNECTIONS_MIN: Final = 4
+"""One alone would not fill a network with some latency, however few the CPUs."""
+
+TELL_SECONDS: Final = 0.1
+"""Between two reports of the progress."""
+
+HASH_PIECES: Final = 8
+"""Hashed between two looks at the parts: some 5 ms."""
 
 Progress = Callable[[int, int], None]
 """Is told bytes done and bytes in all, from the thread that called, some ten times a second."""
@@ -73,7 +88,7 @@ def check_verifiable(reference: ModelReference, described: Description, source: 
 
 def download(
     source: Source,
-    into: memoryview,
+    file: MemoryFile,
     *,
     have: bytes,
     described: Description,
@@ -81,14 +96,14 @@ def download(
     budget: Budget,
     progress: Progress | None = None,
 ) -> Download:
-    """Fill `into` with the whole object and compare its checksums.
+    """Fill `file` with the whole object and compare its checksums.
 
-    Each part is read straight into its own place; no two workers share a position or a buffer. CRC64NVME is
-    computed part by part and combined, SHA-256 follows over finished parts while later ones arrive.
+    Each piece goes straight to its own place; no two workers share a position or a buffer. CRC64NVME is computed over
+    each piece on its way and combined, SHA-256 follows over what is there without a gap while the rest arrives.
 
     Args:
         source: described already.
-        into: as many bytes as the object has.
+        file: of the object's size.
         have: the object's first bytes, read before.
         described: size and checksum to hold the bytes against.
         sha256: 64 hex digits to hold the bytes against, or None.
@@ -100,75 +115,161 @@ def download(
         LoadError: whatever ended a part first.
     """
     started = time.monotonic()
-    into[: len(have)] = have
-    parts = _parts(len(have), described.size, in_one=not source.ranged)
-    workers = [_Worker(source, into, start, end, budget) for start, end in parts]
-    crc = crc64nvme(have)
-    sha = hashlib.sha256(have) if sha256 else None
-    with ThreadPoolExecutor(min(CONNECTIONS, max(4, 2 * (os.cpu_count() or 1))), "lambda-llm-load") as pool:
-        futures = [pool.submit(worker.run) for worker in workers]
+    checked = described.crc64nvme is not None
+    beginning = _Part(0, len(have), checked=checked)
+    beginning.arrived(have, file)
+    workers = connections()
+    spans = parts(len(have), described.size, workers, in_one=not source.ranged)
+    all_parts = [beginning, *(_Part(start, end, checked=checked) for start, end in spans)]
+    sha = _Hash(file, all_parts) if sha256 else None
+    with ThreadPoolExecutor(workers, "lambda-llm-load") as pool:
+        futures: set[Future[None]] = set()
         try:
-            for worker, future in zip(workers, futures, strict=True):
-                while not future.done():
-                    _raise_first(wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION).done)
-                    if progress:
-                        progress(len(have) + sum(each.done for each in workers), described.size)
-                    budget.check()
-                future.result()
-                crc = combine_crc64nvme(crc, worker.crc, worker.end - worker.start)
-                if sha:
-                    with into[worker.start : worker.end] as part:
-                        sha.update(part)
+            for part in all_parts[1:]:
+                futures.add(_started(pool, part, source, file, budget))
+            _attend(futures, all_parts, sha, budget, progress)
         except BaseException as error:
             budget.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             if isinstance(error, LoadError):  # nothing takes the place of Ctrl-C
-                _raise_first(set(futures))
+                _raise_first(futures)
             raise
     if progress:
         progress(described.size, described.size)
-    if described.crc64nvme is not None and crc != described.crc64nvme:
-        raise CorruptError(_differs(source, "CRC64NVME", f"{described.crc64nvme:016x}", f"{crc:016x}"))
+    if checked:
+        crc = functools.reduce(lambda crc, part: combine_crc64nvme(crc, part.crc, part.size), all_parts, 0)
+        if crc != described.crc64nvme:
+            raise CorruptError(_differs(source, "CRC64NVME", f"{described.crc64nvme:016x}", f"{crc:016x}"))
     if sha and sha256 and sha.hexdigest() != sha256.lower():
         raise CorruptError(_differs(source, "SHA-256", sha256.lower(), sha.hexdigest()))
     return Download(
         size=described.size,
         seconds=time.monotonic() - started,
-        retries=sum(worker.retries for worker in workers),
+        retries=sum(part.retries for part in all_parts),
         checksums=(
-            *(["CRC64NVME"] if described.crc64nvme is not None else []),
+            *(["CRC64NVME"] if checked else []),
             *(["SHA-256"] if sha else []),
         ),
     )
 
 
-class _Worker:
-    """Reads one part; its numbers are read by the thread that waits."""
+def connections() -> int:
+    """How many parts are read at a time: enough to fill the CPUs, or the network of a Lambda function."""
+    return min(CONNECTIONS, max(CONNECTIONS_MIN, 2 * (os.cpu_count() or 1)))
 
-    def __init__(self, source: Source, into: memoryview, start: int, end: int, budget: Budget) -> None:
+
+def parts(start: int, end: int, workers: int, *, in_one: bool = False) -> list[tuple[int, int]]:
+    """Split a range: large parts first, for few requests, then smaller ones, so that all workers end together.
+
+    Args:
+        start: first byte.
+        end: the byte after the last.
+        workers: how many parts are read at a time.
+        in_one: do not split it.
+    """
+    spans = []
+    while start < end:
+        step = end - start if in_one else min(max((end - start) // (2 * workers), PART_BYTES_MIN), PART_BYTES_MAX)
+        spans.append((start, min(start + step, end)))
+        start += step
+    return spans
+
+
+class _Part:
+    """A range of the object on its way into memory; its numbers are read by the thread that waits."""
+
+    def __init__(self, start: int, end: int, *, checked: bool) -> None:
         self.start = start
-        self.end = end
+        self.size = end - start
         self.done = 0
         self.crc = 0
         self.retries = 0
-        self._source = source
-        self._into = into
-        self._budget = budget
+        self._checked = checked
 
-    def run(self) -> None:
-        self._budget.check()
-        with self._into[self.start : self.end] as part:
-            self.retries = self._source.read(self.start, part, self._arrived)
+    @property
+    def complete(self) -> bool:
+        return self.done == self.size
 
-    def _arrived(self, chunk: memoryview) -> None:
-        self.crc = crc64nvme(chunk, self.crc)
-        self.done += len(chunk)
-        self._budget.check()
+    def run(self, source: Source, file: MemoryFile, budget: Budget) -> None:
+        def deliver(piece: bytes) -> None:
+            self.arrived(piece, file)
+            budget.check()
+
+        budget.check()
+        try:
+            self.retries = source.read(self.start, self.start + self.size, deliver)
+        except MemoryError as error:
+            raise DoesNotFitError(
+                f"The memory ran out while {source.uri} was read into it: give the process more memory, or use a "
+                "smaller quantization of the model."
+            ) from error
+
+    def arrived(self, piece: bytes, file: MemoryFile) -> None:
+        if self._checked:
+            self.crc = crc64nvme(piece, self.crc)
+        file.write(piece, self.start + self.done)
+        self.done += len(piece)
 
 
-def _parts(start: int, end: int, *, in_one: bool) -> list[tuple[int, int]]:
-    step = end - start if in_one else PART_BYTES
-    return [(at, min(at + step, end)) for at in range(start, end, max(step, 1))]
+class _Hash:
+    """SHA-256 knows no order but the file's: it follows the first gap."""
+
+    def __init__(self, file: MemoryFile, ordered: Sequence[_Part]) -> None:
+        self._sha = hashlib.sha256()
+        self._file = file
+        self._parts = ordered
+        self._at = 0
+        self._first = 0
+
+    @property
+    def behind(self) -> int:
+        """How many bytes are there without a gap and not yet hashed."""
+        while self._first < len(self._parts) - 1 and self._parts[self._first].complete:
+            self._first += 1
+        part = self._parts[self._first]
+        return part.start + part.done - self._at
+
+    def follow(self) -> None:
+        """Hash some of them."""
+        for _ in range(HASH_PIECES):
+            piece = self._file.read(self._at, min(self.behind, PIECE_BYTES))
+            self._sha.update(piece)
+            self._at += len(piece)
+
+    def hexdigest(self) -> str:
+        return self._sha.hexdigest()
+
+
+def _started(pool: ThreadPoolExecutor, part: _Part, source: Source, file: MemoryFile, budget: Budget) -> "Future[None]":
+    try:
+        return pool.submit(part.run, source, file, budget)
+    except RuntimeError as error:  # Python's word for a thread that the system refuses
+        raise DoesNotFitError(
+            f"No thread could be started to read {source.uri} ({error}): give the process more memory, or raise its "
+            "limit of threads."
+        ) from error
+
+
+def _attend(
+    futures: "set[Future[None]]",
+    all_parts: Sequence[_Part],
+    sha: _Hash | None,
+    budget: Budget,
+    progress: Progress | None,
+) -> None:
+    """Until all is there: raise what fails, tell the progress, hash."""
+    size = sum(part.size for part in all_parts)
+    pending, told = futures, -math.inf
+    while pending or (sha and sha.behind):
+        busy = sha is not None and sha.behind > 0
+        done, pending = wait(pending, timeout=0 if busy else TELL_SECONDS, return_when=FIRST_EXCEPTION)
+        _raise_first(done)
+        if progress and time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            progress(sum(part.done for part in all_parts), size)
+        budget.check()
+        if sha:
+            sha.follow()
 
 
 def _raise_first(futures: "set[Future[None]]") -> None:

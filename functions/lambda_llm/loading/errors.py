@@ -1,5 +1,7 @@
 """Why a model could not be brought into memory: one class a cause, one sentence each."""
 
+import errno
+
 from lambda_llm.errors import LambdaLLMError
 
 
@@ -49,3 +51,34 @@ class DoesNotFitError(LoadError):
 
 class OutOfTimeError(LoadError):
     """The time budget ran out before the model was in memory."""
+
+
+class TooManyFilesError(LoadError):
+    """The process, or the whole system, has no file descriptor left."""
+
+
+def root_cause(error: BaseException) -> OSError | None:
+    """What the system itself said, beneath what the libraries between made of it."""
+    found: OSError | None = None
+    beneath: BaseException | None = error
+    while beneath is not None:
+        if isinstance(beneath, OSError) and beneath.errno is not None:
+            found = beneath
+        beneath = beneath.__cause__ or beneath.__context__
+    return found
+
+
+def no_descriptor(error: BaseException, purpose: str) -> TooManyFilesError | None:
+    """The error to raise when a lack of file descriptors is behind `error`, else None.
+
+    Args:
+        error: what a library or the system raised.
+        purpose: what the descriptor was for.
+    """
+    cause = root_cause(error)
+    if cause is None or cause.errno not in {errno.EMFILE, errno.ENFILE}:
+        return None
+    return TooManyFilesError(
+        f"No file descriptor is left {purpose} ({cause.strerror}): close what holds them, or raise the limit "
+        "(`ulimit -n`)."
+    )

@@ -10,7 +10,8 @@ from lambda_llm.loading.download import Download, Progress, check_size, check_ve
 from lambda_llm.loading.fit import Fit, fit
 from lambda_llm.loading.gguf import HEADER_MAX_BYTES, Header, IncompleteError, parse_header
 from lambda_llm.loading.memfile import MemoryFile
-from lambda_llm.loading.source import Description, ModelReference, Source, open_source
+from lambda_llm.loading.opening import open_source
+from lambda_llm.loading.source import Description, ModelReference, Source
 from lambda_llm.settings import KVType, Weights
 
 logger = logging.getLogger(__name__)
@@ -113,14 +114,24 @@ def load(
             file, took = _fill(source, head, described, sha256=reference.sha256, budget=budget, progress=progress)
         finally:
             source.close()
+    rate = took.size / 1e9 / max(took.seconds, 1e-9)
     logger.info(
         "loaded %s: %d bytes in %.2f s (%.2f GB/s), %d retries, verified by %s",
         reference.uri,
         took.size,
         took.seconds,
-        took.size / 1e9 / max(took.seconds, 1e-9),
+        rate,
         took.retries,
         " and ".join(took.checksums) or "nothing but its header: a local file",
+        extra={
+            "uri": reference.uri,
+            "version_id": described.version_id,
+            "bytes": took.size,
+            "seconds": round(took.seconds, 3),
+            "gb_per_second": round(rate, 3),
+            "retries": took.retries,
+            "checksums": list(took.checksums),
+        },
     )
     return Loaded(Inspection(reference, described, header), needed, took, file)
 
@@ -136,16 +147,7 @@ def _fill(
 ) -> tuple[MemoryFile, Download]:
     file = MemoryFile(described.size)
     try:
-        with file.writing() as view:
-            took = download(
-                source,
-                view,
-                have=head,
-                described=described,
-                sha256=sha256,
-                budget=budget,
-                progress=progress,
-            )
+        took = download(source, file, have=head, described=described, sha256=sha256, budget=budget, progress=progress)
         file.seal()
     except BaseException:
         file.close()
@@ -157,12 +159,13 @@ def _read_header(source: Source, described: Description, budget: Budget) -> tupl
     """Read from the beginning until the header is whole; returns the bytes read and the header."""
     wanted = HEAD_BYTES
     head = bytearray()
+
+    def add(piece: bytes) -> None:
+        head.extend(piece)
+        budget.check()
+
     while True:
-        size = min(wanted, described.size)
-        more = bytearray(size - len(head))
-        with memoryview(more) as into:
-            source.read(len(head), into, lambda _: budget.check())
-        head += more
+        source.read(len(head), min(wanted, described.size), add)
         try:
             return bytes(head), parse_header(head, described.size, source.uri)
         except IncompleteError:

@@ -21,7 +21,8 @@ from lambda_llm.loading.errors import (
     UnavailableError,
 )
 from lambda_llm.loading.load import inspect
-from lambda_llm.loading.source import ModelReference, open_source, s3_location
+from lambda_llm.loading.opening import open_source
+from lambda_llm.loading.source import ModelReference, s3_location
 
 PART_BYTES: Final = 64 * MIB
 """Larger files are uploaded in parts of this size, several at a time."""

@@ -1,8 +1,10 @@
 """What a store, a network and a clock can do to a load: it ends in the object's bytes or in one sentence."""
 
+import json
 import logging
 import os
 import random
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -10,15 +12,18 @@ from hashlib import sha256
 from http.client import HTTPResponse
 from itertools import pairwise
 from pathlib import Path
+from queue import Queue
 
 import pytest
 import tenacity
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lambda_llm.lifecycle import logs
 from lambda_llm.limits import MIB
-from lambda_llm.loading import download, gguf, source
+from lambda_llm.loading import download, gguf
 from lambda_llm.loading import load as loading
+from lambda_llm.loading import s3 as s3_module
 from lambda_llm.loading.errors import (
     ChangedError,
     CorruptError,
@@ -33,7 +38,8 @@ from lambda_llm.loading.errors import (
     UnverifiableError,
 )
 from lambda_llm.loading.load import HEAD_BYTES, inspect
-from lambda_llm.loading.source import ATTEMPTS, ModelReference
+from lambda_llm.loading.retries import ATTEMPTS
+from lambda_llm.loading.source import ModelReference
 from support.faulty_s3 import (
     SLOW_DOWN,
     Exchange,
@@ -63,7 +69,7 @@ from support.loads import content, load_model
 from support.models import Shape, padded, write_llama
 
 Serve = Callable[..., FaultyS3]
-PART = download.PART_BYTES
+PART = 4 * MIB
 HEAD_RANGE = (0, HEAD_BYTES - 1)
 REAL_PAUSE = tenacity.wait_random_exponential
 
@@ -73,10 +79,16 @@ def _no_pause_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tenacity, "wait_random_exponential", lambda **_: tenacity.wait_none())
 
 
+@pytest.fixture(autouse=True)
+def _parts_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PART_BYTES_MIN", PART)
+    monkeypatch.setattr(download, "PART_BYTES_MAX", PART)
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection counts as stalled soon, so that a test need not wait."""
-    monkeypatch.setattr(source, "SOCKET_SECONDS", 0.3)
+    monkeypatch.setattr(s3_module, "SOCKET_SECONDS", 0.3)
 
 
 def every_get(request: Request) -> bool:
@@ -212,12 +224,30 @@ def test_progress_begins_with_what_the_header_took(serve: Serve, large: bytes) -
         load_model(s3.uri, progress=progress)
 
 
-def test_what_was_loaded_is_told_in_the_log(serve: Serve, small: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    s3 = serve(small)
-    with caplog.at_level(logging.INFO, "lambda_llm"):
-        load_model(s3.uri).file.close()
-    assert f"loaded {s3.uri}: {len(small)} bytes" in caplog.text
-    assert "verified by CRC64NVME" in caplog.text
+def test_what_was_loaded_is_told_in_one_line_of_the_log(
+    serve: Serve, large: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3 = serve(large)
+    s3.plan = first(2, SLOW_DOWN)
+    logger = logging.getLogger("lambda_llm")
+    before = logger.handlers[:], logger.level, logger.propagate
+    logger.addHandler(logs.handler())
+    logger.setLevel(logging.INFO)
+    try:
+        load_model(s3.uri, sha256=sha256(large).hexdigest()).file.close()
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = before
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert told["message"].startswith(f"loaded {s3.uri}: {len(large)} bytes in ")
+    assert told["message"].endswith("2 retries, verified by CRC64NVME and SHA-256")
+    assert told["uri"] == s3.uri
+    assert told["version_id"] == "version-1"
+    assert told["bytes"] == len(large)
+    assert told["seconds"] > 0
+    assert told["gb_per_second"] > 0
+    assert told["retries"] == 2
+    assert told["checksums"] == ["CRC64NVME", "SHA-256"]
 
 
 # -- What S3 refuses --------------------------------------------------------------------------------
@@ -305,14 +335,14 @@ def test_a_version_that_arrives_meanwhile_does_not_matter(serve: Serve, large: b
 def test_an_object_replaced_meanwhile_is_noticed(serve: Serve, large: bytes) -> None:
     s3 = serve(large, versioned=False)
     s3.plan = first(1, then(lambda s3: s3.put(padded(b"", len(large)))))
-    with pytest.raises(ChangedError, match=r"s3://models/tiny\.gguf was replaced while it was being read"):
+    with pytest.raises(ChangedError, match=r"s3://models/tiny\.gguf was replaced while .*412 .*bytes \d+-\d+\)"):
         load_model(s3.uri)
 
 
 def test_an_object_that_shrinks_meanwhile_is_noticed(serve: Serve, large: bytes) -> None:
     s3 = serve(large)
     s3.plan = first(1, then(lambda s3: s3.cut(HEAD_BYTES)))
-    with pytest.raises(ChangedError, match=r"s3://models/tiny\.gguf .* is shorter than"):
+    with pytest.raises(ChangedError, match=r"s3://models/tiny\.gguf .* is shorter than it was .*416 .*bytes \d+-\d+\)"):
         load_model(s3.uri)
 
 
@@ -635,6 +665,29 @@ def test_the_time_budget_ends_the_pauses_between_tries(
     assert len(asked) == len(set(asked))
 
 
+def silence(left: "Queue[bool]") -> Fault:
+    """Nothing ever comes; `left` then tells whether it was the client that ended it."""
+
+    def fault(exchange: Exchange) -> None:
+        left.put(not exchange.wait(20))
+        exchange.end()
+
+    return fault
+
+
+@pytest.mark.parametrize("which", [every_request, every_get, is_part], ids=["description", "header", "parts"])
+def test_the_time_budget_ends_a_silence_before_the_headers(
+    serve: Serve, large: bytes, which: Callable[[Request], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_module, "SOCKET_SECONDS", 600)
+    s3 = serve(large)
+    left: Queue[bool] = Queue()
+    s3.plan = always(silence(left), which)
+    with pytest.raises(OutOfTimeError, match=r"s3://models/tiny\.gguf was not in memory after 0\.5 s"):
+        load_model(s3.uri, seconds=0.5)
+    assert left.get(timeout=30)
+
+
 def test_an_answer_that_comes_after_the_time_is_over_is_cut_at_once(serve: Serve, large: bytes) -> None:
     s3 = serve(large)
 
@@ -659,6 +712,52 @@ def test_one_failed_part_ends_the_others(serve: Serve, large: bytes) -> None:
     s3.plan = plan
     with pytest.raises(ForbiddenError, match="AccessDenied"):
         load_model(s3.uri)
+
+
+def test_the_time_budget_ends_a_tls_handshake_that_is_never_answered(
+    ports: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_module, "SOCKET_SECONDS", 600)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ports.add(port)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"https://127.0.0.1:{port}")
+        with pytest.raises(OutOfTimeError, match=r"s3://models/tiny\.gguf was not in memory after 0\.5 s"):
+            load_model("s3://models/tiny.gguf", seconds=0.5)
+        server.settimeout(30)
+        with server.accept()[0] as connection:
+            connection.settimeout(30)
+            while connection.recv(4096):
+                pass
+
+
+def test_one_failed_part_ends_those_that_nobody_has_answered_yet(
+    serve: Serve, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_module, "SOCKET_SECONDS", 600)
+    s3 = serve(large)
+    left: Queue[bool] = Queue()
+
+    waiting = threading.Event()
+
+    def refused(exchange: Exchange) -> None:
+        waiting.wait(10)
+        refuse(403, "AccessDenied")(exchange)
+
+    def plan(request: Request) -> Fault | None:
+        if not is_part(request):
+            return None
+        if request.range == (HEAD_BYTES, HEAD_BYTES + PART - 1):
+            return refused
+        waiting.set()
+        return silence(left)
+
+    s3.plan = plan
+    with pytest.raises(ForbiddenError, match=r"AccessDenied.*bytes 1048576-5242879"):
+        load_model(s3.uri)
+    assert left.get(timeout=30)
 
 
 @pytest.mark.parametrize("header", ["Content_Length", "Last_Modified"])
@@ -756,9 +855,10 @@ def test_whatever_happens_it_is_the_object_or_one_error(
         return chance.choice(MIXTURE) if request.method == "GET" and chance.random() < often else None
 
     with pytest.MonkeyPatch.context() as patched, FaultyS3(model) as s3:
-        patched.setattr(download, "PART_BYTES", part)
+        patched.setattr(download, "PART_BYTES_MIN", part)
+        patched.setattr(download, "PART_BYTES_MAX", part)
         patched.setattr(loading, "HEAD_BYTES", head)
-        patched.setattr(source, "SOCKET_SECONDS", 0.1)
+        patched.setattr(s3_module, "SOCKET_SECONDS", 0.1)
         for name, value in s3.environment.items():
             patched.setenv(name, value)
         s3.plan = plan

@@ -139,10 +139,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, small: bytes) -> None:
 def test_a_file_that_is_written_to_meanwhile_is_noticed(tmp_path: Path, small: bytes, how: str) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(padded(small, 30_000_000))
-    really_pread = os.preadv
+    really_pread = os.pread
     changed = False
 
-    def preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+    def pread(fd: int, size: int, offset: int) -> bytes:
         nonlocal changed
         if offset > 2_000_000 and not changed:
             changed = True
@@ -152,23 +152,23 @@ def test_a_file_that_is_written_to_meanwhile_is_noticed(tmp_path: Path, small: b
                 with path.open("r+b") as file:
                     file.write(b"GGUF")
                 os.utime(path, ns=(1, 1))
-        return really_pread(fd, buffers, offset)
+        return really_pread(fd, size, offset)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(os, "preadv", preadv)
+        patched.setattr(os, "pread", pread)
         with pytest.raises(ChangedError, match=rf"{path} was changed while it was being read: load it again"):
             load_model(str(path))
 
 
 def test_a_file_that_the_system_can_not_read_is_told(large_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    really_pread = os.preadv
+    really_pread = os.pread
 
-    def preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+    def pread(fd: int, size: int, offset: int) -> bytes:
         if offset > 20_000_000:
             raise OSError(5, "Input/output error")
-        return really_pread(fd, buffers, offset)
+        return really_pread(fd, size, offset)
 
-    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(os, "pread", pread)
     with pytest.raises(UnavailableError, match=rf"{large_path} can't be read at byte .*Input/output error"):
         load_model(str(large_path))
 

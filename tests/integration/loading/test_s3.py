@@ -55,7 +55,8 @@ def several_parts(small: bytes) -> bytes:
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "PART_BYTES", PART_BYTES)
+    monkeypatch.setattr(download, "PART_BYTES_MIN", PART_BYTES)
+    monkeypatch.setattr(download, "PART_BYTES_MAX", PART_BYTES)
 
 
 @pytest.fixture

@@ -78,8 +78,7 @@ def test_a_model_outlives_the_memory_file_that_it_was_opened_from(
 ) -> None:
     data = demo_model.read_bytes()
     with MemoryFile(len(data)) as file:
-        with file.writing() as view:
-            view[:] = data
+        file.write(data, 0)
         file.seal()
         model = open_model(file.path, placement=placement)
     assert file.closed

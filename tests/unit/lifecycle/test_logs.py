@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,19 @@ def test_an_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str]) ->
     assert line["message"] == "it failed"
     assert line["exception"].startswith("Traceback")
     assert line["exception"].endswith("ValueError: why")
+
+
+def test_what_is_given_beside_the_message_becomes_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logging.getLogger("somewhere").info("loaded", extra={"bytes": 5, "checksums": ["CRC64NVME"], "path": Path("/x")})
+    assert json.loads(capsys.readouterr().err) == {
+        "level": "INFO",
+        "logger": "somewhere",
+        "message": "loaded",
+        "bytes": 5,
+        "checksums": ["CRC64NVME"],
+        "path": "/x",
+    }
 
 
 @pytest.mark.parametrize("name", ["botocore.hooks", "llama.cpp"])

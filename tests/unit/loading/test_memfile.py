@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lambda_llm.limits import MIB
-from lambda_llm.loading.errors import DoesNotFitError
+from lambda_llm.loading.errors import DoesNotFitError, TooManyFilesError
 from lambda_llm.loading.memfile import MemoryFile
 from support.leftovers import leftovers
 
@@ -28,8 +28,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
 
 def sealed() -> MemoryFile:
     file = MemoryFile(len(CONTENT))
-    with file.writing() as view:
-        view[:] = CONTENT
+    file.write(CONTENT, 0)
     file.seal()
     return file
 
@@ -119,42 +118,42 @@ def test_a_file_larger_than_allowed_is_told_with_its_size() -> None:
         MemoryFile(2 * MIB)
 
 
-def test_a_file_larger_than_the_address_space_is_told_with_its_size() -> None:
-    size = 1 << 40
-    with (
-        MemoryFile(size) as file,
-        limited(resource.RLIMIT_AS, size),
-        pytest.raises(DoesNotFitError, match=r"No room for a file of 1,099,511,627,776 bytes in memory .*Cannot alloc"),
-        file.writing(),
-    ):
-        pass
-
-
 def test_no_descriptor_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def too_many(_: str, __: int) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(os, "memfd_create", too_many)
-    with pytest.raises(DoesNotFitError, match="Too many open files"):
+    with pytest.raises(
+        TooManyFilesError, match=r"No file descriptor is left for a file of 1 bytes in memory \(Too many open files\)"
+    ):
         MemoryFile(1)
 
 
-def test_an_error_while_writing_passes_through_and_the_mapping_is_gone() -> None:
-    with MemoryFile(4096) as file:
-        with pytest.raises(ZeroDivisionError), file.writing() as view:
-            fail_with_a_slice(view)
-        assert leftovers() == [f"descriptor {Path(file.path).name} of /memfd:lambda-llm-model (deleted)"]
+def test_pieces_are_put_where_they_belong_in_any_order() -> None:
+    with MemoryFile(len(CONTENT)) as file:
+        for start in range(len(CONTENT) - len(CONTENT) % 1000, -1, -1000):
+            file.write(CONTENT[start : start + 1000], start)
+        assert Path(file.path).read_bytes() == CONTENT
+        assert file.read(0, 4) == b"GGUF"
+        assert file.read(len(CONTENT) - 10, 100) == CONTENT[-10:]
 
 
-def fail_with_a_slice(view: memoryview) -> None:
-    held = view[1:5]
-    held[0] = 1 // 0
+def test_what_the_system_writes_in_parts_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    really_write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: really_write(fd, data[:1000], at))
+    with sealed() as file:
+        assert Path(file.path).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interruption_while_writing_passes_through(error: type[BaseException]) -> None:
-    with MemoryFile(1) as file, pytest.raises(error), file.writing():
-        raise error
+@pytest.mark.parametrize("reason", [errno.ENOMEM, errno.ENOSPC])
+def test_memory_that_runs_out_while_writing_is_told(monkeypatch: pytest.MonkeyPatch, reason: int) -> None:
+    def full(_: int, __: bytes, ___: int) -> int:
+        raise OSError(reason, os.strerror(reason))
+
+    with MemoryFile(5) as file:
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(DoesNotFitError, match=rf"No room for a file of 5 bytes in memory .*{os.strerror(reason)}"):
+            file.write(b"hello", 0)
 
 
 def test_without_memfd_an_unlinked_file_takes_its_place_and_the_log_says_so(

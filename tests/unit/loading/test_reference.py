@@ -7,7 +7,10 @@ import pytest
 
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.errors import ForbiddenError, InvalidReferenceError
-from lambda_llm.loading.source import FileSource, ModelReference, S3Source, open_source, s3_location
+from lambda_llm.loading.local import FileSource
+from lambda_llm.loading.opening import open_source
+from lambda_llm.loading.s3 import S3Source
+from lambda_llm.loading.source import ModelReference, s3_location
 
 
 @pytest.fixture(autouse=True)
