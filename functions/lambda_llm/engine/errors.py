@@ -33,4 +33,10 @@ class ConstraintError(LambdaLLMError):
 
 
 class SchemaError(LambdaLLMError):
-    """A JSON Schema can't be used; the text, a part of a sentence, says what is wrong and where."""
+    """A JSON Schema can't be used; the text, a part of a sentence, says what is wrong and where.
+
+    Attributes:
+        number: of the tool whose parameters it describes, if any.
+    """
+
+    number: int | None = None

@@ -136,7 +136,7 @@ class _StopTexts:
             self.found = True
             shown, self._held = self._held[: min(ends)], ""
             return shown
-        keep = max((_overlap(self._held, each) for each in self._texts), default=0)
+        keep = max((overlap(self._held, each) for each in self._texts), default=0)
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         return shown
 
@@ -145,6 +145,6 @@ class _StopTexts:
         return "" if self.found else self._held + text
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """Length of the longest end of `text` that is a beginning of `stop`, but not all of it."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)

@@ -28,10 +28,12 @@ class Constraint:
     Attributes:
         grammar: in llama.cpp's GBNF, with the rule `root`.
         after: texts that must have been said, in this order, before it applies; none: from the first token on.
+        leading: nothing but white space may come before the last of them; otherwise it never applies.
     """
 
     grammar: str
     after: tuple[str, ...] = ()
+    leading: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,18 @@ class Sampler:
     def saw(self, text: str) -> None:
         """Take note of what was said, for a constraint that waits for it."""
         self._tail = (self._tail + text)[-_TAIL:]
-        if self._tail.rstrip().endswith(self._waiting[0]):
-            del self._waiting[0]
-            self._tail = ""
-            self._constrain_if_it_is_time()
+        said, awaited = self._tail.strip(), self._waiting[0]
+        if self._constraint.leading and len(self._waiting) == 1:
+            if said == awaited[: len(said)] and said != awaited:
+                return
+            if said != awaited:
+                self._waiting.clear()  # and with it the constraint, whose time never comes
+                return
+        elif not said.endswith(awaited):
+            return
+        del self._waiting[0]
+        self._tail = ""
+        self._constrain_if_it_is_time()
 
     def close(self) -> None:
         """Free everything."""
