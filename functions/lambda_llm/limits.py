@@ -87,3 +87,12 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.htm
 NETWORK_MBPS: Final = 625
 """Network of one environment outside a VPC in megabits a second, by default.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+# -- Durable functions ------------------------------------------------------------------------------
+
+DURABLE_EXECUTION_SECONDS: Final = 31_622_400
+"""Longest time that a durable execution may take: 366 days.
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_DurableConfig.html"""
+
+DURABLE_RETENTION_DAYS: Final = 90
+"""Longest time for which the history of a durable execution is kept. Source: as above."""

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "loading": {"settings", "limits", "units", "errors"},
     "engine": {"loading", "settings", "limits", "units", "errors"},
     "api": {"engine", "settings", "limits", "units", "errors"},
+    "policies": {"limits"},
     "lifecycle": {"api", "engine", "loading", "settings", "limits", "units", "errors"},
 }
 """What each folder of the package may know of the others, besides itself."""
@@ -26,6 +27,9 @@ KEPT_OUT = {
     "api": {"mangum", "uvicorn", "snapshot_restore_py", "boto3", "llama_cpp"},
 }
 """`loading` knows nothing of llama.cpp, `engine` nothing of HTTP, `api` nothing of Lambda."""
+
+ONLY_FOR_CHECKOV = "lambda_llm/policies/register.py"
+"""The one file that knows checkov, which lives in an environment of its own."""
 
 ONLY_ON_THE_COMMAND_LINE = {"httpx2", "openai", "rich", "typer"}
 
@@ -48,6 +52,13 @@ def test_a_folder_knows_only_what_lies_below_it(folder: str) -> None:
         ours = {name.split(".")[1] for name in names if name.startswith("lambda_llm.")} - {"__version__"}
         assert ours <= MAY_IMPORT[folder] | {folder}, path
         assert {name.partition(".")[0] for name in names}.isdisjoint(KEPT_OUT.get(folder, set())), path
+
+
+def test_checkov_is_known_in_one_place_and_needs_nothing_of_ours_but_numbers() -> None:
+    knowing = [path for path in MODULES if any(name.startswith("checkov.") for name in imported(path))]
+    assert [path.relative_to(PACKAGE.parent).as_posix() for path in knowing] == [ONLY_FOR_CHECKOV]
+    third_party = modules_after("import lambda_llm.policies.every") - set(sys.stdlib_module_names)
+    assert third_party - modules_after("pass") == {"lambda_llm"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

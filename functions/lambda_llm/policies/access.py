@@ -1,0 +1,53 @@
+"""Rules for who reaches the inference function, and how: alias, URL, permissions."""
+
+from typing import Final
+
+from lambda_llm.policies.function import equals, every, is_inference
+from lambda_llm.policies.graph import ALIAS, Resource
+from lambda_llm.policies.rules import Severity, rule
+from lambda_llm.policies.values import is_known, strings
+
+URL: Final = "aws_lambda_function_url"
+PERMISSION: Final = "aws_lambda_permission"
+
+
+def of_inference(resource: Resource) -> bool:
+    """Tell whether a resource belongs to a function that runs a model."""
+    function = resource.function()
+    return function is not None and is_inference(function)
+
+
+@rule(9, Severity.HIGH, "An alias of an inference function points at a published version", ALIAS)
+def alias_version(alias: Resource) -> bool | None:
+    """`$LATEST` has no snapshot, so each of its environments loads the model."""
+    if not of_inference(alias):
+        return None
+    return bool(alias.get("function_version") != "$LATEST")
+
+
+@rule(10, Severity.HIGH, "The URL of an inference function is one of an alias", URL)
+def url_on_alias(url: Resource) -> bool | None:
+    """Without a qualifier a URL calls `$LATEST`."""
+    return bool(url.get("qualifier")) if of_inference(url) else None
+
+
+@rule(11, Severity.CRITICAL, "The URL of an inference function asks for IAM authorization", URL)
+def url_authorization(url: Resource) -> bool | None:
+    """Anyone who finds a URL without it spends the account's money."""
+    return equals(url.get("authorization_type"), "AWS_IAM") if of_inference(url) else None
+
+
+@rule(12, Severity.MEDIUM, "The URL of an inference function streams its responses", URL)
+def url_streams(url: Resource) -> bool | None:
+    """Buffered is Terraform's default."""
+    return equals(url.get("invoke_mode"), "RESPONSE_STREAM") if of_inference(url) else None
+
+
+@rule(13, Severity.CRITICAL, "Nobody is permitted to call an inference function by a wildcard", PERMISSION)
+def permission(given: Resource) -> bool | None:
+    """The principal `*` is everyone, and so is a URL's authorization `NONE`."""
+    if not of_inference(given):
+        return None
+    principals = strings(given.get("principal"))
+    named = None if not is_known(principals) else bool(principals) and not any("*" in name for name in principals)
+    return every(named, given.get("function_url_auth_type") != "NONE")

@@ -1,0 +1,8 @@
+"""Puts this package where Python finds it, from a clone as well as installed, and registers its checks."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+import_module("lambda_llm.policies.register")

@@ -1,0 +1,233 @@
+"""Resources and what they refer to: the graph that checkov makes of HCL or of a plan, seen from one resource."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lambda_llm.policies.values import argument, is_known, strings
+
+__all__ = ["Edge", "Graph", "Resource", "Vertex"]
+
+FUNCTION: Final = "aws_lambda_function"
+ALIAS: Final = "aws_lambda_alias"
+MODULES: Final = re.compile(r'(?:module\.[^.\[]+(?:\[(?:\d+|"[^"]*")\])?\.)*')
+"""The modules in an address."""
+
+REFERENCE: Final = re.compile(r"^(?:data\.)?(aws_\w+\.[\w-]+)")
+"""What a plan holds in place of a value that is known after apply: the first reference of its expression."""
+
+ARN_PARTS: Final = 6
+"""Parts of an ARN, separated by colons, in front of `function:name`."""
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """A block.
+
+    Attributes:
+        kind: `resource`, `data`, `module`, `variable`, `output`, `locals` or `provider`.
+        name: Type and name of a resource, the name alone of the others.
+        address: As Terraform prints it, with the modules that it is in.
+        stack: What is applied together: the root module's folder, or the plan's file.
+        planned: True in a plan, where names are known and expressions are not.
+        block: Its arguments, as checkov wraps them.
+    """
+
+    kind: str
+    name: str
+    address: str
+    stack: str
+    planned: bool
+    block: Mapping[str, Any]
+
+    @property
+    def module(self) -> str:
+        """Address of the module that a resource is in, "" for the root."""
+        match = MODULES.match(self.address)
+        return match[0].removesuffix(".") if match else ""
+
+    @property
+    def key(self) -> str:
+        """What tells the instances of a repeated resource apart, "" for one that is not repeated."""
+        return self.address[self.address.rindex(self.name) + len(self.name) :]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A reference from one block's argument to another block; blocks by their number."""
+
+    source: int
+    target: int
+    argument: str
+
+
+class Graph:
+    """All blocks of one run of checkov.
+
+    Args:
+        vertices: The blocks; an edge names them by their place in here.
+        edges: The references.
+    """
+
+    def __init__(self, vertices: Iterable[Vertex], edges: Iterable[Edge]) -> None:
+        self._vertices = list(vertices)
+        self._edges: defaultdict[int, list[Edge]] = defaultdict(list)
+        for edge in edges:
+            self._edges[edge.source].append(edge)
+
+    def resource(self, number: int) -> "Resource":
+        """The block of a number."""
+        return Resource(self, number, self._vertices[number])
+
+    def resources(self, kind: str, stack: str) -> "Iterator[Resource]":
+        """Resources of a type in one stack."""
+        for number, vertex in enumerate(self._vertices):
+            if vertex.stack == stack and vertex.kind == "resource" and vertex.name.startswith(f"{kind}."):
+                yield Resource(self, number, vertex)
+
+    def referred(self, number: int, name: str) -> "Iterator[Resource]":
+        """Resources and data sources that an argument of HCL refers to, also through outputs, variables and locals.
+
+        Args:
+            number: Of the block whose argument it is.
+            name: The argument.
+        """
+        waiting = [(number, name)]
+        seen = set(waiting)
+        while waiting:
+            source, wanted = waiting.pop()
+            for edge in self._edges[source]:
+                if wanted and edge.argument != wanted and not edge.argument.startswith(f"{wanted}."):
+                    continue
+                vertex = self._vertices[edge.target]
+                if vertex.kind in {"resource", "data"}:
+                    yield Resource(self, edge.target, vertex)
+                    continue
+                # A variable refers to the module's call, of which only the argument of its name is meant.
+                passed = self._vertices[source].name if vertex.kind == "module" else ""
+                if (edge.target, passed) not in seen:
+                    seen.add((edge.target, passed))
+                    waiting.append((edge.target, passed))
+
+    def planned(self, start: Vertex, references: Iterable[str]) -> "Iterator[Resource]":
+        """Resources and data sources that references in a plan mean: those of the same module.
+
+        checkov's own edges are no help: it looks for a name alone, in any module.
+
+        Args:
+            start: The block whose argument it is.
+            references: As in `REFERENCE`.
+        """
+        for reference in references:
+            match = REFERENCE.match(reference)
+            if match is None:
+                continue
+            meant = [
+                Resource(self, number, vertex)
+                for number, vertex in enumerate(self._vertices)
+                if (vertex.stack, vertex.module, vertex.name) == (start.stack, start.module, match[1])
+            ]
+            yield from [one for one in meant if one.vertex.key == start.key] or meant
+
+    def reaches(self, start: int, goal: int) -> bool:
+        """Tell whether references lead from one block to another, over any number of blocks."""
+        waiting, seen = [start], {start}
+        while waiting:
+            for edge in self._edges[waiting.pop()]:
+                if edge.target == goal:
+                    return True
+                if edge.target not in seen:
+                    seen.add(edge.target)
+                    waiting.append(edge.target)
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """One resource or data source.
+
+    Attributes:
+        graph: What it is part of.
+        number: Its place in there.
+        vertex: The block.
+    """
+
+    graph: Graph
+    number: int
+    vertex: Vertex
+
+    @property
+    def kind(self) -> str:
+        """Its type, such as `aws_lambda_function`."""
+        return self.vertex.name.partition(".")[0]
+
+    @property
+    def block(self) -> Mapping[str, Any]:
+        """Its arguments, as checkov wraps them."""
+        return self.vertex.block
+
+    def get(self, name: str) -> Any:
+        """Value of an argument, None where it is not set."""
+        return argument(self.block, name)
+
+    def is_resource(self, other: "Resource") -> bool:
+        """Tell whether both are the same block."""
+        return self.number == other.number
+
+    def referred(self, name: str) -> "Iterator[Resource]":
+        """What an argument refers to, as far as that can be told; in a plan, where its value is not known yet."""
+        if self.vertex.planned:
+            return self.graph.planned(self.vertex, strings(self.get(name)))
+        return self.graph.referred(self.number, name)
+
+    def beside(self, *kinds: str) -> "Iterator[Resource]":
+        """Resources of some types in the same stack."""
+        for kind in kinds:
+            yield from self.graph.resources(kind, self.vertex.stack)
+
+    def function(self) -> "Resource | None":
+        """The function that a URL, an alias, a permission or the like belongs to, None where it can't be told."""
+        for resource in self.referred("function_name"):
+            if resource.kind == FUNCTION:
+                return resource
+            if resource.kind == ALIAS:
+                return resource.function()
+        return self._named(FUNCTION, "function_name", function_name(self.get("function_name")))
+
+    def role(self, name: str = "role") -> "Resource | None":
+        """The IAM role that an argument names, by reference, name or ARN; None where it can't be told."""
+        for resource in self.referred(name):
+            if resource.kind == "aws_iam_role":
+                return resource
+        given = self.get(name)
+        known = given.rpartition("/")[2] if isinstance(given, str) and is_known(given) else None
+        return self._named("aws_iam_role", "name", known)
+
+    def _named(self, kind: str, argument: str, name: str | None) -> "Resource | None":
+        """The resource of a name in the same stack; the one in the same module where two regions have each one."""
+        found = [one for one in self.beside(kind) if name is not None and one.get(argument) == name]
+        found.sort(key=lambda one: one.vertex.module != self.vertex.module)
+        return found[0] if found else None
+
+
+def function_name(value: Any) -> str | None:
+    """Name of a function out of its name or ARN, with or without a qualifier; None where it is not known."""
+    if not isinstance(value, str) or not is_known(value):
+        return None
+    parts = value.split(":")
+    return parts[ARN_PARTS] if len(parts) > ARN_PARTS and parts[0] == "arn" else parts[0]
+
+
+def stack_of(file: str, module: Any) -> str:
+    """Folder of the root module that a block of HCL belongs to.
+
+    Args:
+        file: The block's file.
+        module: The call that brought the block in, as checkov keeps it, with the calls around it; None in a root.
+    """
+    while module is not None:
+        file, module = module.path, module.nested_tf_module
+    return str(Path(file).parent)

@@ -1,0 +1,66 @@
+"""Which functions are this project's: they carry a tag, or settings that only this project reads."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from lambda_llm.policies.graph import FUNCTION, Resource
+from lambda_llm.policies.values import argument, blocks, names
+
+__all__ = ["TAG", "Kind", "environment", "kind_of"]
+
+TAG: Final = "lambda-llm"
+"""Key of the tag; its value is a `Kind`."""
+
+SETTING: Final = re.compile(r"^LAMBDA_LLM_[A-Z0-9_]+$")
+"""An environment variable that only this project reads."""
+
+
+class Kind(StrEnum):
+    """What a function of this project does; the rules for inference and durable agents differ."""
+
+    INFERENCE = "inference"
+    DURABLE_AGENT = "durable-agent"
+    VERSION_PRUNER = "version-pruner"
+    ROUTER = "router"
+    BATCH = "batch"
+    SANDBOX = "sandbox"
+
+
+def environment(function: Resource) -> Any:
+    """A function's variables: a map, or the expression that makes them where it could not be evaluated."""
+    given = blocks(function.block, "environment")
+    return argument(given[0], "variables") if given else None
+
+
+def kind_of(function: Resource) -> Kind | None:
+    """What a function is here for.
+
+    A value that no module of this project gives counts as inference: a typing error must not turn the rules off.
+
+    Args:
+        function: Any resource.
+
+    Returns:
+        None for whatever is no function, or not this project's.
+    """
+    if function.kind != FUNCTION:
+        return None
+    tags = [_tag(function.get(name)) for name in ("tags", "tags_all")]
+    for tag in tags:
+        if tag is not None:
+            return Kind(tag) if tag in set(Kind) else Kind.INFERENCE
+    if any(SETTING.match(name) for name in names(environment(function))):
+        return Kind.DURABLE_AGENT if blocks(function.block, "durable_config") else Kind.INFERENCE
+    return None
+
+
+def _tag(tags: Any) -> str | None:
+    if isinstance(tags, Mapping):
+        return str(argument(tags, TAG)) if TAG in tags else None
+    if isinstance(tags, str) and TAG in tags:
+        # merge(var.tags, { "lambda-llm" = "inference" }) with a variable that has no default
+        match = re.search(rf"['\"]?{TAG}['\"]?\s*[=:]\s*['\"]?([\w-]+)", tags)
+        return match[1] if match else None
+    return None

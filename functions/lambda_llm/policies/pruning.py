@@ -1,0 +1,31 @@
+"""The rule for versions that nobody uses any more: each is a snapshot that is paid for."""
+
+import re
+from typing import Any
+
+from lambda_llm.policies.function import is_inference
+from lambda_llm.policies.graph import FUNCTION, Resource
+from lambda_llm.policies.marks import Kind, environment, kind_of
+from lambda_llm.policies.rules import Severity, rule
+from lambda_llm.policies.values import argument, is_known, names, strings
+
+
+@rule(15, Severity.MEDIUM, "Published versions of an inference function are pruned", FUNCTION)
+def pruned(function: Resource) -> bool | None:
+    """A pruner of the same stack refers to the function, or its variables name it."""
+    if not is_inference(function):
+        return None
+    pruners = [one for one in function.beside(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
+    if any(one.graph.reaches(one.number, function.number) for one in pruners):
+        return True
+    name = function.get("function_name")
+    targets = [value for one in pruners for value in _values(environment(one))]
+    if any(str(name) in re.split(r"[^\w-]+", target) for target in targets):
+        return True
+    return None if pruners and not is_known([name, *targets]) else False
+
+
+def _values(variables: Any) -> list[str]:
+    if not isinstance(variables, dict):
+        return strings(variables)
+    return [text for name in names(variables) for text in strings(argument(variables, name))]

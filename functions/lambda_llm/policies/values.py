@@ -1,0 +1,71 @@
+"""Arguments as checkov hands them over, from HCL or from a plan: unwrapped, and what is not known yet told apart."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+__all__ = ["argument", "blocks", "is_known", "names", "strings"]
+
+EXPRESSION: Final = re.compile(
+    r"\$\{|^!?\(*(var|local|module|data|each|count|self|path|terraform|aws_[a-z0-9_]+)\.|^[a-z0-9]+\(|\?.*:"
+)
+"""An expression that checkov could not evaluate; the last form is a condition."""
+
+OF_CHECKOV: Final = {"start_line", "end_line", "references_"}
+
+
+def argument(block: Mapping[str, Any], name: str) -> Any:
+    """Value of an argument.
+
+    Args:
+        block: A resource or a nested block, in which checkov wraps each value into a list.
+        name: The argument.
+
+    Returns:
+        The value, None where it is not set.
+    """
+    value = block.get(name)
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def blocks(block: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Nested blocks of a name.
+
+    Args:
+        block: What they are nested in.
+        name: Their name.
+    """
+
+    def inner(value: Any) -> Iterator[Mapping[str, Any]]:
+        if isinstance(value, Mapping):
+            yield value
+        elif isinstance(value, list):
+            for element in value:
+                yield from inner(element)
+
+    return list(inner(block.get(name)))
+
+
+def is_known(value: Any) -> bool:
+    """Tell whether a value can be judged: an expression that only Terraform evaluates can't."""
+    if isinstance(value, list):
+        return all(is_known(element) for element in value)
+    return not (isinstance(value, str) and EXPRESSION.search(value))
+
+
+def names(value: Any) -> set[str]:
+    """Keys of a map, without those that checkov adds; of an expression, what is quoted or assigned in it."""
+    if isinstance(value, Mapping):
+        return {key for key in value if not key.startswith("__") and key not in OF_CHECKOV}
+    if isinstance(value, str):
+        return set(re.findall(r"[A-Za-z_][\w-]*", value))
+    return set()
+
+
+def strings(value: Any) -> list[str]:
+    """One string or a list of them, as IAM takes both."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for element in value for text in strings(element)]
+    return []

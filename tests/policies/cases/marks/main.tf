@@ -1,0 +1,93 @@
+# Marked by a setting, by tags that are merged with a variable, by a tag with a typing error; other kinds of ours.
+variable "tags" {
+  type = map(string)
+}
+
+variable "memory" {
+  type = number
+}
+
+locals {
+  settings = { LAMBDA_LLM_MODEL = "s3://my-models/models/llama.gguf" }
+}
+
+resource "aws_lambda_function" "setting" {
+  function_name = "setting"
+  role          = "arn:aws:iam::123456789012:role/llm"
+  filename      = "llm.zip"
+  handler       = "llm.handle"
+  runtime       = "python3.13"
+  architectures = ["arm64"]
+  memory_size   = "10240"
+  publish       = true
+
+  snap_start {
+    apply_on = "PublishedVersions"
+  }
+
+  environment {
+    variables = merge(local.settings, { STAGE = "test" })
+  }
+}
+
+resource "aws_lambda_function" "merged" {
+  function_name = "merged"
+  role          = "arn:aws:iam::123456789012:role/llm"
+  filename      = "llm.zip"
+  handler       = "llm.handle"
+  runtime       = "python3.13"
+  architectures = ["arm64"]
+  memory_size   = var.memory
+  publish       = true
+
+  snap_start {
+    apply_on = "PublishedVersions"
+  }
+
+  tags = merge(var.tags, { "lambda-llm" = "inference" })
+}
+
+resource "aws_lambda_function" "mistyped" {
+  function_name = "mistyped"
+  role          = "arn:aws:iam::123456789012:role/llm"
+  filename      = "llm.zip"
+  handler       = "llm.handle"
+  runtime       = "python3.13"
+  architectures = ["arm64"]
+  memory_size   = 512
+  publish       = true
+
+  snap_start {
+    apply_on = "PublishedVersions"
+  }
+
+  tags = { "lambda-llm" = "inferrence" }
+}
+
+resource "aws_lambda_function" "router" {
+  function_name = "router"
+  role          = "arn:aws:iam::123456789012:role/router"
+  filename      = "router.zip"
+  handler       = "router.handle"
+  runtime       = "python3.12"
+
+  environment {
+    variables = { LAMBDA_LLM_ROUTES = "small,large" }
+  }
+
+  tags = { "lambda-llm" = "router" }
+}
+
+resource "aws_lambda_function" "pruner" {
+  function_name = "pruner"
+  role          = "arn:aws:iam::123456789012:role/pruner"
+  filename      = "pruner.zip"
+  handler       = "pruner.handle"
+  runtime       = "python3.13"
+
+  environment {
+    variables = { FUNCTION_NAMES = jsonencode(["setting", "merged", "mistyped"]) }
+  }
+
+  tags = { "lambda-llm" = "version-pruner" }
+}

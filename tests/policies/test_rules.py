@@ -1,0 +1,127 @@
+"""Each rule on real HCL and on real plans: exactly what it finds, and nothing beside it."""
+
+from typing import Final
+
+import pytest
+
+from lambda_llm.policies.every import RULES
+from support.policies import Found, trees
+
+pytestmark = pytest.mark.needs("terraform", get="https://developer.hashicorp.com/terraform/install")
+
+FRAMEWORKS: Final = ("terraform", "terraform_plan")
+NUMBERS: Final = {rule.id: int(rule.id.rpartition("_")[2]) for rule in RULES}
+
+ARGUMENTS: Final = set(range(1, 9)) | {15}
+"""Rules that judge every inference function."""
+
+BESIDE: Final = {8: {9}, 9: {9}, 10: {9, 10, 11, 12}, 11: {9, 10, 11, 12}, 12: {9, 10, 11, 12}, 13: {9, 13}, 14: {14}}
+"""Rules that judge what else is in a rule's fixtures."""
+
+DURABLE: Final = {16, 17}
+
+
+def ids(numbers: set[int]) -> set[str]:
+    return {f"CKV_LLM_{number}" for number in numbers}
+
+
+def only_ids(findings: set[tuple[str, str]]) -> set[str]:
+    return {check for check, _ in findings}
+
+
+def judged(number: int) -> set[str]:
+    """Rules that have something to say about the fixtures of one."""
+    return ids(DURABLE if number in DURABLE else ARGUMENTS | BESIDE.get(number, set()))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("rule", NUMBERS)
+def test_a_rule_passes_one_fixture_and_fails_the_other(
+    rule: str, framework: str, found: dict[str, dict[str, Found]]
+) -> None:
+    everything = judged(NUMBERS[rule])
+    good, bad = (found[framework][f"{rule}-{name}"] for name in ("pass", "fail"))
+    assert (only_ids(good.passed), good.failed) == (everything, set())
+    # An image has no runtime to judge.
+    rest = everything - {rule} - ids({5} if rule == "CKV_LLM_6" else set())
+    assert (only_ids(bad.passed), only_ids(bad.failed)) == (rest, {rule})
+    assert not good.skipped | bad.skipped
+
+
+def failures(framework: str, name: str, found: dict[str, dict[str, Found]]) -> set[tuple[str, str]]:
+    return {(check.removeprefix("CKV_LLM_"), address) for check, address in found[framework][name].failed}
+
+
+def test_every_case_was_looked_at() -> None:
+    assert {name for name in trees() if not name.startswith("CKV")} == {
+        "marks", "modules", "reads", "repeated", "skipped", "unmarked",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_functions_without_the_mark_are_left_alone(framework: str, found: dict[str, dict[str, Found]]) -> None:
+    assert found[framework]["unmarked"] == Found()
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_mark_is_a_setting_or_a_tag_and_a_typing_error_turns_nothing_off(
+    framework: str, found: dict[str, dict[str, Found]]
+) -> None:
+    case = found[framework]["marks"]
+    assert failures(framework, "marks", found) - {("1", "aws_lambda_function.merged")} == {
+        ("1", "aws_lambda_function.mistyped")
+    }
+    assert {address for check, address in case.passed if check == "CKV_LLM_2"} == {
+        f"aws_lambda_function.{name}" for name in ("setting", "merged", "mistyped")
+    }
+    assert ("CKV_LLM_1", "aws_lambda_function.setting") in case.passed
+
+
+def test_what_only_a_plan_knows_is_reported_there_alone(found: dict[str, dict[str, Found]]) -> None:
+    of_memory = ("CKV_LLM_1", "aws_lambda_function.merged")
+    assert of_memory in found["terraform_plan"]["marks"].failed
+    hcl = found["terraform"]["marks"]
+    assert of_memory not in hcl.failed | hcl.passed
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_belongs_to_a_function_is_found_across_modules(framework: str, found: dict[str, dict[str, Found]]) -> None:
+    assert failures(framework, "modules", found) == {
+        ("8", "module.access.aws_lambda_provisioned_concurrency_config.this"),
+        ("11", "module.access.aws_lambda_function_url.this"),
+        ("13", "module.access.aws_lambda_permission.this"),
+    }
+    assert ("CKV_LLM_9", "module.function.aws_lambda_alias.this") in found[framework]["modules"].passed
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_each_instance_is_judged(framework: str, found: dict[str, dict[str, Found]]) -> None:
+    assert failures(framework, "repeated", found) == {
+        (rule, f"{resource}.counted[{number}]")
+        for rule, resource in (("10", "aws_lambda_function_url"), ("14", "aws_iam_role_policy"))
+        for number in (0, 1)
+    }
+
+
+def test_a_skip_is_inline_and_hcl_alone_has_it(found: dict[str, dict[str, Found]]) -> None:
+    skipped = {("CKV_LLM_1", "aws_lambda_function.small"), ("CKV_LLM_15", "aws_lambda_function.small")}
+    assert found["terraform"]["skipped"].skipped == skipped
+    assert not found["terraform"]["skipped"].failed
+    assert found["terraform_plan"]["skipped"].failed == skipped
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_reads_are_judged_however_they_are_written(framework: str, found: dict[str, dict[str, Found]]) -> None:
+    too_much = {
+        "aws_iam_role_policy.action",
+        "aws_iam_role_policy.folder",
+        "aws_iam_role_policy.inverted",
+        "aws_iam_role_policy.two",
+        "aws_iam_policy.attached",
+        "aws_iam_role_policy_attachment.aws",
+        "aws_iam_role.nested",
+        "aws_iam_role_policy.document",
+    }
+    assert failures(framework, "reads", found) == {("14", address) for address in too_much}
+    passed = {address for check, address in found[framework]["reads"].passed if check == "CKV_LLM_14"}
+    assert passed == {f"aws_iam_role_policy.{name}" for name in ("pinned", "state", "denied")}
