@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from support.answers import EXPECTED, QUESTION, user
@@ -58,9 +59,11 @@ def test_a_published_version_is_snapshotted_restored_and_invoked(pinned: dict[st
         assert api.snapshot.wait(LIMIT_SECONDS), log.read_text()
         assert "ready for the snapshot, taken on a CPU with" in log.read_text()
         assert not api.asked_for_events.is_set()
+        (connection,) = psutil.Process(process.pid).net_connections()
+        assert "{}:{}".format(*connection.raddr) == api.address, "but for the runtime's own, none is open"
         api.restore.set()
         assert api.asked_for_events.wait(LIMIT_SECONDS), log.read_text()
-        assert "restored: all pages read" in log.read_text()
+        assert "restored in " in log.read_text()
         first = api.invoke(asked())
         assert first.path == "/invocation/id-1/response"
         assert EXPECTED in first.body["choices"][0]["message"]["content"]

@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -215,6 +215,34 @@ class Model:
     def _control_text(self, token: int) -> str:
         text: bytes | None = llama_cpp.llama_vocab_get_text(self.vocabulary, token) if token >= 0 else None
         return text.decode() if text else ""
+
+    # -- what a token needs -------------------------------------------------------------------------
+
+    def watch(self, on_operation: Callable[[int], object]) -> None:
+        """Evaluate one token in a context of its own, whose operations are shown before they are computed.
+
+        Args:
+            on_operation: called with the address of each operation's `ggml_tensor`, in order.
+
+        Raises:
+            EngineError: llama.cpp could not evaluate the token.
+        """
+
+        @llama_cpp.ggml_backend_sched_eval_callback  # type: ignore[untyped-decorator]
+        def show(tensor: int, _ask: bool, _data: Any) -> bool:  # noqa: FBT001 - as C calls it
+            on_operation(tensor)
+            return False  # its result is not wanted
+
+        params = _context_params(1, KVType.F16, self.threads, self._nobody)
+        params.cb_eval = show
+        context = llama_cpp.llama_init_from_model(self._model, params)
+        try:
+            token = (llama_cpp.llama_token * 1)()
+            if not context or llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(token, 1)):
+                raise EngineError(f"llama.cpp could not evaluate one token: {native.last_errors()}")
+        finally:
+            if context:
+                llama_cpp.llama_free(context)
 
     # -- the end ------------------------------------------------------------------------------------
 

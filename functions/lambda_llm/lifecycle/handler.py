@@ -69,7 +69,7 @@ class PlainInvoke:
 logs.configure()
 asyncio.set_event_loop(asyncio.new_event_loop())
 _environment = start(Settings.load())
-_hooks = SnapshotHooks(_environment.served.model)
+_hooks = SnapshotHooks(_environment.served.model, _environment.resources)
 register_before_snapshot(_hooks.before_snapshot)
 register_after_restore(_hooks.after_restore)
 

@@ -1,6 +1,8 @@
 """How much memory there is, and how much of it this process holds."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -9,6 +11,9 @@ import psutil
 
 from lambda_llm.limits import MIB
 from lambda_llm.settings import Settings
+
+_WIPED_BYTES: Final = 2 * MIB
+"""Of each size of block: several times of what an init leaves free."""
 
 _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
@@ -26,6 +31,28 @@ def available_memory(
         return min(free, int(cgroup_limit.read_text()))
     except (OSError, ValueError):  # no cgroup v2, or `max`
         return free
+
+
+def wipe() -> None:
+    """Overwrite the texts that Python has freed: their bytes stay where they were until the place is used again.
+
+    Texts of up to 512 bytes, a secret key among them, lie in blocks of sizes that are multiples of 16. Enough new ones
+    of each size fill every block that is free, and more, which the system gets back.
+
+    Source: https://docs.python.org/3/c-api/memory.html#the-pymalloc-allocator
+    """
+    head = sys.getsizeof(b"")
+    [[bytes(size - head) for _ in range(_WIPED_BYTES // size)] for size in range(48, 513, 16)]
+
+
+def give_back() -> None:
+    """Return to the system what the C library keeps of freed memory; other libraries than glibc do so by themselves.
+
+    Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def resident() -> int:

@@ -39,8 +39,15 @@ class Server(uvicorn.Server):
     """Ends at once when told to: answers on their way are cut short and say so, instead of being waited for."""
 
     def __init__(self, app: ASGIApp, stop_answering: Callable[[], None], **options: Any) -> None:
-        super().__init__(uvicorn.Config(app, access_log=False, ws="none", timeout_graceful_shutdown=2, **options))
+        # A `Date` of uvicorn's is up to a second old, which includes the time between a snapshot and its restore.
+        own: dict[str, Any] = {"access_log": False, "date_header": False, "ws": "none", "timeout_graceful_shutdown": 2}
+        super().__init__(uvicorn.Config(app, **own, **options))
         self._stop_answering = stop_answering
+
+    def hang_up(self) -> None:
+        """Close every connection: idle ones now, one that waits for an answer behind it."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
@@ -48,26 +55,42 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def add_hook_routes(app: FastAPI, hooks: SnapshotHooks, environment: Mapping[str, str]) -> None:
+def add_hook_routes(
+    app: FastAPI, hooks: SnapshotHooks, environment: Mapping[str, str], hang_up: Callable[[], None] = lambda: None
+) -> None:
     """Let the web adapter reach the hooks: at the paths that it is told, and nowhere when it is told none.
 
-    The adapter refuses these paths to callers from outside.
+    The adapter refuses these paths to callers from outside. It takes a new HTTP client after a restore.
+
+    Args:
+        app: gets the routes.
+        hooks: the pair.
+        environment: the process's variables.
+        hang_up: closes every connection of the server, as no open one may be in a snapshot.
     """
 
     def add(variable: str, hook: Callable[[], None]) -> None:
         async def run() -> Response:
             try:
                 await asyncio.to_thread(hook)
+                hang_up()
             except LambdaLLMError as error:
                 logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
-                return Response(str(error), status_code=500, media_type="text/plain")
-            return Response(status_code=204)
+                return _failed(error)
+            except Exception as error:  # whatever a resource raises: the adapter reads the status, people read the log
+                logger.exception("a snapshot hook failed")
+                return _failed(error)
+            return Response(status_code=204, headers={"Connection": "close"})
 
         if path := environment.get(variable):
             app.add_api_route(path, run, methods=["POST"], include_in_schema=False)
 
     add(BEFORE_PATH, hooks.before_snapshot)
     add(AFTER_PATH, hooks.after_restore)
+
+
+def _failed(error: Exception) -> Response:
+    return Response(str(error), status_code=500, media_type="text/plain")
 
 
 def main() -> int:
@@ -79,10 +102,12 @@ def main() -> int:
         logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
         return FAILED
     app = create_app(environment.served)
-    add_hook_routes(app, SnapshotHooks(environment.served.model), os.environ)
     port = int(os.environ.get(PORT, DEFAULT_PORT))
+    server = Server(app, app.state.stop_answering, host="127.0.0.1", port=port, log_config=None)
+    hooks = SnapshotHooks(environment.served.model, environment.resources)
+    add_hook_routes(app, hooks, os.environ, server.hang_up)
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app, app.state.stop_answering, host="127.0.0.1", port=port, log_config=None).run()
+        server.run()
     return 0
 
 

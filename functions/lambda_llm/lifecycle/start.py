@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lambda_llm.api.schema import Memory
@@ -11,6 +12,7 @@ from lambda_llm.engine import backend
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate
 from lambda_llm.engine.threads import threads_for
+from lambda_llm.lifecycle.hooks import Resource
 from lambda_llm.lifecycle.invariants import check_invariants
 from lambda_llm.lifecycle.memory import available_memory, resident
 from lambda_llm.lifecycle.warmup import warm_up
@@ -32,6 +34,7 @@ class Environment:
         open_seconds: llama.cpp's loading of the weights and making of the context.
         warm_seconds: warm-up.
         warm_tokens: tokens that wait in the KV cache.
+        resources: what the snapshot's hooks have to look after beside the model.
     """
 
     served: Served
@@ -39,6 +42,7 @@ class Environment:
     open_seconds: float
     warm_seconds: float
     warm_tokens: int
+    resources: Sequence[Resource] = ()
 
 
 def start(settings: Settings, progress: Progress | None = None) -> Environment:

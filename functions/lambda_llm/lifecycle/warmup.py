@@ -3,7 +3,7 @@
 from typing import Final
 
 from lambda_llm.engine.generate import Generation
-from lambda_llm.engine.model import Cancellation, CancelledError, Model
+from lambda_llm.engine.model import Model
 from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.template import ChatTemplate
 
@@ -36,19 +36,3 @@ def warm_up(model: Model, template: ChatTemplate, system_prompt: str | None) -> 
     with model.lock:
         model.evaluate(prompt)
     return len(model.evaluated)
-
-
-def touch(model: Model, cancellation: Cancellation) -> bool:
-    """Read every page that the next token needs, with all threads, by computing one; True when all were read.
-
-    Args:
-        model: restored from a snapshot, its pages still on their way.
-        cancellation: ends the reading; what was not read then comes with the first request.
-    """
-    with model.lock:
-        tokens = list(model.evaluated) or [0]
-        try:
-            model.evaluate(tokens, cancellation)
-        except CancelledError:
-            return False
-    return True

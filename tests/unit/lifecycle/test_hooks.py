@@ -1,15 +1,17 @@
 """What happens around a snapshot, reached by HTTP as the web adapter does it."""
 
 import logging
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from logging.handlers import MemoryHandler
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
 from lambda_llm.engine.model import Model
-from lambda_llm.lifecycle import cpu, hooks
+from lambda_llm.lifecycle import cpu
 from lambda_llm.lifecycle.errors import CPUChangedError
 from lambda_llm.lifecycle.hooks import SnapshotHooks
 from lambda_llm.lifecycle.serve import AFTER_PATH, BEFORE_PATH, add_hook_routes
@@ -71,24 +73,82 @@ def test_the_cpu_counts_on_which_the_model_was_loaded_even_when_no_one_announced
         restored.after_restore()
 
 
-def test_reading_pages_ends_in_time(
-    model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class AtOnce:
-        """A timer that has run out when it starts."""
-
-        def __init__(self, _: float, function) -> None:
-            self.start = function
-            self.cancel = lambda: None
-
+def test_the_pages_are_read_beside_what_comes_next(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     expected = answer(model)
-    restored = SnapshotHooks(model)
-    with monkeypatch.context() as patched:
-        patched.setattr(hooks.threading, "Timer", AtOnce)
-        restored.after_restore()
-    assert "restored: pages read for 5 s" in caplog.messages
-    restored.after_restore()
-    assert "restored: all pages read" in caplog.messages
-    assert EXPECTED in expected
-    assert answer(model) == expected
+    hooks = SnapshotHooks(model)
+    assert hooks.reading is None
+    hooks.before_snapshot()
+    hooks.after_restore()
+    assert EXPECTED in answer(model) == expected
+    assert hooks.reading
+    assert hooks.reading.wait()
+    assert any(message.startswith("read ") for message in caplog.messages)
+
+
+class Connection:
+    """A resource that tells what it is asked, and fails when it is told to."""
+
+    def __init__(self, said: list[str], failing: str = "") -> None:
+        self._said = said
+        self._failing = failing
+
+    def before_snapshot(self) -> None:
+        self._say("closed")
+
+    def after_restore(self) -> None:
+        self._say("opened")
+
+    def _say(self, what: str) -> None:
+        if what == self._failing:
+            raise OSError("no line")
+        self._said.append(what)
+
+
+async def test_resources_are_put_away_and_made_ready_again(model: Model) -> None:
+    said: list[str] = []
+    async with serving(SnapshotHooks(model, [Connection(said), Connection(said)]), PATHS) as adapter:
+        assert (await adapter.post(PATHS[BEFORE_PATH])).status_code == 204
+        assert said == ["closed"] * 2
+        assert (await adapter.post(PATHS[AFTER_PATH])).status_code == 204
+        assert said == ["closed"] * 2 + ["opened"] * 2
+
+
+@pytest.mark.parametrize(("failing", "path"), [("closed", BEFORE_PATH), ("opened", AFTER_PATH)])
+async def test_a_resource_that_fails_is_no_success(
+    model: Model, caplog: pytest.LogCaptureFixture, failing: str, path: str
+) -> None:
+    async with serving(SnapshotHooks(model, [Connection([], failing)]), PATHS) as adapter:
+        response = await adapter.post(PATHS[path])
+    assert response.status_code == 500
+    assert "no line" in response.text
+    assert any("no line" in (record.exc_text or record.getMessage()) for record in caplog.records)
+
+
+def test_nothing_is_held_back_by_a_handler_of_the_log(model: Model) -> None:
+    written: list[logging.LogRecord] = []
+    target = logging.Handler()
+    target.emit = written.append  # type: ignore[method-assign]
+    held = MemoryHandler(1000, flushLevel=logging.CRITICAL + 1, target=target)
+    somewhere = logging.getLogger("somewhere")
+    somewhere.addHandler(held)
+    try:
+        somewhere.error("half a line")
+        assert written == []
+        SnapshotHooks(model).before_snapshot()
+        assert [record.getMessage() for record in written] == ["half a line"]
+    finally:
+        somewhere.removeHandler(held)
+        held.close()
+
+
+def test_what_is_garbage_is_gone_before_the_snapshot(model: Model) -> None:
+    class Secret:
+        """In a circle, as clients of AWS are."""
+
+        def __init__(self) -> None:
+            self.own = self
+
+    gone = weakref.ref(Secret())
+    SnapshotHooks(model).before_snapshot()
+    assert gone() is None

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from lambda_llm.engine.errors import ContextOverflowError, TemplateError
-from lambda_llm.engine.model import Cancellation, Model
+from lambda_llm.engine.model import Model
 from lambda_llm.engine.template import ChatTemplate
-from lambda_llm.lifecycle.warmup import touch, warm_up
-from support.answers import EXPECTED, OpenModel, answer, generation, user
+from lambda_llm.lifecycle.warmup import warm_up
+from support.answers import EXPECTED, OpenModel, generation, user
 from support.rewrite import rewrite
 
 SYSTEM = "You are a terse assistant for questions about AWS Lambda."
@@ -49,24 +49,3 @@ def test_a_system_prompt_that_can_t_be_used_fails_at_once(
     with pytest.raises(TemplateError, match="no system role"):
         warm_up(strict, ChatTemplate(strict), SYSTEM)
     warm_up(strict, ChatTemplate(strict), None)
-
-
-def test_touching_the_model_changes_nothing(model: Model) -> None:
-    expected = answer(model)
-    before = list(model.evaluated)
-    assert touch(model, Cancellation())
-    assert model.evaluated == before
-    assert answer(model) == expected
-
-
-def test_a_model_that_has_evaluated_nothing_can_be_touched(model: Model) -> None:
-    assert touch(model, Cancellation())
-    assert EXPECTED in answer(model)
-
-
-def test_touching_stops_when_told_to_and_leaves_the_model_usable(model: Model) -> None:
-    expected = answer(model)
-    over = Cancellation()
-    over.cancel()
-    assert not touch(model, over)
-    assert answer(model) == expected
