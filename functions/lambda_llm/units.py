@@ -1,8 +1,15 @@
 """Numbers as people read them."""
 
+import base64
+
 from lambda_llm.limits import MIB
 
 
 def megabytes(count: int) -> str:
     """Bytes as MB in Lambda's sense: 10,240 MB are 10 GiB."""
     return f"{count / MIB:,.1f} MB" if count < 100 * MIB else f"{count / MIB:,.0f} MB"
+
+
+def checksum(crc64: int) -> str:
+    """A CRC64 as S3 writes it: base64 of its eight bytes."""
+    return base64.b64encode(crc64.to_bytes(8)).decode()

@@ -1,5 +1,6 @@
 """The commands as processes: push, inspect, serve, chat, one after the other as a person would."""
 
+import base64
 import json
 import os
 import pty
@@ -38,8 +39,11 @@ def test_a_model_is_pushed_inspected_served_and_asked(local_aws: LocalAWS, demo_
     inspected = run("inspect", uri, *pins, "--json", environment=local_aws.environment)
     assert (inspected.returncode, inspected.stderr) == (0, "")
     facts = json.loads(inspected.stdout)
-    for name in ("model", "version_id", "size", "crc64nvme"):
+    for name in ("model", "version_id", "size", "crc64nvme", "memory"):
         assert facts[name] == pushed[name]
+    # The fields by which Terraform's modules know a model; S3's own spelling of the checksum.
+    assert f"s3://{pushed['bucket']}/{pushed['key']}" == uri
+    assert len(base64.b64decode(pushed["crc64nvme"], validate=True)) == 8
 
     with running("serve", uri, *pins, "--port", 0, "--json", environment=local_aws.environment) as server:
         assert server.stdout

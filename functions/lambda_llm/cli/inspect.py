@@ -1,5 +1,6 @@
 """`lambda-llm inspect`."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -8,11 +9,11 @@ from rich.table import Table
 
 from lambda_llm.cli.console import JSON, KV, SHA256, Context, Placement, VersionId, out
 from lambda_llm.limits import MEMORY_MB, MIB
-from lambda_llm.loading.fit import fit
+from lambda_llm.loading.fit import fit, needs
 from lambda_llm.loading.load import inspect as read_header
 from lambda_llm.loading.source import ModelReference
 from lambda_llm.settings import Settings
-from lambda_llm.units import megabytes
+from lambda_llm.units import checksum, megabytes
 
 
 def inspect(
@@ -59,7 +60,7 @@ def inspect(
                 "model": settings.model,
                 "version_id": described.version_id,
                 "size": described.size,
-                "crc64nvme": None if described.crc64nvme is None else f"{described.crc64nvme:016x}",
+                "crc64nvme": None if described.crc64nvme is None else checksum(described.crc64nvme),
                 "architecture": header.architecture,
                 "name": header.name,
                 "parameters": header.parameters,
@@ -80,6 +81,7 @@ def inspect(
                     "memory": needed.memory,
                     "fits": needed.fits,
                 },
+                "memory": asdict(needs(header)),
             }
         )
     else:

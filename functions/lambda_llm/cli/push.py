@@ -1,5 +1,6 @@
 """`lambda-llm push`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from rich.markup import escape
 
 from lambda_llm.cli.console import JSON, out, progress_bar
 from lambda_llm.loading.push import push as upload
-from lambda_llm.units import megabytes
+from lambda_llm.units import checksum, megabytes
 
 
 def push(
@@ -20,7 +21,8 @@ def push(
     """Upload a model so that it can be verified whenever it is loaded.
 
     The header is checked first. S3 keeps a CRC64NVME checksum of the whole object, and its metadata keep the
-    SHA-256; what S3 says after the upload is compared. Prints the reference to pin: version, size, SHA-256.
+    SHA-256; what S3 says after the upload is compared. Prints the reference to pin: version, size, SHA-256. With
+    --json it is what the Terraform modules take: `model = jsondecode(file("model.json"))`.
 
     Example: `lambda-llm push model.gguf s3://bucket/models/model.gguf`
     """
@@ -30,11 +32,14 @@ def push(
         out.print_json(
             data={
                 "model": pushed.uri,
+                "bucket": pushed.bucket,
+                "key": pushed.key,
                 "version_id": pushed.version_id,
                 "size": pushed.size,
                 "sha256": pushed.sha256,
-                "crc64nvme": f"{pushed.crc64nvme:016x}",
+                "crc64nvme": checksum(pushed.crc64nvme),
                 "verifiable_by_crc64nvme": pushed.kept_by_store,
+                "memory": asdict(pushed.needs),
             }
         )
         return

@@ -140,6 +140,38 @@ def fit(
     return copied if weights is Weights.AUTO and repacking_pays and copied.fits else mapped
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a model needs beside its file, in bytes, before a context is chosen.
+
+    Terraform does the sum of `fit` with it for weights that stay in the file's pages, the least that any placement
+    takes: modules/inference refuses what can't fit before anything is applied.
+
+    Attributes:
+        kv_per_token: KV cache of one token, by its type.
+        per_token: what the compute buffers grow by with each token of the context.
+        fixed: compute buffers and process, whatever the context is.
+        context_length: tokens that the model was made for; None when it does not say.
+    """
+
+    kv_per_token: dict[str, int]
+    per_token: int
+    fixed: int
+    context_length: int | None
+
+
+def needs(header: Header) -> Needs:
+    """Work out what Terraform needs to know; from `BATCH_TOKENS` on the sum is exact, below it is an upper estimate."""
+    short, long = _compute_bytes(header, BATCH_TOKENS), _compute_bytes(header, 2 * BATCH_TOKENS)
+    per_token = (long - short) // BATCH_TOKENS
+    return Needs(
+        kv_per_token={kind.value: -(-_kv_bytes(header, CONTEXT_STEP, kind) // CONTEXT_STEP) for kind in KVType},
+        per_token=per_token,
+        fixed=short - per_token * BATCH_TOKENS + PROCESS_BYTES,
+        context_length=header.context_length or None,
+    )
+
+
 def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
     """Keys and values of every layer for every token.
 

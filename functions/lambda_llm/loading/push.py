@@ -20,6 +20,7 @@ from lambda_llm.loading.errors import (
     NotFoundError,
     UnavailableError,
 )
+from lambda_llm.loading.fit import Needs, needs
 from lambda_llm.loading.load import inspect
 from lambda_llm.loading.opening import open_source
 from lambda_llm.loading.source import ModelReference, s3_location
@@ -33,20 +34,29 @@ class Pushed:
     """What lies in S3 now.
 
     Attributes:
-        uri: `s3://bucket/key`.
+        bucket: where it lies.
+        key: where it lies there.
         version_id: None in a bucket without versions.
         size: bytes.
         sha256: 64 hex digits; also in the object's metadata.
         crc64nvme: of the whole file.
         kept_by_store: whether S3 itself keeps that CRC64NVME.
+        needs: memory that it needs beside its size.
     """
 
-    uri: str
+    bucket: str
+    key: str
     version_id: str | None
     size: int
     sha256: str
     crc64nvme: int
     kept_by_store: bool
+    needs: Needs
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/key`."""
+        return f"s3://{self.bucket}/{self.key}"
 
 
 def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
@@ -91,7 +101,16 @@ def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
             source.close()
     if described.size != size or described.crc64nvme not in {None, crc}:
         raise CorruptError(f"S3 keeps something else at {to} than {file} holds: push it again.")
-    return Pushed(to, described.version_id, size, sha256, crc, described.crc64nvme is not None)
+    return Pushed(
+        bucket=bucket,
+        key=key,
+        version_id=described.version_id,
+        size=size,
+        sha256=sha256,
+        crc64nvme=crc,
+        kept_by_store=described.crc64nvme is not None,
+        needs=needs(inspection.header),
+    )
 
 
 def _checksums(file: Path) -> tuple[str, int]:

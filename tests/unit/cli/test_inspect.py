@@ -29,6 +29,7 @@ def test_a_script_gets_every_figure(run, demo_model: Path) -> None:
     assert said["parameters"] > 1_000_000
     assert said["layers"] > 0
     assert said["vocabulary"] > 1000
+    assert set(said["memory"]) == {"kv_per_token", "per_token", "fixed", "context_length"}
     assert set(said["tensor_types"]) == {"Q8_0", "F32"}
     assert fit.pop("fits") is True
     assert fit.pop("placement") == "copied"

@@ -6,7 +6,7 @@ import pytest
 
 from lambda_llm.limits import MIB
 from lambda_llm.loading.errors import DoesNotFitError, UnsupportedModelError
-from lambda_llm.loading.fit import BATCH_TOKENS, PROCESS_BYTES, REPACKED_TYPES, Fit, fit
+from lambda_llm.loading.fit import BATCH_TOKENS, PROCESS_BYTES, REPACKED_TYPES, Fit, fit, needs
 from lambda_llm.loading.gguf import TENSOR_TYPES, Header, Tensor, Value
 from lambda_llm.settings import DEFAULT_CONTEXT, KVType, Weights
 
@@ -206,6 +206,25 @@ def test_compute_buffers_grow_with_the_context_and_the_widest_layer() -> None:
 
 
 # -- What fits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("numbers", [LLAMA_3_2_1B, GEMMA_3_1B, OPENELM_LIKE, MAMBA])
+@pytest.mark.parametrize("kv_type", KVType)
+@pytest.mark.parametrize("context", [BATCH_TOKENS, 1000, 2048])
+def test_what_terraform_is_told_gives_the_same_sum(numbers: dict[str, Value], kv_type: KVType, context: int) -> None:
+    header = made(numbers)
+    told = needs(header)
+    tokens = -(-context // 256) * 256
+    total = GB + tokens * told.kv_per_token[kv_type.value] + context * told.per_token + told.fixed
+    assert total == fitted(header, context=context, kv_type=kv_type, weights=Weights.MAPPED).peak
+    assert told.context_length == numbers["context_length"]
+
+
+def test_a_short_context_is_rather_told_to_need_too_much() -> None:
+    header = made(LLAMA_3_2_1B)
+    told = needs(header)
+    exact = fitted(header, context=256, weights=Weights.MAPPED).peak
+    assert exact <= GB + 256 * told.kv_per_token["f16"] + 256 * told.per_token + told.fixed
 
 
 def test_a_model_fits_up_to_the_last_byte() -> None:
