@@ -17,11 +17,10 @@ variable "model" {
     crc64nvme   = optional(string)
     kms_key_arn = optional(string)
     memory = optional(object({
-      weights        = number
       kv_per_token   = object({ f16 = number, q8_0 = number })
       per_token      = number
       fixed          = number
-      context_length = number
+      context_length = optional(number)
     }))
   })
 

@@ -35,7 +35,7 @@ check "snap_start" {
 
 check "weights_are_repacked" {
   assert {
-    condition     = var.model.size * 2 + local.process_bytes <= local.memory_bytes
-    error_message = "The model is too large to exist twice while it is loaded, so llama.cpp can't put its weights into the faster layout: it will serve, but read prompts about a third slower. A smaller quantization would not."
+    condition     = lookup(var.environment, "LAMBDA_LLM_WEIGHTS", "auto") == "mapped" || var.model.size * 2 + local.process_bytes <= local.memory_bytes
+    error_message = "The model is too large to exist twice while it is loaded, so llama.cpp can't put its weights into the faster layout: it serves, but reads prompts more slowly. Use a smaller quantization, or say that this is meant with environment = { LAMBDA_LLM_WEIGHTS = \"mapped\" }."
   }
 }

@@ -15,7 +15,7 @@ locals {
   download_seconds = var.model.size * 8 / (625 * 1000 * 1000)
 
   # The arithmetic of lambda_llm.loading.fit, for weights that stay where they were downloaded to.
-  context_tokens = var.context != null ? var.context : try(min(var.model.memory.context_length, 4096), 4096)
+  context_tokens = var.context != null ? var.context : min(coalesce(try(var.model.memory.context_length, null), 4096), 4096)
   cached_tokens  = ceil(local.context_tokens / 256) * 256
   beside_weights = try(
     local.cached_tokens * var.model.memory.kv_per_token[var.kv_type]
@@ -182,6 +182,11 @@ resource "aws_lambda_function" "this" {
     precondition {
       condition     = var.model.memory == null || try(local.resident_bytes <= local.memory_bytes, false)
       error_message = "The model does not fit into 10,240 MB with this context: weights, KV cache, compute buffers and process together need more. Shorten context, set kv_type = \"q8_0\", or use a smaller quantization; `lambda-llm inspect MODEL --context TOKENS` shows the sum."
+    }
+
+    precondition {
+      condition     = lookup(var.environment, "LAMBDA_LLM_WEIGHTS", "auto") != "copied" || var.model.size * 2 + local.process_bytes <= local.memory_bytes
+      error_message = "LAMBDA_LLM_WEIGHTS=copied needs the model twice while it is loaded, which is more than 10,240 MB. Leave it out, so that the weights stay where they were downloaded to, or use a smaller quantization."
     }
 
     precondition {

@@ -19,11 +19,10 @@ variable "model" {
     crc64nvme   = optional(string)
     kms_key_arn = optional(string)
     memory = optional(object({
-      weights        = number
       kv_per_token   = object({ f16 = number, q8_0 = number })
       per_token      = number
       fixed          = number
-      context_length = number
+      context_length = optional(number)
     }))
   })
 
@@ -114,7 +113,7 @@ variable "context" {
   }
 
   validation {
-    condition     = var.context == null || var.model.memory == null || try(var.context <= var.model.memory.context_length, false)
+    condition     = var.context == null || try(var.model.memory.context_length, null) == null || try(var.context <= coalesce(var.model.memory.context_length, var.context), false)
     error_message = "context is longer than what the model was made for (model.memory.context_length). Shorten it, or leave it out."
   }
 }

@@ -30,11 +30,10 @@ variable "models" {
     size       = optional(number)
     sha256     = optional(string)
     memory = optional(object({
-      weights        = number
       kv_per_token   = object({ f16 = number, q8_0 = number })
       per_token      = number
       fixed          = number
-      context_length = number
+      context_length = optional(number)
     }))
   }))
   default  = {}

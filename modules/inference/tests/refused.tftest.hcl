@@ -32,7 +32,6 @@ variables {
     size       = 770000000
     sha256     = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
     memory = {
-      weights        = 760000000
       kv_per_token   = { f16 = 131072, q8_0 = 69632 }
       per_token      = 2048
       fixed          = 500000000
@@ -241,6 +240,17 @@ run "a_kv_cache_too_large_for_the_function" {
   }
 
   expect_failures = [aws_lambda_function.this]
+}
+
+run "a_model_too_large_to_be_copied" {
+  command = plan
+
+  variables {
+    model       = merge(var.model, { size = 6000000000, memory = null })
+    environment = { LAMBDA_LLM_WEIGHTS = "copied" }
+  }
+
+  expect_failures = [aws_lambda_function.this, check.weights_are_repacked]
 }
 
 run "an_unknown_kv_type" {

@@ -120,7 +120,6 @@ run "everything_that_can_be_said" {
       crc64nvme   = "rosUhgp5mIg="
       kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
       memory = {
-        weights        = 760000000
         kv_per_token   = { f16 = 32768, q8_0 = 17408 }
         per_token      = 2048
         fixed          = 400000000
