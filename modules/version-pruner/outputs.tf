@@ -1,0 +1,19 @@
+output "function_name" {
+  description = "Name of the pruner; invoke it to prune at once, with `{\"dry_run\": true}` to see what it would delete."
+  value       = aws_lambda_function.this.function_name
+}
+
+output "function_arn" {
+  description = "ARN of the pruner."
+  value       = aws_lambda_function.this.arn
+}
+
+output "role_arn" {
+  description = "ARN of the pruner's role."
+  value       = aws_iam_role.pruner.arn
+}
+
+output "log_group_name" {
+  description = "Name of the pruner's log group."
+  value       = aws_cloudwatch_log_group.this.name
+}
