@@ -15,7 +15,13 @@ from lambda_llm.settings import KVType, Weights
 from support.answers import OpenModel
 from support.endless import write_endless
 
-pytest_plugins = ["support.function_url", "support.gate", "support.needs", "support.servers"]
+pytest_plugins = [
+    "support.function_url",
+    "support.gate",
+    "support.needs",
+    "support.servers",
+    "support.browser",  # behind what it imports, whose assertions pytest rewrites
+]
 
 
 def pytest_configure() -> None:

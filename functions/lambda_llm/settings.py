@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     )
     load_seconds: float = Field(120, gt=0, description="time budget for getting the model into memory")
     system_prompt: str | None = Field(None, description="evaluated before the snapshot and kept")
+    page: bool | None = Field(
+        None, description="whether / shows a page to chat on; default: with `lambda-llm serve`, not on Lambda"
+    )
 
     @model_validator(mode="after")
     def _version_needs_s3(self) -> Self:

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from lambda_llm import __version__
-from lambda_llm.api import chat, health, models
+from lambda_llm.api import chat, health, models, page
 from lambda_llm.api.errors import ErrorResponse, install
 from lambda_llm.api.service import Served, Service
 
@@ -15,8 +15,12 @@ ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (chat.router, model
 """One for each module of endpoints; each takes the service and gives its routes."""
 
 
-def create_app(served: Served) -> FastAPI:
+def create_app(served: Served, *, with_page: bool = False) -> FastAPI:
     """Make the application for a model that is ready; there is no application without one.
+
+    Args:
+        served: the model and what belongs to it.
+        with_page: whether `/` shows a page to chat on.
 
     Its `state.stop_answering()` ends every answer that is on its way, for a server that is about to end.
     """
@@ -37,6 +41,6 @@ def create_app(served: Served) -> FastAPI:
     )
     app.state.stop_answering = service.worker.stop
     install(app)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *((page.router,) if with_page else ())):
         app.include_router(router(service))
     return app

@@ -43,6 +43,7 @@ def serve(
         int | None, typer.Option(help="Threads; default: the CPUs really available, fewer for a tiny model.")
     ] = None,
     system_prompt: Annotated[str | None, typer.Option(help="Evaluated before serving and kept.")] = None,
+    page: Annotated[bool | None, typer.Option(help="Show a page to chat on at /; default: yes.")] = None,
     as_json: JSON = False,
 ) -> None:
     """Serve a model on this machine, the way Lambda will: same loading, same API, same refusals.
@@ -62,14 +63,18 @@ def serve(
         memory_mb=memory_mb,
         threads=threads,
         system_prompt=system_prompt,
+        page=page,
     )
+    with_page = settings.page is not False
     with listening(host, port) as (bound, address):
         resident_before = resident()
         with progress_bar("Loading") as progress:
             environment = start(settings, progress)
         url = f"{address}/v1"
         _say_ready(environment, url, resident_before, as_json=as_json)
-        app = create_app(environment.served)
+        if with_page and not as_json:
+            err.print(f"Or in a browser: [bold]{address}[/]")
+        app = create_app(environment.served, with_page=with_page)
         Server(app, app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 

@@ -68,10 +68,13 @@ class PlainInvoke:
 
 logs.configure()
 asyncio.set_event_loop(asyncio.new_event_loop())
-_environment = start(Settings.load())
+_settings = Settings.load()
+_environment = start(_settings)
 _hooks = SnapshotHooks(_environment.served.model, _environment.resources)
 register_before_snapshot(_hooks.before_snapshot)
 register_after_restore(_hooks.after_restore)
 
-handle = Mangum(create_app(_environment.served), lifespan="off", custom_handlers=[PlainInvoke])
+handle = Mangum(
+    create_app(_environment.served, with_page=bool(_settings.page)), lifespan="off", custom_handlers=[PlainInvoke]
+)
 """The function's handler: `handle(event, context)`."""

@@ -97,11 +97,12 @@ def main() -> int:
     """Start, serve until told to end, and return the exit status."""
     logs.configure()
     try:
-        environment = start(Settings.load())
+        settings = Settings.load()
+        environment = start(settings)
     except LambdaLLMError as error:
         logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
         return FAILED
-    app = create_app(environment.served)
+    app = create_app(environment.served, with_page=bool(settings.page))
     port = int(os.environ.get(PORT, DEFAULT_PORT))
     server = Server(app, app.state.stop_answering, host="127.0.0.1", port=port, log_config=None)
     hooks = SnapshotHooks(environment.served.model, environment.resources)
