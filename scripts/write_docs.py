@@ -20,7 +20,7 @@ def settings_table() -> str:
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = field.default.value if isinstance(field.default, StrEnum) else field.default
-        shown = "required" if field.is_required() else "" if default is None else f"`{default}`"
+        shown = "required" if field.is_required() else "" if default in (None, ()) else f"`{default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows) + "\n"
 

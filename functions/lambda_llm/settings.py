@@ -5,6 +5,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
 
 from lambda_llm.errors import LambdaLLMError
 
@@ -62,7 +63,15 @@ class Settings(BaseSettings):
         None, ge=64, description="memory to stay within, in MB; default: Lambda's, or what is free"
     )
     load_seconds: float = Field(120, gt=0, description="time budget for getting the model into memory")
-    system_prompt: str | None = Field(None, description="evaluated before the snapshot and kept")
+    system_prompt: str | None = Field(
+        None, description="evaluated before the snapshot and kept; a text, or s3://bucket/key or file:///path of one"
+    )
+    system_prompts: tuple[str, ...] = Field((), description="further ones, as a JSON list")
+    sessions: str | None = Field(
+        None,
+        pattern="^s3://[^/]+",
+        description="s3://bucket/prefix/ where conversations are kept; default: nowhere",
+    )
     page: bool | None = Field(
         None, description="whether / shows a page to chat on; default: with `lambda-llm serve`, not on Lambda"
     )
@@ -90,6 +99,9 @@ class Settings(BaseSettings):
                     for problem in error.errors(include_url=False, include_input=False, include_context=False)
                 )
             ) from None
+        except UnreadableError as error:
+            name = _variable((str(error).split('"')[1],))
+            raise SettingsError(f'{name} can\'t be used: write it as JSON, for example ["one", "two"]') from None
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

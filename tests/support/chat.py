@@ -19,7 +19,7 @@ MODEL_ID = "demo"
 
 def made(model: Model) -> FastAPI:
     """The application over `model`."""
-    memory = Memory(model_file=1, weights=2, kv_cache=3, compute_buffers=4, resident=5)
+    memory = Memory(model_file=1, weights=2, kv_cache=3, compute_buffers=4, prefixes=5, resident=6)
     return create_app(Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory))
 
 

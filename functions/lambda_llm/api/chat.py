@@ -89,6 +89,7 @@ class Chat:
                 seed=body.seed,
             ),
             max_tokens=body.max_completion_tokens or body.max_tokens,
+            sessions=self._served.sessions,
             stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
         )
         if body.stream:

@@ -1,8 +1,10 @@
 """`GET /health`: what is served, and how it fares."""
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
-from lambda_llm.api.schema import Health
+from lambda_llm.api.schema import Health, Sessions
 from lambda_llm.api.service import Service
 from lambda_llm.engine import backend
 from lambda_llm.settings import Weights
@@ -23,6 +25,7 @@ def router(service: Service) -> APIRouter:
             backend=backend.variant(),
             memory=served.memory(),
             requests=service.worker.counts,
+            sessions=Sessions(**asdict(served.sessions.counts)) if served.sessions else None,
         )
 
     return routes

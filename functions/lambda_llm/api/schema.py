@@ -176,7 +176,20 @@ class Memory(BaseModel):
     weights: int
     kv_cache: int
     compute_buffers: int
+    prefixes: int
     resident: int
+
+
+class Sessions(BaseModel):
+    """The session store since the start; see `lambda_llm.engine.session_store.Counts`."""
+
+    hits: int
+    misses: int
+    restored_tokens: int
+    saved_entries: int
+    saved_bytes: int
+    damaged: int
+    failures: int
 
 
 class Requests(BaseModel):
@@ -200,3 +213,4 @@ class Health(BaseModel):
     backend: str
     memory: Memory
     requests: Requests
+    sessions: Sessions | None

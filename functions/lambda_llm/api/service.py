@@ -9,6 +9,7 @@ from lambda_llm.api.errors import APIError
 from lambda_llm.api.schema import Memory
 from lambda_llm.api.worker import Worker
 from lambda_llm.engine.model import Model
+from lambda_llm.engine.session_store import SessionStore
 from lambda_llm.engine.template import ChatTemplate
 from lambda_llm.settings import Weights
 
@@ -23,6 +24,7 @@ class Served:
         model_id: the name under which clients ask for it.
         placement: `copied` or `mapped`.
         memory: asked at each look at `/health`.
+        sessions: where conversations are kept, or None.
     """
 
     model: Model
@@ -30,6 +32,7 @@ class Served:
     model_id: str
     placement: Weights
     memory: Callable[[], Memory]
+    sessions: SessionStore | None = None
 
 
 @dataclass(frozen=True)

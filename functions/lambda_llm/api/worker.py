@@ -58,6 +58,7 @@ class Worker:
             while (piece := await pieces.get()) is not None:
                 yield piece
             await asyncio.shield(running)
+            await asyncio.to_thread(generation.settle)
             if generation.finish_reason is FinishReason.CANCELLED:
                 raise StoppingError("The server is stopping, so the answer ends here: ask again.")
 

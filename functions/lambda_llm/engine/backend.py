@@ -20,6 +20,11 @@ def library_folder() -> Path:
     return Path(os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama_cpp.__file__).with_name("lib"))
 
 
+def version() -> str:
+    """Of llama.cpp, as far as it is told: its bindings carry its source along and are released with it."""
+    return llama_cpp.__version__
+
+
 def load() -> None:
     """Load the backend that suits this CPU best, where the libraries hold one for each generation.
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.engine.model import Cancellation, CancelledError, Model
+from lambda_llm.engine.prefix import Scope
 from lambda_llm.engine.sampling import Sampler, Sampling, Scored, score
+from lambda_llm.engine.session_store import SessionStore
 
 
 class FinishReason(StrEnum):
@@ -17,6 +19,16 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CANCELLED = "cancelled"
+
+
+def check_room(prompt: Sequence[int], context: int) -> None:
+    """Return when a prompt leaves room for one token at least.
+
+    Raises:
+        ContextOverflowError: it does not.
+    """
+    if len(prompt) >= context:
+        raise ContextOverflowError(len(prompt), context)
 
 
 @dataclass
@@ -32,7 +44,9 @@ class Generation:
         cancellation: ends the generation within one token.
         top_logprobs: how many of the likeliest tokens to tell with each token; None: tell no probabilities at all.
         written_out: control tokens that are part of the answer's text, as some models' marks of tool calls are.
-        cached_tokens: tokens of the prompt that were in the KV cache already.
+        scope: who may find what this evaluates.
+        sessions: where earlier turns are looked for, and this one is left; None: nowhere.
+        cached_tokens: tokens of the prompt that needed no evaluation.
         completion_tokens: tokens generated, the one that ended the turn included.
         finish_reason: None until the end.
         seconds_to_first_token: from the beginning of the iteration to the first sampled token.
@@ -47,6 +61,8 @@ class Generation:
     cancellation: Cancellation = field(default_factory=Cancellation)
     top_logprobs: int | None = None
     written_out: Container[int] = ()
+    scope: Scope = field(default_factory=Scope)
+    sessions: SessionStore | None = None
     cached_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: FinishReason | None = None
@@ -59,9 +75,9 @@ class Generation:
         Raises:
             ContextOverflowError: the prompt leaves no room for one token.
         """
-        if len(self.prompt) >= self.model.context:
-            raise ContextOverflowError(len(self.prompt), self.model.context)
+        check_room(self.prompt, self.model.context)
         room = self.model.context - len(self.prompt)
+        self._turn = self.sessions.turn(self.prompt, self.scope) if self.sessions else None
         self._scored: list[tuple[int, Scored]] = []
         self._shown = 0
         self._most = min(room, self.max_tokens) if self.max_tokens is not None else room
@@ -74,7 +90,7 @@ class Generation:
         decoded = 0
         with self.model.lock, Sampler(self.model, self.sampling) as sampler:
             try:
-                self.cached_tokens = self.model.evaluate(self.prompt, self.cancellation)
+                self._prefill()
                 while self.finish_reason is None:
                     token = sampler.choose()
                     if self.completion_tokens == 0:
@@ -94,7 +110,9 @@ class Generation:
                         yield text
                     self.finish_reason = self._reason(stopped=held.found)
                     if self.finish_reason is None:
+                        self._save()
                         self.model.append(token)
+                self._save()
             except CancelledError:
                 self.finish_reason = FinishReason.CANCELLED
             finally:
@@ -104,6 +122,25 @@ class Generation:
         if rest := held.rest(decoder.decode(b"", final=True)):
             self._shown += len(rest)
             yield rest
+
+    def settle(self) -> None:
+        """Wait until the conversation is in the session store; a process may be frozen as soon as its answer ended."""
+        if self._turn:
+            self._turn.settle()
+
+    def _prefill(self) -> None:
+        known = self.model.prefixes.recall(self.prompt, self.scope)
+        if self._turn:
+            self._turn.recall(known, self.cancellation)
+        self.cached_tokens = self.model.evaluate(self.prompt, self.cancellation)
+
+    def _save(self) -> None:
+        if self._turn is None or self.finish_reason is FinishReason.CANCELLED:
+            return
+        if self.finish_reason is not None:
+            self._turn.save_answer()
+        elif self.completion_tokens == 1:
+            self._turn.save_prompt()  # beside the answer, which takes longer
 
     def _reason(self, *, stopped: bool) -> FinishReason | None:
         """Why the answer is to end here, or None."""

@@ -11,12 +11,20 @@ import numpy as np
 
 from lambda_llm.engine import native
 from lambda_llm.engine.errors import EngineError
+from lambda_llm.engine.prefix import PrefixCache, common_prefix
 from lambda_llm.loading.errors import UnsupportedModelError
 from lambda_llm.loading.fit import BATCH_TOKENS
 from lambda_llm.settings import KVType, Weights
 
+Buffer = bytes | bytearray | memoryview
+
 _KV_TYPES: Final = {KVType.F16: llama_cpp.GGML_TYPE_F16, KVType.Q8_0: llama_cpp.GGML_TYPE_Q8_0}
 _DECODE_ABORTED: Final = 2
+
+_CONVERSATION: Final = 0
+_ASIDE: Final = 1
+"""llama.cpp's sequences: the one that is evaluated, and an empty one through which parts of it leave and enter. They
+share the cells of one cache, so that handing cells from one to the other copies nothing."""
 
 
 class Cancellation:
@@ -46,6 +54,8 @@ class Model:
         context: length of the context in tokens.
         threads: threads that llama.cpp computes with.
         evaluated: the tokens whose keys and values are in the KV cache, in order.
+        prefixes: beginnings of prompts that are kept beside the KV cache.
+        divisible: whether a part of the cache is of use without the rest; a recurrent model has one state for all.
         vocabulary: llama.cpp's handle of it.
         vocabulary_size: in tokens.
     """
@@ -94,6 +104,10 @@ class Model:
                 "LAMBDA_LLM_CONTEXT or LAMBDA_LLM_KV_TYPE=f16."
             )
         self._memory = llama_cpp.llama_get_memory(self._context)
+        self.divisible = not (
+            llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model)
+        )
+        self.prefixes = PrefixCache(self)
         self._piece = ctypes.create_string_buffer(512)
         self._one = (llama_cpp.llama_token * 1)()
         self._batch_of_one = llama_cpp.llama_batch_get_one(self._one, 1)
@@ -165,7 +179,7 @@ class Model:
             CancelledError: `cancellation` was called; what was computed until then stays in the cache.
             EngineError: llama.cpp failed; the cache is empty.
         """
-        kept = self._keep(_common_prefix(self.evaluated, tokens[:-1]))
+        kept = self.cut(common_prefix(self.evaluated, tokens[:-1]))
         self._listen_to(cancellation)
         for start in range(kept, len(tokens), BATCH_TOKENS):
             part = tokens[start : start + BATCH_TOKENS]
@@ -187,26 +201,78 @@ class Model:
         pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, (self.vocabulary_size,))
 
+    # -- the KV cache as bytes ----------------------------------------------------------------------
+
+    def cached(self, start: int, end: int) -> bytearray:
+        """Keys and values of `evaluated[start:end]`, in llama.cpp's own form.
+
+        Raises:
+            EngineError: llama.cpp could not copy them.
+        """
+        llama_cpp.llama_memory_seq_cp(self._memory, _CONVERSATION, _ASIDE, start, end)
+        try:
+            size = llama_cpp.llama_state_seq_get_size(self._context, _ASIDE)
+            state = bytearray(size)
+            into = (ctypes.c_uint8 * size).from_buffer(state)
+            if not self._aside_is(start, end) or (
+                llama_cpp.llama_state_seq_get_data(self._context, into, size, _ASIDE) != size
+            ):
+                raise EngineError(f"llama.cpp could not copy tokens {start} to {end} out of its KV cache.")
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+        return state
+
+    def restore(self, tokens: Sequence[int], state: Buffer) -> None:
+        """Put what `cached` gave behind the evaluated tokens, as if `tokens` had been evaluated there.
+
+        Args:
+            tokens: those whose keys and values `state` holds.
+            state: of the same model with the same settings, for the very same tokens before them.
+
+        Raises:
+            EngineError: llama.cpp can't use it; what was evaluated before stays.
+        """
+        start, end = len(self.evaluated), len(self.evaluated) + len(tokens)
+        view = np.frombuffer(state, np.uint8)
+        source = view.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        try:
+            used = llama_cpp.llama_state_seq_set_data(self._context, source, view.size, _ASIDE)
+            if used != view.size or not self._aside_is(start, end):
+                raise EngineError(
+                    f"llama.cpp could not put tokens {start} to {end} into its KV cache: {native.last_errors()}"
+                )
+            llama_cpp.llama_memory_seq_cp(self._memory, _ASIDE, _CONVERSATION, -1, -1)
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+        self.evaluated.extend(tokens)
+
+    def cut(self, count: int) -> int:
+        """Shorten the cache to its first `count` tokens, or to none where the model can't; returns how many."""
+        if not llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, count, -1):
+            llama_cpp.llama_memory_clear(self._memory, True)  # noqa: FBT003
+            count = 0
+        del self.evaluated[count:]
+        return count
+
+    def _aside_is(self, start: int, end: int) -> bool:
+        first = llama_cpp.llama_memory_seq_pos_min(self._memory, _ASIDE)
+        last = llama_cpp.llama_memory_seq_pos_max(self._memory, _ASIDE)
+        return last == end - 1 and (first == start or not self.divisible)
+
+    # -- inside -------------------------------------------------------------------------------------
+
     def _decode(self, batch: Any, tokens: Sequence[int]) -> None:
         status = llama_cpp.llama_decode(self._context, batch)
         if status == 0:
             self.evaluated.extend(tokens)
             return
         if status == _DECODE_ABORTED:
-            self._keep(len(self.evaluated))
+            self.cut(len(self.evaluated))
             raise CancelledError
-        self._keep(0)
+        self.cut(0)
         raise EngineError(
             f"llama.cpp could not evaluate {len(tokens)} tokens (status {status}): {native.last_errors()}"
         )
-
-    def _keep(self, count: int) -> int:
-        """Shorten the cache to its first `count` tokens, or to none where the model can't; returns how many."""
-        if not llama_cpp.llama_memory_seq_rm(self._memory, 0, count, -1):
-            llama_cpp.llama_memory_clear(self._memory, True)  # noqa: FBT003
-            count = 0
-        del self.evaluated[count:]
-        return count
 
     def _listen_to(self, cancellation: Cancellation | None) -> None:
         self._listening = cancellation or self._nobody  # keeps the flag's memory alive
@@ -277,17 +343,11 @@ def _context_params(context: int, kv_type: KVType, threads: int, cancellation: C
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = context
     params.n_batch = params.n_ubatch = min(BATCH_TOKENS, context)
-    params.n_seq_max = 1
-    params.n_outputs_max = 1  # only the last token's logits are ever read; a row for each would take 0.5 MB
+    params.n_seq_max = 2
+    params.kv_unified = True  # the two share all cells; each would get half of the context otherwise
+    params.n_outputs_max = 2  # only the last token's logits are ever read, but llama.cpp wants a row a sequence
     params.n_threads = params.n_threads_batch = threads
     params.type_k = params.type_v = _KV_TYPES[kv_type]
     params.no_perf = True
     params.abort_callback, params.abort_callback_data = native.never_or_when(cancellation.flag)
     return params
-
-
-def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    return next(
-        (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
-        min(len(first), len(second)),
-    )

@@ -10,15 +10,19 @@ from lambda_llm.api.schema import Memory
 from lambda_llm.api.service import Served
 from lambda_llm.engine import backend
 from lambda_llm.engine.model import Model
+from lambda_llm.engine.session_store import PENDING_TOKENS, SessionStore
 from lambda_llm.engine.template import ChatTemplate
 from lambda_llm.engine.threads import threads_for
 from lambda_llm.lifecycle.hooks import Resource
+from lambda_llm.lifecycle.identity import identity
 from lambda_llm.lifecycle.invariants import check_invariants
 from lambda_llm.lifecycle.memory import available_memory, resident
 from lambda_llm.lifecycle.warmup import warm_up
 from lambda_llm.loading.download import Progress
 from lambda_llm.loading.load import Loaded, load
+from lambda_llm.loading.objects import S3Objects
 from lambda_llm.loading.source import ModelReference
+from lambda_llm.loading.text import read_text
 from lambda_llm.settings import Settings, Weights
 
 logger = logging.getLogger(__name__)
@@ -56,6 +60,12 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
         LambdaLLMError: one sentence that says why this environment can't serve.
     """
     check_invariants(os.environ)
+    # What is small is read first: a wrong reference shows before a long download.
+    given = [settings.system_prompt] if settings.system_prompt else []
+    system_prompts = [read_text(text, seconds=settings.load_seconds) for text in (*given, *settings.system_prompts)]
+    storage = S3Objects(settings.sessions) if settings.sessions else None
+    if storage:
+        storage.check()
     reference = ModelReference.of(settings)
     loaded = load(
         reference,
@@ -65,8 +75,11 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
         memory=available_memory(settings),
         seconds=settings.load_seconds,
         progress=progress,
+        # No token is shorter than a byte; that of a prompt which leaves no room is refused below.
+        kept_tokens=sum(len(text.encode()) for text in system_prompts) + (PENDING_TOKENS if storage else 0),
     )
     with loaded.file as file:
+        identified = identity(settings, loaded) if storage else b""
         began = time.perf_counter()
         model = Model(
             file.path,
@@ -79,7 +92,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
     opened = time.perf_counter()
     try:
         template = ChatTemplate(model)
-        warm_tokens = warm_up(model, template, settings.system_prompt)
+        warm_tokens = warm_up(model, template, system_prompts)
     except BaseException:
         model.close()
         raise
@@ -95,6 +108,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
             weights=fit.weights,
             kv_cache=fit.kv,
             compute_buffers=fit.compute,
+            prefixes=model.prefixes.bytes,
             resident=resident(),
         )
 
@@ -104,5 +118,8 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
         model_id=settings.model_name or loaded.inspection.header.name or reference.name,
         placement=fit.placement,
         memory=memory,
+        sessions=SessionStore(model, storage, identified) if storage else None,
     )
-    return Environment(served, loaded, opened - began, warmed - opened, warm_tokens)
+    return Environment(
+        served, loaded, opened - began, warmed - opened, warm_tokens, resources=[storage] if storage else []
+    )

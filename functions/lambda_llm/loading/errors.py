@@ -82,3 +82,7 @@ def no_descriptor(error: BaseException, purpose: str) -> TooManyFilesError | Non
         f"No file descriptor is left {purpose} ({cause.strerror}): close what holds them, or raise the limit "
         "(`ulimit -n`)."
     )
+
+
+class StorageError(LoadError):
+    """A store of small objects did not do what it was asked to; whoever asked can do without."""

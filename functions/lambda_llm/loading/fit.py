@@ -37,6 +37,7 @@ class Fit:
         memory: what there is.
         context: tokens.
         placement: `copied` or `mapped`, what `auto` came to.
+        kept: keys and values beside the KV cache.
     """
 
     weights: int
@@ -47,11 +48,12 @@ class Fit:
     memory: int
     context: int
     placement: Weights
+    kept: int = 0
 
     @property
     def resident(self) -> int:
         """What stays in use after loading."""
-        return self.weights + self.kv + self.compute + self.process
+        return self.weights + self.kv + self.compute + self.kept + self.process
 
     @property
     def fits(self) -> bool:
@@ -61,9 +63,10 @@ class Fit:
     def describe(self) -> str:
         """The sum in one line, in MB."""
         loading = " (twice while they are repacked)" if self.placement is Weights.COPIED else ""
+        kept = f", kept beside it {megabytes(self.kept)}" if self.kept else ""
         return (
             f"weights {megabytes(self.weights)}{loading}, KV cache for {self.context:,} tokens {megabytes(self.kv)}, "
-            f"compute buffers {megabytes(self.compute)}, process {megabytes(self.process)}: at most "
+            f"compute buffers {megabytes(self.compute)}{kept}, process {megabytes(self.process)}: at most "
             f"{megabytes(self.peak)} of {megabytes(self.memory)}"
         )
 
@@ -84,7 +87,15 @@ class Fit:
 
 
 def fit(
-    header: Header, file_size: int, *, context: int | None, kv_type: KVType, weights: Weights, memory: int, what: str
+    header: Header,
+    file_size: int,
+    *,
+    context: int | None,
+    kv_type: KVType,
+    weights: Weights,
+    memory: int,
+    what: str,
+    kept_tokens: int = 0,
 ) -> Fit:
     """Work out what a model needs and choose where its weights lie.
 
@@ -96,6 +107,7 @@ def fit(
         weights: a fixed placement, or `auto` for the fastest that fits.
         memory: bytes that may be used in all.
         what: the model's address, for errors.
+        kept_tokens: tokens whose keys and values may lie in memory beside the KV cache.
 
     Raises:
         UnsupportedModelError: the model has no weights or was not made for so long a context.
@@ -111,12 +123,14 @@ def fit(
         )
     kv = _kv_bytes(header, context, kv_type)
     compute = _compute_bytes(header, context)
-    rest = kv + compute + PROCESS_BYTES
+    kept = _kv_bytes(header, kept_tokens, kv_type)
+    rest = kv + compute + kept + PROCESS_BYTES
     stays = header.weight_bytes
     copied = Fit(
         weights=stays,
         kv=kv,
         compute=compute,
+        kept=kept,
         process=PROCESS_BYTES,
         # The KV cache is made after the memory file is gone.
         peak=max(stays + file_size + PROCESS_BYTES, stays + rest),
@@ -128,6 +142,7 @@ def fit(
         weights=file_size,
         kv=kv,
         compute=compute,
+        kept=kept,
         process=PROCESS_BYTES,
         peak=file_size + rest,
         memory=memory,

@@ -79,6 +79,7 @@ def load(
     memory: int,
     seconds: float = SECONDS,
     progress: Progress | None = None,
+    kept_tokens: int = 0,
 ) -> Loaded:
     """Bring a model into memory, verified, or raise and leave nothing behind.
 
@@ -90,6 +91,7 @@ def load(
         memory: bytes that may be used in all.
         seconds: time budget.
         progress: called with bytes done and bytes in all.
+        kept_tokens: see `fit`.
 
     Raises:
         LoadError: one class for each cause; see `lambda_llm.loading.errors`.
@@ -109,6 +111,7 @@ def load(
                 weights=weights,
                 memory=memory,
                 what=reference.uri,
+                kept_tokens=kept_tokens,
             )
             needed.require(reference.uri)
             file, took = _fill(source, head, described, sha256=reference.sha256, budget=budget, progress=progress)

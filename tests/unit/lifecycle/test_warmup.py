@@ -16,7 +16,7 @@ SYSTEM = "You are a terse assistant for questions about AWS Lambda."
 
 def test_a_conversation_begins_behind_the_system_prompt(model: Model) -> None:
     template = ChatTemplate(model)
-    ready = warm_up(model, template, SYSTEM)
+    ready = warm_up(model, template, [SYSTEM])
     assert ready == len(model.evaluated)
     opening = model.tokenize(SYSTEM, add_special=False)
     prompt = template.tokens([{"role": "system", "content": SYSTEM}, user("What is a token?")])
@@ -27,7 +27,7 @@ def test_a_conversation_begins_behind_the_system_prompt(model: Model) -> None:
 
 
 def test_without_a_system_prompt_the_template_s_own_beginning_is_ready(model: Model) -> None:
-    warm_up(model, ChatTemplate(model), None)
+    warm_up(model, ChatTemplate(model))
     first = generation(model)
     assert EXPECTED in "".join(first)
     assert first.cached_tokens > 0
@@ -35,7 +35,7 @@ def test_without_a_system_prompt_the_template_s_own_beginning_is_ready(model: Mo
 
 def test_a_model_without_a_template_is_warmed_too(open_model: OpenModel, demo_model: Path, tmp_path: Path) -> None:
     model = open_model(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": None}))
-    assert warm_up(model, ChatTemplate(model), None) == len(model.tokenize("Hello", add_special=True))
+    assert warm_up(model, ChatTemplate(model)) == len(model.tokenize("Hello", add_special=True))
 
 
 def test_a_system_prompt_that_can_t_be_used_fails_at_once(
@@ -43,9 +43,9 @@ def test_a_system_prompt_that_can_t_be_used_fails_at_once(
 ) -> None:
     small = open_model(context=64)
     with pytest.raises(ContextOverflowError, match="64 tokens"):
-        warm_up(small, ChatTemplate(small), SYSTEM * 20)
+        warm_up(small, ChatTemplate(small), [SYSTEM * 20])
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}Hello"
     strict = open_model(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": refusing}))
     with pytest.raises(TemplateError, match="no system role"):
-        warm_up(strict, ChatTemplate(strict), SYSTEM)
-    warm_up(strict, ChatTemplate(strict), None)
+        warm_up(strict, ChatTemplate(strict), [SYSTEM])
+    warm_up(strict, ChatTemplate(strict))
