@@ -44,6 +44,8 @@ def test_a_model_is_enough() -> None:
         ("MEMORY_MB", "10240", 10240),
         ("LOAD_SECONDS", "0.5", 0.5),
         ("SYSTEM_PROMPT", "Be brief.\nBe kind.", "Be brief.\nBe kind."),
+        ("SYSTEM_PROMPTS", '["Be brief.", "s3://bucket/kind.txt"]', ("Be brief.", "s3://bucket/kind.txt")),
+        ("SESSIONS", "s3://bucket/state/kv/", "s3://bucket/state/kv/"),
     ],
 )
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object) -> None:
@@ -68,6 +70,10 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text
         ("LOAD_SECONDS", "0", "greater than 0"),
         ("LOAD_SECONDS", "-1", "greater than 0"),
         ("LOAD_SECONDS", "soon", "valid number"),
+        ("SYSTEM_PROMPTS", "Be brief.", 'write it as JSON, for example ["one", "two"]'),
+        ("SYSTEM_PROMPTS", "[1]", "valid string"),
+        ("SESSIONS", "bucket/state", "should match pattern"),
+        ("SESSIONS", "s3://", "should match pattern"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable_and_what_was_expected(

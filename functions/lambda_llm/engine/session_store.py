@@ -2,7 +2,7 @@
 
 A conversation is kept in entries: one for each `BLOCK_TOKENS` tokens, which never changes, and one for the rest up to
 the end of a turn. An entry's name is a hash chained over everything before it, so the next turn's prompt, whoever sends
-it and wherever it arrives, names the entries that it can use. docs/decisions/0007-sessions-by-content.md has the
+it and wherever it arrives, names the entries that it can use. docs/decisions/0021-sessions-by-content.md has the
 reasons.
 """
 

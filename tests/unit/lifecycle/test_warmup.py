@@ -26,6 +26,17 @@ def test_a_conversation_begins_behind_the_system_prompt(model: Model) -> None:
     assert first.cached_tokens < len(prompt)
 
 
+def test_each_of_several_system_prompts_costs_nothing_whatever_came_before(model: Model) -> None:
+    template = ChatTemplate(model)
+    systems = [SYSTEM, "You count.", "You answer in one sentence, and you say nothing else."]
+    warm_up(model, template, systems)
+    assert model.prefixes.count == len(systems)
+    for system in [*systems, *systems]:
+        going = generation(model, prompt=template.tokens([{"role": "system", "content": system}, user("9 lives?")]))
+        "".join(going)
+        assert going.cached_tokens >= len(model.tokenize(system, add_special=False))
+
+
 def test_without_a_system_prompt_the_template_s_own_beginning_is_ready(model: Model) -> None:
     warm_up(model, ChatTemplate(model))
     first = generation(model)
