@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
 from local_aws import LocalAWS
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, QUESTION, user
 from support.chat import PATH
-from support.servers import LIMIT_SECONDS, SYSTEM_PROMPT, Server, serving, started
+from support.gate import Gate
+from support.servers import AFTER, BEFORE, LIMIT_SECONDS, SYSTEM_PROMPT, Server, serving, started, until
 
 MODEL_ID = "lambda-llm demo"
 SYSTEM = {"role": "system", "content": SYSTEM_PROMPT}
@@ -106,6 +108,35 @@ def test_a_damaged_bucket_costs_a_prefill(servers: list[Server], local_aws: Loca
     assert cached < 60, "what came with the server"
     assert counts(there)["damaged"] > before["damaged"]
     assert there.requests()["failed"] == 0
+
+
+def test_no_connection_and_no_credential_is_in_a_snapshot_and_the_store_works_after_it(
+    environment: dict[str, str], tmp_path: Path, gate: Gate
+) -> None:
+    gate.open.set()
+    with serving(tmp_path, environment | {"AWS_ENDPOINT_URL": gate.endpoint}) as server:
+        ask(server, [SYSTEM, user(LONG_QUESTION)])
+        assert httpx2.post(f"{server.url}{BEFORE}", timeout=LIMIT_SECONDS).status_code == 204
+        port = int(gate.endpoint.rpartition(":")[2])
+        until(lambda: port not in connections(server))
+        assert httpx2.post(f"{server.url}{AFTER}", timeout=LIMIT_SECONDS).status_code == 204
+        before = counts(server)
+        ask(server, [SYSTEM, user("Hi. " + LONG_QUESTION)])
+        after = counts(server)
+        assert after["saved_entries"] > before["saved_entries"]
+        assert after["failures"] == 0
+
+
+def connections(server: Server) -> set[int]:
+    """Ports that the process is connected to."""
+
+    process = psutil.Process(server.process.pid)
+    return {
+        each.raddr.port
+        for member in [process, *process.children(recursive=True)]
+        for each in member.net_connections("tcp")
+        if each.raddr
+    }
 
 
 def test_a_bucket_that_goes_away_fails_no_request(

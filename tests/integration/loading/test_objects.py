@@ -1,4 +1,4 @@
-"""Small objects in S3: there, not there, too large, forbidden, out of reach; and nothing that would age in a snapshot."""
+"""Small objects in S3: there, missing, too large, forbidden, out of reach; and nothing that would age in a snapshot."""
 
 from contextlib import closing
 from uuid import uuid4
