@@ -170,7 +170,15 @@ async def test_health_tells_what_is_served_and_what_was_done(client: httpx2.Asyn
         "threads": 1,
         "placement": "mapped",
         "backend": backend.variant(),
-        "memory": {"model_file": 1, "weights": 2, "kv_cache": 3, "compute_buffers": 4, "resident": 5},
+        "memory": {
+            "model_file": 1,
+            "weights": 2,
+            "kv_cache": 3,
+            "compute_buffers": 4,
+            "prefixes": 5,
+            "resident": 6,
+        },
+        "sessions": None,
         "requests": {
             "active": 0,
             "completed": 1,
