@@ -21,6 +21,17 @@ data "aws_iam_policy_document" "assume" {
       type        = "Service"
       identifiers = [each.value]
     }
+
+    # The scheduler of another account could otherwise be made to use the role.
+    dynamic "condition" {
+      for_each = each.value == "scheduler.amazonaws.com" ? ["aws:SourceAccount"] : []
+
+      content {
+        test     = "StringEquals"
+        variable = condition.value
+        values   = [element(split(":", var.function_arn), 4)]
+      }
+    }
   }
 }
 
@@ -100,7 +111,7 @@ resource "aws_lambda_function" "this" {
     log_group  = aws_cloudwatch_log_group.this.name
   }
 
-  tags = var.tags
+  tags = merge(var.tags, { "lambda-llm" = "version-pruner" })
 
   depends_on = [aws_iam_role_policy.pruner]
 

@@ -82,4 +82,9 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = !contains(keys(var.tags), "lambda-llm")
+    error_message = "The tag lambda-llm is the mark by which the project's policies know its functions: use another name."
+  }
 }

@@ -53,9 +53,8 @@ def failures(framework: str, name: str, found: dict[str, dict[str, Found]]) -> s
 
 
 def test_every_case_was_looked_at() -> None:
-    assert {name for name in trees() if not name.startswith("CKV")} == {
-        "marks", "modules", "reads", "repeated", "skipped", "unmarked",
-    }  # fmt: skip
+    of_others = {"marks", "modules", "pruner-by-arn", "pruner-of-another", "reads", "repeated", "skipped", "unmarked"}
+    assert {name for name in trees() if not name.startswith("CKV")} == of_others
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -125,3 +124,9 @@ def test_reads_are_judged_however_they_are_written(framework: str, found: dict[s
     assert failures(framework, "reads", found) == {("14", address) for address in too_much}
     passed = {address for check, address in found[framework]["reads"].passed if check == "CKV_LLM_14"}
     assert passed == {f"aws_iam_role_policy.{name}" for name in ("pinned", "state", "denied")}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_pruner_must_be_the_function_s_own(framework: str, found: dict[str, dict[str, Found]]) -> None:
+    assert failures(framework, "pruner-of-another", found) == {("15", "aws_lambda_function.llm")}
+    assert ("CKV_LLM_15", "aws_lambda_function.llm") in found[framework]["pruner-by-arn"].passed

@@ -17,6 +17,10 @@ SETTING: Final = re.compile(r"^LAMBDA_LLM_[A-Z0-9_]+$")
 """An environment variable that only this project reads."""
 
 
+PRUNING: Final = "LAMBDA_LLM_PRUNE_"
+"""How the settings of the version pruner begin."""
+
+
 class Kind(StrEnum):
     """What a function of this project does; the rules for inference and durable agents differ."""
 
@@ -51,9 +55,12 @@ def kind_of(function: Resource) -> Kind | None:
     for tag in tags:
         if tag is not None:
             return Kind(tag) if tag in set(Kind) else Kind.INFERENCE
-    if any(SETTING.match(name) for name in names(environment(function))):
-        return Kind.DURABLE_AGENT if blocks(function.block, "durable_config") else Kind.INFERENCE
-    return None
+    settings = [name for name in names(environment(function)) if SETTING.match(name)]
+    if not settings:
+        return None
+    if all(name.startswith(PRUNING) for name in settings):
+        return Kind.VERSION_PRUNER
+    return Kind.DURABLE_AGENT if blocks(function.block, "durable_config") else Kind.INFERENCE
 
 
 def _tag(tags: Any) -> str | None:

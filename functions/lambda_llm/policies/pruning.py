@@ -15,14 +15,22 @@ def pruned(function: Resource) -> bool | None:
     """A pruner of the same stack refers to the function, or its variables name it."""
     if not is_inference(function):
         return None
-    pruners = [one for one in function.beside(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
-    if any(one.graph.reaches(one.number, function.number) for one in pruners):
+    verdicts = [_prunes(one, function) for one in function.beside(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
+    if True in verdicts:
+        return True
+    return None if None in verdicts else False
+
+
+def _prunes(pruner: Resource, function: Resource) -> bool | None:
+    if pruner.graph.reaches(pruner.number, function.number):
         return True
     name = function.get("function_name")
-    targets = [value for one in pruners for value in _values(environment(one))]
+    targets = _values(environment(pruner))
     if any(str(name) in re.split(r"[^\w-]+", target) for target in targets):
         return True
-    return None if pruners and not is_known([name, *targets]) else False
+    # A plan leaves out all variables when it does not know one of them yet.
+    left_out = pruner.vertex.planned and environment(pruner) is None
+    return None if left_out or not is_known([name, *targets]) else False
 
 
 def _values(variables: Any) -> list[str]:

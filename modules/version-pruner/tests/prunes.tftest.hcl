@@ -24,6 +24,11 @@ run "every_day" {
   }
 
   assert {
+    condition     = aws_lambda_function.this.tags["lambda-llm"] == "version-pruner"
+    error_message = "The policies can't tell that the function's versions are pruned."
+  }
+
+  assert {
     condition     = aws_lambda_function.this.environment[0].variables == tomap({ LAMBDA_LLM_PRUNE_FUNCTION = var.function_arn, LAMBDA_LLM_PRUNE_KEEP_NEWEST = "1" })
     error_message = "The pruner is not told what to prune."
   }
@@ -34,6 +39,11 @@ run "every_day" {
       [["lambda:DeleteFunction"], ["${var.function_arn}:*"]],
     ])
     error_message = "The pruner may do something else than delete versions of that function."
+  }
+
+  assert {
+    condition     = one(data.aws_iam_policy_document.assume["scheduler.amazonaws.com"].statement[0].condition).values == tolist(["123456789012"]) && length(data.aws_iam_policy_document.assume["lambda.amazonaws.com"].statement[0].condition) == 0
+    error_message = "The scheduler of another account could use the role, or Lambda can't."
   }
 
   assert {

@@ -96,3 +96,13 @@ run "logs_for_ever" {
 
   expect_failures = [var.log_retention_days]
 }
+
+run "the_policies_mark" {
+  command = plan
+
+  variables {
+    tags = { lambda-llm = "something else" }
+  }
+
+  expect_failures = [var.tags]
+}
