@@ -1,4 +1,4 @@
-# The two-minute start: a bucket with the model in it, and the function that serves it.
+# The two-minute start: a bucket with the model in it, the function that serves it, and what deletes its old versions.
 
 locals {
   built   = { path = "${path.module}/dist/lambda-llm-arm64.zip", manifest = null, s3 = null }
@@ -26,4 +26,12 @@ module "inference" {
   reserved_concurrency = var.reserved_concurrency
   sessions             = var.keep_sessions ? module.model_store.sessions : null
   tags                 = var.tags
+}
+
+module "version_pruner" {
+  source = "./modules/version-pruner"
+
+  function_arn = module.inference.function_arn
+  package      = local.package
+  tags         = var.tags
 }

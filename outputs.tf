@@ -32,3 +32,8 @@ output "sessions" {
   description = "Where conversations are kept; null unless `keep_sessions`."
   value       = module.inference.sessions
 }
+
+output "pruner_name" {
+  description = "Name of the function that deletes unused versions every day; invoke it to do so at once."
+  value       = module.version_pruner.function_name
+}

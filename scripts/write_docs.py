@@ -27,9 +27,14 @@ def settings_table() -> str:
 
 def with_settings(readme: str) -> str:
     """The README with the table as it should be."""
-    before, _, rest = readme.partition(BEGIN)
-    after = rest.partition(END)[2] if END in rest else rest
-    return f"{before}{BEGIN}\n{settings_table()}\n{END}{after}"
+    return with_part(readme, BEGIN, settings_table(), END)
+
+
+def with_part(text: str, begin: str, part: str, end: str) -> str:
+    """The text with `part` between two lines that mark its place."""
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2] if end in rest else rest
+    return f"{before}{begin}\n{part}\n{end}{after}"
 
 
 def main() -> int:

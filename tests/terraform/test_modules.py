@@ -28,12 +28,7 @@ def test_every_file_is_laid_out_as_terraform_does_it() -> None:
 
 
 @EVERY_MODULE
-def test_a_module_is_valid(module: Path, initialized: Callable[[Path], Path]) -> None:
-    assert "Success!" in terraform.run(initialized(module), "validate")
-
-
-@EVERY_MODULE
-def test_a_module_passes_its_own_tests(module: Path, initialized: Callable[[Path], Path]) -> None:
+def test_a_module_is_valid_and_passes_its_own_tests(module: Path, initialized: Callable[[Path], Path]) -> None:
     assert "0 failed" in terraform.run(initialized(module), "test", f"-test-directory={own_tests(module)}")
 
 

@@ -1,0 +1,65 @@
+"""Each module's README: its block is valid as it stands, and its tables are the module's own."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import hcl
+import module_docs
+import terraform
+from support.modules import MODULES, ROOT, name
+
+DOCUMENTED = [module for module in MODULES if module != ROOT]
+BLOCKS = re.compile(r"^```hcl\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CHECKOUT = "../lambda-llm"
+"""Where the READMEs say that the project lies."""
+
+FIXTURES = ROOT / "modules/inference/tests/fixtures"
+PUSHED = {
+    "bucket": "my-models",
+    "key": "models/llama.gguf",
+    "version_id": "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY",
+    "size": 770_000_000,
+    "sha256": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
+}
+
+
+@pytest.mark.parametrize("module", DOCUMENTED, ids=name)
+@pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")
+def test_the_block_of_a_readme_is_valid(module: Path, tmp_path: Path, initialized: Callable[[Path], Path]) -> None:
+    (block,) = BLOCKS.findall((module / "README.md").read_text(encoding="utf-8"))
+    assert f'"{CHECKOUT}/{module.relative_to(ROOT)}"' in block
+    (tmp_path / "main.tf").write_text(block.replace(CHECKOUT, str(ROOT)), encoding="utf-8")
+    # The files that it speaks of.
+    (tmp_path / "dist").mkdir()
+    for suffix in (".zip", ".manifest.json"):
+        shutil.copyfile(FIXTURES / f"function{suffix}", tmp_path / f"dist/lambda-llm-arm64{suffix}")
+    (tmp_path / "model.gguf").touch()
+    (tmp_path / "model.json").write_text(json.dumps(PUSHED), encoding="utf-8")
+    assert "Success!" in terraform.run(initialized(tmp_path), "validate")
+
+
+@pytest.mark.parametrize("module", DOCUMENTED, ids=name)
+def test_the_tables_of_a_readme_are_the_module_s_own(module: Path) -> None:
+    readme = (module / "README.md").read_text(encoding="utf-8")
+    assert module_docs.with_tables(module) == readme, "run scripts/module_docs.py"
+    for kind in ("Inputs", "Outputs"):
+        assert f"## {kind}\n" in readme
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+def test_every_input_and_output_says_what_it_is(module: Path) -> None:
+    for block in hcl.module(module):
+        if block.kind in {"variable", "output"}:
+            assert block.text("description").endswith("."), block.address
+            assert block.kind == "output" or "type" in block.attributes, block.address
+
+
+@pytest.mark.parametrize("module", DOCUMENTED, ids=name)
+def test_a_readme_links_to_what_exists(module: Path) -> None:
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", (module / "README.md").read_text(encoding="utf-8")):
+        assert (module / target).exists(), target
