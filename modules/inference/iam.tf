@@ -6,7 +6,7 @@ locals {
     [for model in var.previous_models : { bucket = model.bucket, key = model.key, version_id = model.version_id, kms_key_arn = model.kms_key_arn }],
   ))
   decrypting_keys = distinct(compact([for model in local.readable_models : model.kms_key_arn]))
-  prompt_object   = try(regex("^s3://(.+)$", var.system_prompt)[0], null)
+  prompt_objects  = [for prompt in compact(concat([var.system_prompt], var.system_prompts)) : trimprefix(prompt, "s3://") if startswith(prompt, "s3://")]
   s3              = "arn:${data.aws_partition.current.partition}:s3:::"
 }
 
@@ -57,12 +57,12 @@ data "aws_iam_policy_document" "this" {
   }
 
   dynamic "statement" {
-    for_each = local.prompt_object == null ? [] : [local.prompt_object]
+    for_each = length(local.prompt_objects) > 0 ? [local.prompt_objects] : []
 
     content {
-      sid       = "ReadSystemPrompt"
+      sid       = "ReadSystemPrompts"
       actions   = ["s3:GetObject"]
-      resources = ["${local.s3}${statement.value}"]
+      resources = [for object in statement.value : "${local.s3}${object}"]
     }
   }
 
@@ -71,12 +71,13 @@ data "aws_iam_policy_document" "this" {
 
     content {
       sid       = "KeepSessions"
-      actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+      actions   = ["s3:GetObject", "s3:PutObject"]
       resources = ["${local.s3}${statement.value.bucket}/${statement.value.prefix}*"]
     }
   }
 
-  # Without it a conversation that is not there yet looks like one that may not be read.
+  # Without it a conversation that is not there yet looks like one that may not be read. S3 itself asks for it then, and
+  # without a prefix: hence "IfExists".
   dynamic "statement" {
     for_each = var.sessions == null ? [] : [var.sessions]
 
@@ -86,7 +87,7 @@ data "aws_iam_policy_document" "this" {
       resources = ["${local.s3}${statement.value.bucket}"]
 
       condition {
-        test     = "StringLike"
+        test     = "StringLikeIfExists"
         variable = "s3:prefix"
         values   = ["${statement.value.prefix}*"]
       }

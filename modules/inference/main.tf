@@ -47,6 +47,7 @@ locals {
     },
     var.context == null ? {} : { LAMBDA_LLM_CONTEXT = tostring(var.context) },
     var.system_prompt == null ? {} : { LAMBDA_LLM_SYSTEM_PROMPT = var.system_prompt },
+    length(var.system_prompts) == 0 ? {} : { LAMBDA_LLM_SYSTEM_PROMPTS = jsonencode(var.system_prompts) },
     var.sessions == null ? {} : { LAMBDA_LLM_SESSIONS = "s3://${var.sessions.bucket}/${var.sessions.prefix}" },
   )
 
@@ -59,6 +60,7 @@ locals {
     "LAMBDA_LLM_LOAD_SECONDS",
     "LAMBDA_LLM_CONTEXT",
     "LAMBDA_LLM_SYSTEM_PROMPT",
+    "LAMBDA_LLM_SYSTEM_PROMPTS",
     "LAMBDA_LLM_SESSIONS",
     "LAMBDA_LLM_MEMORY_MB",
   ]

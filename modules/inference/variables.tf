@@ -141,8 +141,20 @@ variable "system_prompt" {
   }
 
   validation {
-    condition     = !startswith(coalesce(var.system_prompt, "-"), "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$][^*?$]*$", var.system_prompt))
+    condition     = !startswith(coalesce(var.system_prompt, "-"), "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$][^*?$]*[^/*?$]$", var.system_prompt))
     error_message = "A system_prompt that begins with s3:// must name one object: s3://bucket/key, without *, ? or $."
+  }
+}
+
+variable "system_prompts" {
+  description = "Further system prompts that are kept, each as `system_prompt`: a request that begins with one of them waits only for what follows."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for prompt in var.system_prompts : trimspace(prompt) != "" && (!startswith(prompt, "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$][^*?$]*[^/*?$]$", prompt)))])
+    error_message = "Each of system_prompts must be a text, or name one object as s3://bucket/key, without *, ? or $."
   }
 }
 
@@ -295,7 +307,7 @@ variable "environment" {
 
   validation {
     condition     = length(setintersection(keys(var.environment), local.settings_of_this_module)) == 0
-    error_message = "environment names a setting that this module makes itself from model, context, kv_type, system_prompt, timeout or sessions, or from the function's memory: use those inputs instead."
+    error_message = "environment names a setting that this module makes itself from model, context, kv_type, system_prompt, system_prompts, timeout or sessions, or from the function's memory: use those inputs instead."
   }
 }
 

@@ -283,6 +283,16 @@ run "a_system_prompt_in_a_folder" {
   expect_failures = [var.system_prompt]
 }
 
+run "a_further_system_prompt_in_a_folder" {
+  command = plan
+
+  variables {
+    system_prompts = ["You are short.", "s3://my-prompts/"]
+  }
+
+  expect_failures = [var.system_prompts]
+}
+
 run "a_system_prompt_too_long_for_the_environment" {
   command = plan
 

@@ -130,6 +130,7 @@ run "everything_that_can_be_said" {
     context         = 16384
     kv_type         = "q8_0"
     system_prompt   = "s3://my-prompts/support.txt"
+    system_prompts  = ["You are short.", "s3://my-prompts/sales.txt"]
     timeout         = 60
     sessions        = { bucket = "my-models", prefix = "sessions/", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/66666666-2222-3333-4444-555555555555" }
     callers         = ["123456789012", "arn:aws:iam::210987654321:role/app"]
@@ -145,19 +146,19 @@ run "everything_that_can_be_said" {
   }
 
   assert {
-    condition     = [for name in ["CONTEXT", "KV_TYPE", "SYSTEM_PROMPT", "SESSIONS", "WEIGHTS", "LOAD_SECONDS"] : aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_${name}"]] == ["16384", "q8_0", "s3://my-prompts/support.txt", "s3://my-models/sessions/", "mapped", "104"]
+    condition     = [for name in ["CONTEXT", "KV_TYPE", "SYSTEM_PROMPT", "SYSTEM_PROMPTS", "SESSIONS", "WEIGHTS", "LOAD_SECONDS"] : aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_${name}"]] == ["16384", "q8_0", "s3://my-prompts/support.txt", jsonencode(var.system_prompts), "s3://my-models/sessions/", "mapped", "104"]
     error_message = "A setting did not arrive."
   }
 
   assert {
     condition = { for statement in data.aws_iam_policy_document.this.statement : statement.sid => statement.resources if statement.sid != "WriteLogs" } == {
-      ReadModel0       = toset(["arn:aws:s3:::my-models/models/llama.gguf"])
-      ReadModel1       = toset(["arn:aws:s3:::my-models/models/llama.gguf"])
-      DecryptModel     = toset(["arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"])
-      ReadSystemPrompt = toset(["arn:aws:s3:::my-prompts/support.txt"])
-      KeepSessions     = toset(["arn:aws:s3:::my-models/sessions/*"])
-      LookForSessions  = toset(["arn:aws:s3:::my-models"])
-      EncryptSessions  = toset(["arn:aws:kms:eu-central-1:123456789012:key/66666666-2222-3333-4444-555555555555"])
+      ReadModel0        = toset(["arn:aws:s3:::my-models/models/llama.gguf"])
+      ReadModel1        = toset(["arn:aws:s3:::my-models/models/llama.gguf"])
+      DecryptModel      = toset(["arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"])
+      ReadSystemPrompts = toset(["arn:aws:s3:::my-prompts/support.txt", "arn:aws:s3:::my-prompts/sales.txt"])
+      KeepSessions      = toset(["arn:aws:s3:::my-models/sessions/*"])
+      LookForSessions   = toset(["arn:aws:s3:::my-models"])
+      EncryptSessions   = toset(["arn:aws:kms:eu-central-1:123456789012:key/66666666-2222-3333-4444-555555555555"])
     }
     error_message = "The role may do more, or less, than what was asked for."
   }
