@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HEADER = re.compile(r'( *)(\w+)((?: "[^"]*")*) \{$')
+HEADER = re.compile(r'( *)(\w+)((?: "[^"]*")*) \{(\}?)$')
 ATTRIBUTE = re.compile(r"( *)([\w-]+) += (.*)$")
 
 
@@ -75,12 +75,13 @@ def _read(into: Block, lines: Iterator[tuple[int, str]], indentation: str) -> No
             into.end = number
             return
         if (header := HEADER.match(line)) and header[1] == indentation:
-            block = Block(into.file, number, header[2], re.findall(r'"([^"]*)"', header[3]))
-            _read(block, lines, indentation + "  ")
+            block = Block(into.file, number, header[2], re.findall(r'"([^"]*)"', header[3]), end=number)
+            if not header[4]:
+                _read(block, lines, indentation + "  ")
             into.blocks.append(block)
             name = None
         elif (attribute := ATTRIBUTE.match(line)) and attribute[1] == indentation:
             name = attribute[2]
             into.attributes[name] = attribute[3]
-        elif name and line.strip():
+        elif name and line.strip() and not line.strip().startswith("#"):
             into.attributes[name] += " " + line.strip()

@@ -1,0 +1,123 @@
+"""Numbers and names in HCL are literals, for people and scanners; each is the one that the code has."""
+
+import ast
+import re
+from typing import Any
+
+import pytest
+
+import hcl
+from lambda_llm import limits
+from lambda_llm.lifecycle import prune, serve
+from lambda_llm.loading.fit import CONTEXT_STEP, PROCESS_BYTES
+from lambda_llm.packaging.manifest import PackageManifest
+from lambda_llm.settings import DEFAULT_CONTEXT, PREFIX, KVType, Settings
+from support.modules import ROOT
+
+INFERENCE = {block.address: block for block in hcl.module(ROOT / "modules/inference")}
+PRUNER = {block.address: block for block in hcl.module(ROOT / "modules/version-pruner")}
+FUNCTION = INFERENCE["aws_lambda_function.this"]
+LOCALS = {
+    name: value
+    for block in hcl.module(ROOT / "modules/inference")
+    if block.kind == "locals"
+    for name, value in block.attributes.items()
+}
+
+
+def literal(expression: str) -> Any:
+    """A literal, or the product of some; anything that depends on an input is an error."""
+    factors = [ast.literal_eval({"true": "True", "false": "False"}.get(part, part)) for part in expression.split(" * ")]
+    result = factors[0]
+    for factor in factors[1:]:
+        result *= factor
+    return result
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("memory_size", limits.MEMORY_MB),
+        ("architectures", [limits.ARCHITECTURE]),
+        ("runtime", limits.RUNTIME),
+        ("package_type", limits.PACKAGE_TYPE),
+        ("publish", True),
+        ("snap_start.apply_on", limits.SNAPSTART_APPLY_ON),
+        ("ephemeral_storage.size", limits.EPHEMERAL_STORAGE_MB),
+    ],
+)
+def test_an_invariant_is_a_literal(argument: str, value: Any) -> None:
+    block, _, attribute = argument.rpartition(".")
+    holder = FUNCTION.inside(block)[0] if block else FUNCTION
+    assert literal(holder.attributes[attribute]) == value
+
+
+def test_what_snapstart_does_not_go_with_is_nowhere() -> None:
+    assert not any(FUNCTION.inside(kind) for kind in ("file_system_config", "image_config", "vpc_config", "dynamic"))
+    assert not any("provisioned_concurrency" in address for address in INFERENCE)
+
+
+def test_the_url_is_on_the_alias_signed_and_streams() -> None:
+    url = INFERENCE["aws_lambda_function_url.live"].attributes
+    assert url["qualifier"] == "aws_lambda_alias.live.name"
+    assert literal(url["authorization_type"]) == "AWS_IAM"
+    assert literal(url["invoke_mode"]) == "RESPONSE_STREAM"
+    permissions = [block for address, block in INFERENCE.items() if address.startswith("aws_lambda_permission.")]
+    assert {literal(block.attributes["action"]) for block in permissions} == {
+        "lambda:InvokeFunctionUrl",
+        "lambda:InvokeFunction",
+    }
+    assert {block.attributes["qualifier"] for block in permissions} == {"aws_lambda_alias.live.name"}
+
+
+def test_the_function_carries_the_project_s_mark() -> None:
+    assert FUNCTION.attributes["tags"] == 'merge(var.tags, { "lambda-llm" = "inference" })'
+
+
+def test_the_sums_are_done_with_the_code_s_numbers() -> None:
+    assert literal(LOCALS["memory_bytes"]) == limits.MEMORY_MB * limits.MIB
+    assert literal(LOCALS["process_bytes"]) == PROCESS_BYTES
+    assert f"max({limits.SNAPSTART_INIT_SECONDS}, var.timeout)" in LOCALS["load_seconds"]
+    assert f"({limits.NETWORK_MBPS} * 1000 * 1000)" in LOCALS["download_seconds"]
+    assert f"/ {CONTEXT_STEP}) * {CONTEXT_STEP}" in LOCALS["cached_tokens"]
+    assert f"null), {DEFAULT_CONTEXT}), {DEFAULT_CONTEXT})" in LOCALS["context_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("address", "bound"),
+    [
+        ("aws_lambda_function.this", f"<= {limits.ENVIRONMENT_BYTES // 1024} * 1024"),
+        ("aws_lambda_function.this", f"zip_bytes <= {limits.PACKAGE_DIRECT_UPLOAD_BYTES // limits.MIB} * 1024 * 1024"),
+        ("aws_lambda_function.this", f"unzipped_bytes <= {limits.PACKAGE_UNZIPPED_BYTES // limits.MIB} * 1024 * 1024"),
+        ("aws_lambda_function.this", f'architecture == "{limits.ARCHITECTURE}"'),
+        ("aws_lambda_function.this", f'runtime == "{limits.RUNTIME}"'),
+        ("var.timeout", f"var.timeout <= {limits.TIMEOUT_MAX_SECONDS}"),
+        ("var.kv_type", "[" + ", ".join(f'"{kind.value}"' for kind in KVType) + "]"),
+    ],
+)
+def test_a_rule_has_the_code_s_bound(address: str, bound: str) -> None:
+    rules = INFERENCE[address].inside("validation") + INFERENCE[address].inside("precondition")
+    assert any(bound in rule.attributes["condition"] for rule in rules)
+
+
+def test_every_variable_that_is_set_is_one_that_is_read() -> None:
+    names = literal(LOCALS["settings_of_this_module"].replace(", ]", "]"))
+    assert {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} >= set(names)
+    in_settings = {word for word in LOCALS["settings"].split() if word.startswith(PREFIX)}
+    assert set(names) == in_settings | {f"{PREFIX}MEMORY_MB"}
+    adapter = LOCALS["web_adapter"]
+    assert all(f"{variable} " in adapter for variable in (serve.BEFORE_PATH, serve.AFTER_PATH, serve.PORT))
+
+
+def test_the_pruner_is_told_what_it_reads() -> None:
+    function = PRUNER["aws_lambda_function.this"]
+    assert literal(function.attributes["handler"]) == f"{prune.__name__}.{prune.handle.__name__}"
+    variables = function.inside("environment")[0].attributes["variables"]
+    assert f"{prune.FUNCTION} " in variables
+    assert f"{prune.KEEP_NEWEST} " in variables
+
+
+def test_what_is_read_of_a_manifest_is_in_it() -> None:
+    texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "modules").glob("*/*.tf"))
+    read = set(re.findall(r"local\.manifest\.(\w+)", texts))
+    assert {"architecture", "runtime", "code_sha256"} <= read <= set(PackageManifest.model_fields)
