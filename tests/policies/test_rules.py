@@ -123,7 +123,7 @@ def test_reads_are_judged_however_they_are_written(framework: str, found: dict[s
     }
     assert failures(framework, "reads", found) == {("14", address) for address in too_much}
     passed = {address for check, address in found[framework]["reads"].passed if check == "CKV_LLM_14"}
-    assert passed == {f"aws_iam_role_policy.{name}" for name in ("pinned", "state", "denied")}
+    assert passed == {f"aws_iam_role_policy.{name}" for name in ("pinned", "state", "denied", "prompted")}
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -1,13 +1,12 @@
 """The rule for versions that nobody uses any more: each is a snapshot that is paid for."""
 
 import re
-from typing import Any
 
 from lambda_llm.policies.function import is_inference
 from lambda_llm.policies.graph import FUNCTION, Resource
 from lambda_llm.policies.marks import Kind, environment, kind_of
 from lambda_llm.policies.rules import Severity, rule
-from lambda_llm.policies.values import argument, is_known, names, strings
+from lambda_llm.policies.values import is_known, values
 
 
 @rule(15, Severity.MEDIUM, "Published versions of an inference function are pruned", FUNCTION)
@@ -25,15 +24,9 @@ def _prunes(pruner: Resource, function: Resource) -> bool | None:
     if pruner.graph.reaches(pruner.number, function.number):
         return True
     name = function.get("function_name")
-    targets = _values(environment(pruner))
+    targets = values(environment(pruner))
     if any(str(name) in re.split(r"[^\w-]+", target) for target in targets):
         return True
     # A plan leaves out all variables when it does not know one of them yet.
     left_out = pruner.vertex.planned and environment(pruner) is None
     return None if left_out or not is_known([name, *targets]) else False
-
-
-def _values(variables: Any) -> list[str]:
-    if not isinstance(variables, dict):
-        return strings(variables)
-    return [text for name in names(variables) for text in strings(argument(variables, name))]

@@ -9,19 +9,23 @@ from typing import Any, Final
 
 from lambda_llm.policies.function import every, is_inference
 from lambda_llm.policies.graph import FUNCTION, Resource
+from lambda_llm.policies.marks import environment
 from lambda_llm.policies.rules import Severity, rule
-from lambda_llm.policies.values import argument, blocks, is_known, strings
+from lambda_llm.policies.values import argument, blocks, is_known, strings, values
 
 ROLE: Final = "aws_iam_role"
 INLINE: Final = "aws_iam_role_policy"
 MANAGED: Final = "aws_iam_policy"
 ATTACHMENT: Final = "aws_iam_role_policy_attachment"
 
+MODEL: Final = "LAMBDA_LLM_MODEL"
 PIN: Final = "s3:VersionId"
 READS: Final = ("s3:GetObject", "s3:GetObjectVersion")
 BROAD: Final = ("AmazonS3", "AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess")
 """How the names of AWS's own policies begin that let a role read every object of the account."""
 
+LOCATION: Final = re.compile(r"""s3://[^\s"',\]]+""")
+"""An object, alone in a setting or in a JSON list."""
 
 UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
 """Takes the place of an expression inside an ARN, whatever it is made of."""
@@ -94,10 +98,10 @@ def is_one_object_or_state(resource: str) -> bool | None:
 def model_reads(resource: Resource) -> bool | None:
     """A function that may read every model, or the whole bucket, gives more away than it serves.
 
-    More than one object passes where each statement pins a version: older models of a canary, a system prompt beside
-    the model.
+    More than one object passes where each statement pins a version (older models of a canary), or where a setting names
+    the object as something else than the model (a system prompt).
     """
-    roles = [role for role in _roles_of(resource) if _is_of_inference(role)]
+    roles = [role for role in _roles_of(resource) if _functions_of(role)]
     if not roles:
         return None
     if resource.kind == ATTACHMENT:
@@ -107,7 +111,7 @@ def model_reads(resource: Resource) -> bool | None:
     reading = [statement for statement in _statements(resource) if statement.reads]
     if not reading:
         return None
-    return every(*(statement.is_narrow() for statement in reading), *(len(_objects_of(role)) <= 1 for role in roles))
+    return every(*(statement.is_narrow() for statement in reading), *(len(_models_of(role)) <= 1 for role in roles))
 
 
 def _attached(arn: Any) -> bool | None:
@@ -117,9 +121,10 @@ def _attached(arn: Any) -> bool | None:
     return False if arn.rpartition("/")[2].startswith(BROAD) else None
 
 
-def _is_of_inference(role: Resource) -> bool:
-    functions = (one for one in role.beside(FUNCTION) if is_inference(one))
-    return any(used is not None and used.is_resource(role) for used in (one.role() for one in functions))
+def _functions_of(role: Resource) -> list[Resource]:
+    """Inference functions that take on a role."""
+    taken_on = ((one, one.role()) for one in role.beside(FUNCTION) if is_inference(one))
+    return [function for function, taken in taken_on if taken is not None and taken.is_resource(role)]
 
 
 def _roles_of(resource: Resource) -> list[Resource]:
@@ -137,11 +142,14 @@ def _is_attached(attachment: Resource, policy: Resource) -> bool:
     return any(one.is_resource(policy) for one in attachment.referred("policy_arn"))
 
 
-def _objects_of(role: Resource) -> set[str]:
-    """Objects that all policies of a role let it read."""
+def _models_of(role: Resource) -> set[str]:
+    """Objects that all policies of a role let it read, without those that a setting names as something else."""
     policies = [one for one in role.beside(INLINE, MANAGED) if any(role.is_resource(its) for its in _roles_of(one))]
     statements = [statement for policy in [role, *policies] for statement in _statements(policy)]
-    return set().union(*(statement.objects() for statement in statements if statement.reads))
+    objects: set[str] = set().union(*(statement.objects() for statement in statements if statement.reads))
+    settings = (text for one in _functions_of(role) for text in values(environment(one), without=MODEL))
+    named = {found for text in settings for found in LOCATION.findall(text)}
+    return {one for one in objects if f"s3://{one.rpartition(':::')[2]}" not in named}
 
 
 def _statements(resource: Resource) -> Iterator[Statement]:

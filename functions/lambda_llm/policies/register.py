@@ -71,8 +71,8 @@ def read(graph: Any) -> tuple[Graph, dict[Any, Any]]:
     for number, (_, attributes) in enumerate(found):
         kind, name = attributes["block_type_"], attributes["block_name_"]
         block = arguments(attributes["config_"], name) if kind in {"resource", "data"} else {}
-        planned = "__change_actions__" in block
         file, address = attributes["file_path_"], attributes.get("__address__") or name
+        planned = file.endswith(".json") and not file.endswith(".tf.json")
         numbers[id(block)] = number
         if planned:
             numbers.setdefault(address, {})[file] = number

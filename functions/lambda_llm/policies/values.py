@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["argument", "blocks", "is_known", "names", "strings"]
+__all__ = ["argument", "blocks", "is_known", "names", "strings", "values"]
 
 EXPRESSION: Final = re.compile(
     r"\$\{|^!?\(*(var|local|module|data|each|count|self|path|terraform|aws_[a-z0-9_]+)\.|^[a-z0-9]+\(|\?.*:"
@@ -69,3 +69,15 @@ def strings(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for element in value for text in strings(element)]
     return []
+
+
+def values(variables: Any, *, without: str = "") -> list[str]:
+    """Texts in a map of variables, or the expression that makes it.
+
+    Args:
+        variables: The map, as checkov hands it over.
+        without: Name of one that is left out.
+    """
+    if not isinstance(variables, Mapping):
+        return strings(variables)
+    return [text for name in sorted(names(variables) - {without}) for text in strings(argument(variables, name))]

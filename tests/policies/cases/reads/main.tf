@@ -427,6 +427,47 @@ resource "aws_s3_bucket" "models" {
   bucket = "my-models"
 }
 
+resource "aws_lambda_function" "prompted" {
+  function_name = "prompted"
+  role          = aws_iam_role.prompted.arn
+  filename      = "llm.zip"
+  handler       = "llm.handle"
+  runtime       = "python3.13"
+  architectures = ["arm64"]
+  memory_size   = 10240
+  publish       = true
+
+  snap_start {
+    apply_on = "PublishedVersions"
+  }
+
+  environment {
+    variables = {
+      LAMBDA_LLM_MODEL          = "s3://my-models/models/a.gguf"
+      LAMBDA_LLM_SYSTEM_PROMPTS = jsonencode(["s3://my-models/prompts/polite.txt", "s3://my-models/prompts/terse.txt"])
+    }
+  }
+
+  tags = { "lambda-llm" = "inference" }
+}
+
+resource "aws_iam_role" "prompted" {
+  name               = "prompted"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
+}
+
+resource "aws_iam_role_policy" "prompted" {
+  role = aws_iam_role.prompted.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      { Effect = "Allow", Action = "s3:GetObject", Resource = "arn:aws:s3:::my-models/models/a.gguf" },
+      { Effect = "Allow", Action = "s3:GetObject", Resource = ["arn:aws:s3:::my-models/prompts/polite.txt", "arn:aws:s3:::my-models/prompts/terse.txt"] },
+    ]
+  })
+}
+
 # Names them all, so that this is about reads alone.
 resource "aws_lambda_function" "pruner" {
   function_name = "pruner"
@@ -436,7 +477,7 @@ resource "aws_lambda_function" "pruner" {
   runtime       = "python3.13"
 
   environment {
-    variables = { FUNCTION_NAMES = "action folder inverted two pinned state denied nothing attached aws logs nested document" }
+    variables = { FUNCTION_NAMES = "action folder inverted two pinned state denied nothing attached aws logs nested document prompted" }
   }
 
   tags = { "lambda-llm" = "version-pruner" }

@@ -1,0 +1,97 @@
+"""The project's own Terraform passes checkov's checks and these policies; what it leaves out says why."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import terraform
+from support.modules import ROOT
+from support.policies import POLICIES, PROVIDER, checkov_environment, reports, run_policies
+
+PACKAGE = ROOT / "modules/inference/tests/fixtures/function.zip"
+FOLDERS = [path for path in (ROOT / "modules", ROOT / "examples") if path.is_dir()]
+LEFT_BEHIND = shutil.ignore_patterns(".terraform*", "terraform.tfstate*", "tests")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Every check of checkov's and ours over the root module, modules/ and examples/."""
+    folder = tmp_path_factory.mktemp("own")
+    for path in ROOT.glob("*.tf"):
+        shutil.copy(path, folder)
+    for path in FOLDERS:
+        shutil.copytree(path, folder / path.name, ignore=LEFT_BEHIND)
+    command = ["checkov", "--directory", ".", "--framework", "terraform", "--output", "json", "--skip-download"]
+    command += ["--external-checks-dir", str(POLICIES / "checks")]
+    environment = checkov_environment()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return reports(done.stdout)["terraform"]
+
+
+def records(report: dict[str, Any], outcome: str) -> list[dict[str, Any]]:
+    assert not report["results"]["parsing_errors"]
+    found: list[dict[str, Any]] = report["results"][f"{outcome}_checks"]
+    return found
+
+
+def test_no_check_fails(report: dict[str, Any]) -> None:
+    assert [(one["check_id"], one["resource"], one["file_path"]) for one in records(report, "failed")] == []
+
+
+def test_everything_was_looked_at(report: dict[str, Any]) -> None:
+    passed = records(report, "passed")
+    ours = {f"/{path.relative_to(ROOT)}" for path in ROOT.glob("modules/*/main.tf")}
+    assert len(ours) >= 3
+    assert ours <= {one["file_path"] for one in passed}
+    assert {"CKV_LLM_1", "CKV_LLM_3", "CKV_LLM_11", "CKV_LLM_15", "CKV_AWS_50"} <= {one["check_id"] for one in passed}
+
+
+def test_a_skip_says_why(report: dict[str, Any]) -> None:
+    reasons = {one["check_id"]: one["check_result"]["suppress_comment"] for one in records(report, "skipped")}
+    assert reasons
+    for check, reason in reasons.items():
+        assert len(reason.split()) >= 4, check
+
+
+@pytest.mark.needs("terraform", get="https://developer.hashicorp.com/terraform/install")
+def test_a_plan_of_the_modules_passes_where_hcl_can_t_tell(tmp_path: Path) -> None:
+    """Names, and statements that a variable makes, are known in a plan alone."""
+    (tmp_path / "main.tf").write_text(
+        PROVIDER
+        + f"""
+module "inference" {{
+  source = "{ROOT}/modules/inference"
+
+  name     = "llm"
+  model    = {{ bucket = "my-models", key = "models/a.gguf", version_id = "1", size = 1000, sha256 = "{"0" * 64}" }}
+  package  = {{ path = "{PACKAGE}" }}
+  sessions = {{ bucket = "my-models", prefix = "sessions/" }}
+  callers  = ["123456789012"]
+
+  system_prompt   = "s3://my-models/prompts/polite.txt"
+  system_prompts  = ["s3://my-models/prompts/terse.txt"]
+  previous_models = [{{ bucket = "my-models", key = "models/b.gguf", version_id = "1" }}]
+}}
+
+module "version_pruner" {{
+  source = "{ROOT}/modules/version-pruner"
+
+  function_arn = module.inference.function_arn
+  name         = "llm-pruner"
+  package      = {{ path = "{PACKAGE}" }}
+}}
+""",
+        encoding="utf-8",
+    )
+    terraform.run(tmp_path, "init", "-backend=false")
+    terraform.run(tmp_path, "plan", "-out=plan", "-refresh=false", "-lock=false")
+    (tmp_path / "plan.json").write_text(terraform.run(tmp_path, "show", "-json", "plan"), encoding="utf-8")
+    done = run_policies(tmp_path, "--file", "plan.json", "--output", "json")
+    results = json.loads(done.stdout)["results"]
+    assert results["failed_checks"] == []
+    passed = {record["check_id"].removeprefix("CKV_LLM_") for record in results["passed_checks"]}
+    assert passed == {str(number) for number in range(1, 15)}
