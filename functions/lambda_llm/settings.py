@@ -63,6 +63,16 @@ class Settings(BaseSettings):
         None, ge=64, description="memory to stay within, in MB; default: Lambda's, or what is free"
     )
     load_seconds: float = Field(120, gt=0, description="time budget for getting the model into memory")
+    queue: int = Field(
+        16, ge=0, description="requests that may wait while another is answered; more are refused with a 429"
+    )
+    keepalive_seconds: float = Field(
+        10, gt=0, description="silence in a stream after which a comment shows that it is alive"
+    )
+    trust_user: bool = Field(
+        False,  # noqa: FBT003 - a default
+        description="whether the field 'user' tells whose conversation it is: only where nobody else can set it",
+    )
     system_prompt: str | None = Field(
         None, description="evaluated before the snapshot and kept; a text, or s3://bucket/key or file:///path of one"
     )

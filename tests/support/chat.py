@@ -17,10 +17,10 @@ PATH = "/v1/chat/completions"
 MODEL_ID = "demo"
 
 
-def made(model: Model) -> FastAPI:
-    """The application over `model`."""
+def made(model: Model, **changes: Any) -> FastAPI:
+    """The application over `model`; `changes` are fields of `Served`."""
     memory = Memory(model_file=1, weights=2, kv_cache=3, compute_buffers=4, prefixes=5, resident=6)
-    return create_app(Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory))
+    return create_app(Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory, **changes))
 
 
 def body(question: str = QUESTION, **changes: Any) -> dict[str, Any]:
@@ -30,8 +30,8 @@ def body(question: str = QUESTION, **changes: Any) -> dict[str, Any]:
 
 
 def events(stream: str) -> list[Any]:
-    """The data of each server-sent event, in order; `[DONE]` as it is."""
-    parts = stream.split("\n\n")
+    """The data of each server-sent event, in order; `[DONE]` as it is, and no comments."""
+    parts = [part for part in stream.split("\n\n") if not part.startswith(":")]
     assert parts.pop() == "", "every event ends with an empty line"
     assert all(part.startswith("data: ") for part in parts)
     data = [part.removeprefix("data: ") for part in parts]
@@ -41,4 +41,4 @@ def events(stream: str) -> list[Any]:
 def text_of(chunks: list[Any]) -> str:
     """What a stream's chunks add up to."""
     choices = [choice for chunk in chunks if chunk != "[DONE]" for choice in chunk["choices"]]
-    return "".join(choice["delta"].get("content", "") for choice in choices)
+    return "".join(choice["delta"].get("content") or "" for choice in choices)

@@ -8,8 +8,10 @@ from fastapi import APIRouter, FastAPI
 
 from lambda_llm import __version__
 from lambda_llm.api import chat, health, models, page
+from lambda_llm.api.body import BodyLimit
 from lambda_llm.api.errors import ErrorResponse, install
 from lambda_llm.api.service import Served, Service
+from lambda_llm.api.worker import Worker
 
 ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (chat.router, models.router, health.router)
 """One for each module of endpoints; each takes the service and gives its routes."""
@@ -24,7 +26,7 @@ def create_app(served: Served, *, with_page: bool = False) -> FastAPI:
 
     Its `state.stop_answering()` ends every answer that is on its way, for a server that is about to end.
     """
-    service = Service(served)
+    service = Service(served, Worker(served.queue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -40,6 +42,7 @@ def create_app(served: Served, *, with_page: bool = False) -> FastAPI:
         responses={400: {"model": ErrorResponse}, 500: {"model": ErrorResponse}},
     )
     app.state.stop_answering = service.worker.stop
+    app.add_middleware(BodyLimit)
     install(app)
     for router in (*ROUTERS, *((page.router,) if with_page else ())):
         app.include_router(router(service))

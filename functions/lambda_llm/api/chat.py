@@ -1,176 +1,277 @@
-"""`POST /v1/chat/completions`: from OpenAI's JSON to a generation, and back."""
+"""`POST /v1/chat/completions`: from OpenAI's JSON to answers, and back."""
 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import JSONResponse, Response
 
-from lambda_llm.api.errors import APIError, ErrorResponse, explain
-from lambda_llm.api.schema import (
+from lambda_llm.api.answering import Answering, Form, Limits, Question, Told, sampling_of
+from lambda_llm.api.chat_schema import (
+    AnsweredCall,
+    AnsweredFunction,
     AnswerMessage,
+    CallDelta,
     ChatCompletion,
     ChatCompletionChunk,
     ChatCompletionRequest,
     Choice,
     ChunkChoice,
     Delta,
-    PromptTokensDetails,
-    Usage,
+    Function,
+    FunctionDelta,
+    Logprobs,
+    ToolChoice,
+    chosen,
 )
+from lambda_llm.api.errors import APIError, ErrorResponse, explain
+from lambda_llm.api.logprobs import logprobs
 from lambda_llm.api.service import Service
-from lambda_llm.engine.generate import FinishReason, Generation
-from lambda_llm.engine.sampling import Sampling
-
-SSE_HEADERS: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-
-
-class _EventStream(StreamingResponse):
-    """Ends what makes the events together with itself: also for a client that stopped reading before it left."""
-
-    def __init__(self, events: AsyncGenerator[str, None]) -> None:
-        super().__init__(events, media_type="text/event-stream", headers=SSE_HEADERS)
-        self._events = events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._events):
-            await super().__call__(scope, receive, send)
+from lambda_llm.api.stream import DONE, SIGN_OF_LIFE, EventStream, event, quoted, unless_left
+from lambda_llm.engine.parse import CallArguments, CallStart, Content, Reasoning
 
 
 def router(service: Service) -> APIRouter:
     """The endpoints of this module."""
     routes = APIRouter()
-    chat = Chat(service)
 
-    @routes.post("/v1/chat/completions", response_model=ChatCompletion, responses={404: {"model": ErrorResponse}})
+    @routes.post(
+        "/v1/chat/completions",
+        response_model=ChatCompletion,
+        responses={
+            200: {"content": {"text/event-stream": {}}, "description": "The answer; events if 'stream' is true"},
+            404: {"model": ErrorResponse},
+            429: {"model": ErrorResponse},
+        },
+    )
     async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
-        return await chat.answer(body, request)
+        service.check_model(body.model)
+        answering = await asyncio.to_thread(_plan, service, body)
+        answer = _Answer(service, answering, with_logprobs=bool(body.logprobs))
+        if body.stream:
+            with_usage = body.stream_options is not None and body.stream_options.include_usage
+            return await EventStream.begun(answer.events(with_usage=with_usage))
+        return await unless_left(request, answer.whole())
 
     return routes
 
 
-class Chat:
-    """Answers chat requests with one model."""
+def _plan(service: Service, body: ChatCompletionRequest) -> Answering:
+    choice = body.tool_choice
+    calls: Any = choice if isinstance(choice, str) else "auto"
+    if isinstance(choice, ToolChoice):
+        calls = choice.allowed_tools.mode if choice.allowed_tools else "required"
+    question = Question(
+        [message.rendered() for message in body.messages],
+        tools=[{"type": "function", "function": _function(tool.function)} for tool in body.tools or ()],
+        callable_tools=frozenset(chosen(choice)) if isinstance(choice, ToolChoice) else None,
+        calls=calls,
+        parallel=body.parallel_tool_calls is not False,
+        form=_form(body),
+        variables={**effort(service, body.reasoning_effort, "reasoning_effort"), **(body.chat_template_kwargs or {})},
+    )
+    limits = Limits(
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
+        choices=body.n or 1,
+        top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        user=body.user,
+    )
+    return Answering.plan(service, question, sampling_of(service, body), limits)
 
-    def __init__(self, service: Service) -> None:
+
+def _function(function: Function) -> dict[str, Any]:
+    """The form that chat templates read: they expect parameters, be there any or none."""
+    return {"parameters": {"type": "object", "properties": {}}, **function.model_dump(exclude_none=True)}
+
+
+def _form(body: ChatCompletionRequest) -> Form | None:
+    wanted = body.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.json_schema is None:
+        return Form({"type": "object"}, strict=True, param="response_format")
+    schema = wanted.json_schema
+    return Form(schema.schema_, strict=bool(schema.strict), param="response_format.json_schema.schema")
+
+
+def effort(service: Service, wanted: str | None, param: str) -> dict[str, Any]:
+    """Variables that make a model think as much as is wanted.
+
+    Args:
+        service: the model, whose template must know how.
+        wanted: one of OpenAI's words; None: as the model likes.
+        param: the field that it came in.
+
+    Raises:
+        APIError: the model can't be told.
+    """
+    knows = service.served.template.knows
+    if wanted is None or (wanted == "none" and not service.served.template.thinks):
+        return {}
+    if not knows:
+        raise APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"{param!r} is not supported by this model: its chat template can't be told how much to think.",
+            param=param,
+            code="unsupported_parameter",
+        )
+    variables: dict[str, Any] = {"enable_thinking": wanted != "none", "reasoning_effort": wanted}
+    return {name: variables[name] for name in knows}
+
+
+class _Answer:
+    """Writes the steps of an answer in the form of chat completions."""
+
+    def __init__(self, service: Service, answering: Answering, *, with_logprobs: bool) -> None:
         self._service = service
-        self._served = service.served
+        self._answering = answering
+        self._choices = range(len(answering.generations))
+        self._with_logprobs = with_logprobs
+        self._identity: dict[str, Any] = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": service.served.model_id,
+        }
 
-    async def answer(self, body: ChatCompletionRequest, request: Request) -> Response:
-        """Generate the answer, streamed or whole.
-
-        Raises:
-            APIError: the request can't be served; ContextOverflowError and TemplateError likewise.
-        """
-        self._service.check_model(body.model)
-        if body.stream_options is not None and not body.stream:
-            raise APIError(
-                HTTPStatus.BAD_REQUEST,
-                "'stream_options' is for streams only: set 'stream' to true, or leave it out.",
-                param="stream_options",
-                code="invalid_value",
+    async def whole(self) -> Response:
+        """The answer in one piece."""
+        messages = [AnswerMessage(content=None) for _ in self._choices]
+        told: list[list[Told]] = [[] for _ in self._choices]
+        async with self._answering.run() as steps:
+            async for step in steps:
+                if step is not None:
+                    told[step.choice].append(step)
+        choices = [
+            Choice(
+                index=number,
+                message=_message(told[number]),
+                logprobs=self._logprobs([scored for step in told[number] for scored in step.scored]),
+                finish_reason=told[number][-1].reason or "stop",
             )
-        # Tokenizing a long prompt takes long enough to be noticed by other requests.
-        prompt = await asyncio.to_thread(
-            self._served.template.tokens, [message.rendered() for message in body.messages]
-        )
-        generation = Generation(
-            self._served.model,
-            prompt,
-            Sampling(
-                temperature=1.0 if body.temperature is None else body.temperature,
-                top_p=1.0 if body.top_p is None else body.top_p,
-                seed=body.seed,
-            ),
-            max_tokens=body.max_completion_tokens or body.max_tokens,
-            sessions=self._served.sessions,
-            stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
-        )
-        if body.stream:
-            with_usage = body.stream_options is not None and body.stream_options.include_usage
-            return _EventStream(self._stream(generation, with_usage=with_usage))
-        return await self._whole(generation, request)
+            for number in range(len(messages))
+        ]
+        completion = ChatCompletion(**self._identity, choices=choices, usage=self._answering.usage())
+        content = completion.model_dump()
+        for choice in content["choices"]:
+            choice["message"] = {
+                name: value
+                for name, value in choice["message"].items()
+                if value is not None or name in {"content", "refusal"}
+            }
+        return JSONResponse(content)
 
-    async def _whole(self, generation: Generation, request: Request) -> Response:
-        async def collect() -> str:
-            async with self._service.worker.run(generation) as pieces:
-                return "".join([piece async for piece in pieces])
-
-        collecting = asyncio.ensure_future(collect())
-        leaving = asyncio.ensure_future(_left(request))
+    async def events(self, *, with_usage: bool) -> AsyncGenerator[str, None]:
+        """The answer as a stream: for each choice its role, what it adds, and why it ended."""
+        writer = _ChunkWriter(self._identity, len(self._choices), with_usage=with_usage)
         try:
-            await asyncio.wait([collecting, leaving], return_when=asyncio.FIRST_COMPLETED)
-            if not collecting.done():
-                collecting.cancel()
-                await asyncio.wait([collecting])
-                return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody is there to read it
-            text = await collecting
-        finally:
-            leaving.cancel()
-        completion = ChatCompletion(
-            **self._identity(),
-            choices=[Choice(message=AnswerMessage(content=text), finish_reason=_reason(generation))],
-            usage=_usage(generation),
-        )
-        return JSONResponse(completion.model_dump())
-
-    async def _stream(self, generation: Generation, *, with_usage: bool) -> AsyncGenerator[str, None]:
-        identity = self._identity()
-
-        def event(delta: Delta, **more: Any) -> str:
-            chunk = ChatCompletionChunk(**identity, choices=[ChunkChoice(delta=delta, **more)])
-            return _event(chunk, with_usage=with_usage)
-
-        yield event(Delta(role="assistant", content=""))
-        try:
-            async with self._service.worker.run(generation) as pieces:
-                async for piece in pieces:
-                    yield event(Delta(content=piece))
-        except Exception as error:  # noqa: BLE001 - the status line is long gone: the stream itself must say it
-            yield f"data: {explain(error).body.model_dump_json()}\n\n"
+            async with self._answering.run(self._service.served.keepalive_seconds) as steps:
+                for number in self._choices:
+                    yield writer.chunk(number, Delta(role="assistant", content=""))
+                async for step in steps:
+                    if step is None:
+                        yield SIGN_OF_LIFE
+                    elif isinstance(step.part, Content) and not self._with_logprobs:
+                        yield writer.content(step.choice, step.part.text)
+                    elif step.reason:
+                        yield writer.chunk(step.choice, Delta(), finish_reason=step.reason)
+                    else:
+                        yield writer.chunk(step.choice, _delta(step), logprobs=self._logprobs(step.scored))
+        except Exception as error:
+            if not writer.begun:
+                raise
+            # The status line is long gone: the stream itself must say it.
+            yield event(explain(error).body.model_dump_json())
             return
-        yield event(Delta(), finish_reason=_reason(generation))
         if with_usage:
-            yield _event(ChatCompletionChunk(**identity, choices=[], usage=_usage(generation)), with_usage=True)
-        yield "data: [DONE]\n\n"
+            yield writer.usage(self._answering.usage())
+        yield DONE
 
-    def _identity(self) -> dict[str, Any]:
-        return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": self._served.model_id}
-
-
-def _event(chunk: ChatCompletionChunk, *, with_usage: bool) -> str:
-    data = chunk.model_dump_json(
-        exclude={"choices": {"__all__": {"delta": _absent(chunk)}}} | ({} if with_usage else {"usage": True})
-    )
-    return f"data: {data}\n\n"
+    def _logprobs(self, scored: Sequence[Any]) -> Logprobs | None:
+        return logprobs(self._service.served.model, scored) if self._with_logprobs else None
 
 
-def _absent(chunk: ChatCompletionChunk) -> set[str]:
-    """A delta names only what it adds, while `finish_reason` is always there, null until the end."""
-    return {name for choice in chunk.choices for name, value in choice.delta if value is None}
-
-
-def _reason(generation: Generation) -> Any:
-    return "length" if generation.finish_reason is FinishReason.LENGTH else "stop"
-
-
-def _usage(generation: Generation) -> Usage:
-    prompt, completion = len(generation.prompt), generation.completion_tokens
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=prompt + completion,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=generation.cached_tokens),
+def _message(steps: Sequence[Told]) -> AnswerMessage:
+    """The whole message of one choice."""
+    parts = [step.part for step in steps]
+    content = "".join(part.text for part in parts if isinstance(part, Content))
+    thoughts = "".join(part.text for part in parts if isinstance(part, Reasoning))
+    calls = [
+        AnsweredCall(
+            id=call_id(),
+            function=AnsweredFunction(
+                name=start.name,
+                arguments="".join(
+                    part.text for part in parts if isinstance(part, CallArguments) and part.number == start.number
+                ),
+            ),
+        )
+        for start in parts
+        if isinstance(start, CallStart)
+    ]
+    return AnswerMessage(
+        content=content if content or not calls else None, reasoning_content=thoughts or None, tool_calls=calls or None
     )
 
 
-async def _left(request: Request) -> None:
-    """Return when the client has gone."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def call_id() -> str:
+    """A new name for a call, by which its result will be known."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def _delta(step: Told) -> Delta:
+    match step.part:
+        case Content(text):
+            return Delta(content=text)
+        case Reasoning(text):
+            return Delta(reasoning_content=text)
+        case CallStart(number, name):
+            function = FunctionDelta(name=name, arguments="")
+            return Delta(tool_calls=[CallDelta(index=number, id=call_id(), type="function", function=function)])
+        case CallArguments(number, text):
+            return Delta(tool_calls=[CallDelta(index=number, function=FunctionDelta(arguments=text))])
+    return Delta()
+
+
+class _ChunkWriter:
+    """Writes chunks. Those of plain text, one a token, are put together from what stays the same.
+
+    Attributes:
+        begun: whether anything was written.
+    """
+
+    def __init__(self, identity: dict[str, Any], choices: int, *, with_usage: bool) -> None:
+        self.begun = False
+        self._identity = identity
+        self._with_usage = with_usage
+        marked = [self._json(ChunkChoice(index=number, delta=Delta(content="\0"))) for number in range(choices)]
+        self._frames = [event(each).split(quoted("\0")) for each in marked]
+
+    def content(self, choice: int, text: str) -> str:
+        """A chunk that adds text."""
+        before, behind = self._frames[choice]
+        return f"{before}{quoted(text)}{behind}"
+
+    def chunk(self, choice: int, delta: Delta, **more: Any) -> str:
+        """A chunk that adds anything."""
+        self.begun = True
+        return event(self._json(ChunkChoice(index=choice, delta=delta, **more)))
+
+    def usage(self, usage: Any) -> str:
+        """The last chunk, which has no choice."""
+        return event(ChatCompletionChunk(**self._identity, choices=[], usage=usage).model_dump_json())
+
+    def _json(self, choice: ChunkChoice) -> str:
+        chunk = ChatCompletionChunk(**self._identity, choices=[choice])
+        # A delta names only what it adds, while `finish_reason` is always there, null until the end.
+        absent = {name for name, value in choice.delta if value is None}
+        calls: Any = {"__all__": {"function": {"name"}} | dict.fromkeys(("id", "type"), True)}
+        if choice.delta.tool_calls and choice.delta.tool_calls[0].id:
+            calls = {}
+        delta: Any = dict.fromkeys(absent, True) | ({"tool_calls": calls} if choice.delta.tool_calls else {})
+        leave_out: Any = {"choices": {"__all__": {"delta": delta}}} | ({} if self._with_usage else {"usage": True})
+        return chunk.model_dump_json(exclude=leave_out)

@@ -4,9 +4,9 @@ Source: https://platform.openai.com/docs/guides/error-codes
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from lambda_llm.api.schema import Input
-from lambda_llm.api.worker import StoppingError
-from lambda_llm.engine.errors import ContextOverflowError, TemplateError
+from lambda_llm.api.worker import QueueFullError, StoppingError
+from lambda_llm.engine.errors import ConstraintError, ContextOverflowError, TemplateError
 
 logger = logging.getLogger(__name__)
 
@@ -42,24 +42,40 @@ class APIError(Exception):
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers: dict[str, str] = {}
         kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        kind = "rate_limit_error" if status == HTTPStatus.TOO_MANY_REQUESTS else kind
         self.body = ErrorResponse(error=ErrorBody(message=message, type=kind, param=param, code=code))
 
     def response(self) -> JSONResponse:
         """The HTTP answer."""
-        return JSONResponse(self.body.model_dump(), status_code=self.status)
+        return JSONResponse(self.body.model_dump(), status_code=self.status, headers=self.headers)
 
 
-def explain(error: Exception) -> APIError:
-    """The answer to an error of the engine; what is unexpected is logged and not told."""
+_EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
+    ContextOverflowError: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    TemplateError: (HTTPStatus.BAD_REQUEST, "invalid_messages"),
+    ConstraintError: (HTTPStatus.BAD_REQUEST, "invalid_schema"),
+    QueueFullError: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+    StoppingError: (HTTPStatus.SERVICE_UNAVAILABLE, "server_stopping"),
+}
+
+
+def explain(error: Exception, param: str | None = None) -> APIError:
+    """The answer to an error of the engine; what is unexpected is logged and not told.
+
+    Args:
+        error: any.
+        param: the field that the model was given to read.
+    """
     if isinstance(error, APIError):
         return error
-    if isinstance(error, ContextOverflowError):
-        return APIError(HTTPStatus.BAD_REQUEST, str(error), param="messages", code="context_length_exceeded")
-    if isinstance(error, TemplateError):
-        return APIError(HTTPStatus.BAD_REQUEST, str(error), param="messages", code="invalid_messages")
-    if isinstance(error, StoppingError):
-        return APIError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), code="server_stopping")
+    for kind, (status, code) in _EXPECTED.items():
+        if isinstance(error, kind):
+            answer = APIError(status, str(error), param=param, code=code)
+            if isinstance(error, QueueFullError):
+                answer.headers["Retry-After"] = str(error.retry_after)
+            return answer
     logger.error("a request failed", exc_info=error)
     return APIError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -87,6 +103,7 @@ def install(app: FastAPI) -> None:
                 "not_found",
                 f"There is nothing at {where}: this server answers {', '.join(app.openapi()['paths'])}.",
             ),
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("request_too_large", str(error.detail)),
             HTTPStatus.BAD_REQUEST: ("invalid_json", "The request body can't be read: send one JSON object in UTF-8."),
             HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
         }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
@@ -96,7 +113,8 @@ def install(app: FastAPI) -> None:
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    for kind in (APIError, ContextOverflowError, TemplateError, StoppingError, Exception):
+    kinds: tuple[type[Exception], ...] = (APIError, *_EXPECTED, Exception)
+    for kind in kinds:
         app.add_exception_handler(kind, known)
 
 
@@ -120,7 +138,7 @@ def _first_problem(problems: Sequence[Any]) -> APIError:
     # A field that may have several forms has a problem with each of them; the form that was meant got further.
     problem = next((each for each in problems if _field(each).startswith(f"{param}.")), problem)
     param, kind = _field(problem), problem["type"]
-    if kind == "extra_forbidden":
+    if kind in {"extra_forbidden", "none_required"}:
         return APIError(
             HTTPStatus.BAD_REQUEST,
             f"{param!r} is not supported by this server: leave it out.",
@@ -128,7 +146,7 @@ def _first_problem(problems: Sequence[Any]) -> APIError:
             code="unsupported_parameter",
         )
     expected = ", or ".join(dict.fromkeys(each["msg"] for each in problems if _field(each) == param))
-    code = "missing_required_parameter" if kind == "missing" else "invalid_value"
+    code = "missing_required_parameter" if kind == "missing" else problem.get("ctx", {}).get("code", "invalid_value")
     return APIError(HTTPStatus.BAD_REQUEST, f"{param!r} can't be used: {expected}.", param=param, code=code)
 
 
@@ -136,4 +154,5 @@ def _field(problem: Any) -> str:
     """The field as people write it, `messages.0.content`, without the names that pydantic gives to its forms."""
     path = problem["loc"][1:]
     unknown = path[-1:] if problem["type"] == "extra_forbidden" else ()
-    return ".".join(str(each) for each in path if isinstance(each, int) or each in Input.known or each in unknown)
+    named = [str(each) for each in path if isinstance(each, int) or each in Input.known or each in unknown]
+    return ".".join(named + ([problem["ctx"]["field"]] if problem["type"] == "field" else []))

@@ -1,15 +1,20 @@
-"""The JSON that goes in and out, named as OpenAI names it.
+"""The JSON that goes in and out, as far as several endpoints share it, named as OpenAI names it.
 
-Source: https://platform.openai.com/docs/api-reference/chat
+Source: https://platform.openai.com/docs/api-reference
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+import json
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
 from pydantic_core import PydanticCustomError
 
-STOP_TEXTS_MAX = 4
-SEED_MIN, SEED_MAX = -(2**63), 2**63 - 1
+STOP_TEXTS_MAX: Final = 4
+CHOICES_MAX: Final = 16
+"""Answers to one request; they are generated one after the other."""
+BIASES_MAX: Final = 1024
+SEED_MIN: Final = -(2**63)
+SEED_MAX: Final = 2**63 - 1
 
 
 def _whole_characters(text: str) -> str:
@@ -21,7 +26,24 @@ def _whole_characters(text: str) -> str:
     return text
 
 
+def _sound(value: dict[str, Any]) -> dict[str, Any]:
+    """The same for JSON of any form; and Python's reader knows numbers that JSON doesn't."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        raise PydanticCustomError(
+            "json_unsound", "Input should hold whole characters and numbers that JSON knows"
+        ) from None
+    except RecursionError:
+        raise PydanticCustomError("json_depth", "Input should not be nested so deep") from None
+    return value
+
+
 Text = Annotated[StrictStr, AfterValidator(_whole_characters)]
+JSONObject = Annotated[dict[str, Any], AfterValidator(_sound)]
+_StopText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_whole_characters)]
+Whole = Annotated[int, Field(strict=True)]
+Unsupported = Annotated[None, Field(description="not supported; null is accepted for clients that send it")]
 
 
 class Input(BaseModel):
@@ -34,60 +56,69 @@ class Input(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        Input.known |= cls.model_fields.keys()
+        Input.known |= {field.alias or name for name, field in cls.model_fields.items()}
 
 
-class TextPart(Input):
-    """One part of a message; this server reads text only."""
+def refuse(field: str, message: str, *, code: str = "invalid_value") -> PydanticCustomError:
+    """The error that a validator of a whole object raises about one of its fields.
 
-    type: Literal["text"]
-    text: Text
-
-
-class Message(Input):
-    """One turn. `developer` is OpenAI's newer name for `system`."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(min_length=1)]
-    name: StrictStr | None = None
-
-    def rendered(self) -> dict[str, str]:
-        """The form that chat templates read."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+    Args:
+        field: below the object, for example `content`.
+        message: continues "'messages.0.content' can't be used: …".
+        code: OpenAI's.
+    """
+    # A message of pydantic's is a template, and braces in it would be filled in.
+    return PydanticCustomError("field", "{said}", {"said": message, "field": field, "code": code})
 
 
 class StreamOptions(Input):
     """What a stream holds besides text."""
 
     include_usage: StrictBool = False
+    include_obfuscation: Literal[False] | None = Field(None, description="never done, so that only false is accepted")
 
 
-class ChatCompletionRequest(Input):
-    """Body of `POST /v1/chat/completions`."""
+class SamplingInput(Input):
+    """How answers are chosen, in all endpoints that generate."""
 
     model: StrictStr
-    messages: Annotated[list[Message], Field(min_length=1)]
     stream: StrictBool | None = False
-    stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    seed: Annotated[int, Field(ge=SEED_MIN, le=SEED_MAX, strict=True)] | None = None
-    stop: (
-        Annotated[StrictStr, Field(min_length=1)]
-        | Annotated[list[Annotated[StrictStr, Field(min_length=1)]], Field(max_length=STOP_TEXTS_MAX)]
+    top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1, description="as llama.cpp has it; 0: all")] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1, strict=True, description="as llama.cpp has it")] | None = None
+    repeat_penalty: Annotated[float, Field(gt=0, le=10, strict=True, description="as llama.cpp has it")] | None = None
+    user: StrictStr | None = Field(None, description="whose conversation it is, where LAMBDA_LLM_TRUST_USER says so")
+
+
+class CompletionInput(SamplingInput):
+    """What chat and text completions have in common."""
+
+    stream_options: StreamOptions | None = None
+    seed: Annotated[Whole, Field(ge=SEED_MIN, le=SEED_MAX)] | None = None
+    stop: _StopText | Annotated[list[_StopText], Field(max_length=STOP_TEXTS_MAX)] | None = None
+    n: Annotated[Whole, Field(ge=1, le=CHOICES_MAX)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
+    logit_bias: (
+        Annotated[
+            dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100, strict=True)]],
+            Field(max_length=BIASES_MAX, description="token ids of this model, as /tokenize gives them"),
+        ]
         | None
     ) = None
-    max_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
-    n: Literal[1] | None = None
-    user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
 
 
 class PromptTokensDetails(BaseModel):
     """Of the prompt's tokens."""
 
     cached_tokens: int
+
+
+class CompletionTokensDetails(BaseModel):
+    """Of the answer's tokens."""
+
+    reasoning_tokens: int
 
 
 class Usage(BaseModel):
@@ -97,60 +128,7 @@ class Usage(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
-
-
-class AnswerMessage(BaseModel):
-    """The model's turn."""
-
-    role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: None = None
-
-
-class Choice(BaseModel):
-    """One answer."""
-
-    index: int = 0
-    message: AnswerMessage
-    logprobs: None = None
-    finish_reason: Literal["stop", "length"]
-
-
-class ChatCompletion(BaseModel):
-    """Answer to a request that is not streamed."""
-
-    id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: Usage
-
-
-class Delta(BaseModel):
-    """What a chunk adds; absent fields are left out of the JSON."""
-
-    role: Literal["assistant"] | None = None
-    content: str | None = None
-
-
-class ChunkChoice(BaseModel):
-    """One chunk of one answer."""
-
-    index: int = 0
-    delta: Delta
-    finish_reason: Literal["stop", "length"] | None = None
-
-
-class ChatCompletionChunk(BaseModel):
-    """One event of a streamed answer."""
-
-    id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    usage: Usage | None = None
+    completion_tokens_details: CompletionTokensDetails
 
 
 class ModelCard(BaseModel):
@@ -193,7 +171,7 @@ class Sessions(BaseModel):
 
 
 class Requests(BaseModel):
-    """Generations since the start."""
+    """Answers since the start; `active` are the requests that wait or are being answered."""
 
     active: int = 0
     completed: int = 0

@@ -25,6 +25,9 @@ class Served:
         placement: `copied` or `mapped`.
         memory: asked at each look at `/health`.
         sessions: where conversations are kept, or None.
+        queue: requests that may wait while another is answered; more are refused with a 429.
+        keepalive_seconds: silence in a stream after which a comment is sent.
+        trust_user: whether the field `user` tells whose conversation it is.
     """
 
     model: Model
@@ -33,6 +36,9 @@ class Served:
     placement: Weights
     memory: Callable[[], Memory]
     sessions: SessionStore | None = None
+    queue: int = 16
+    keepalive_seconds: float = 10.0
+    trust_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Service:
     """
 
     served: Served
-    worker: Worker = field(default_factory=Worker)
+    worker: Worker
     created: int = field(default_factory=lambda: int(time.time()))
 
     def check_model(self, name: str) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lambda_llm.api.schema import Requests
 from lambda_llm.engine.generate import FinishReason, Generation
+from lambda_llm.engine.sampling import Scored
 from lambda_llm.errors import LambdaLLMError
 
 if TYPE_CHECKING:
@@ -16,9 +19,40 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_RETRY_MAX: Final = 60
+"""Seconds; OpenAI's client obeys no longer `Retry-After`."""
+
 
 class StoppingError(LambdaLLMError):
     """The server ends, and the answer with it."""
+
+
+class QueueFullError(LambdaLLMError):
+    """As many requests wait as may.
+
+    Attributes:
+        retry_after: in so many seconds there is likely to be room.
+    """
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        super().__init__(f"The queue is full (requests waiting: {waiting}): try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class Piece(NamedTuple):
+    """Some text of an answer.
+
+    Attributes:
+        choice: the number of the answer, from 0.
+        text: may be empty at the end.
+        scored: the tokens of the text with their probabilities, where they were asked for.
+        ended: whether the answer is whole.
+    """
+
+    choice: int
+    text: str
+    scored: Sequence[Scored] = ()
+    ended: bool = False
 
 
 class Worker:
@@ -28,56 +62,58 @@ class Worker:
         counts: what was run so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, queue: int) -> None:
+        """Make the thread.
+
+        Args:
+            queue: requests that may wait while another is answered.
+        """
         self.counts = Requests()
+        self._queue = queue
+        self._seconds = 1.0
         self._thread = ThreadPoolExecutor(1, "lambda-llm-decode")
         self._active: set[Cancellation] = set()
 
     @asynccontextmanager
-    async def run(self, generation: Generation) -> AsyncIterator[AsyncIterator[str]]:
-        """Start a generation; the context gives its pieces. Leaving the context early ends the generation.
+    async def run(
+        self, generations: Sequence[Generation], signs_every: float | None = None
+    ) -> AsyncIterator[AsyncIterator[Piece | None]]:
+        """Start the answers to one request, one after the other; the context gives their pieces.
+
+        Leaving the context early ends them.
+
+        Args:
+            generations: of one prompt or several, which share a `Cancellation`.
+            signs_every: give None whenever there is nothing else for so many seconds.
 
         Raises:
+            QueueFullError: at once; nothing was started.
             EngineError: from the pieces, where the engine failed.
             StoppingError: from the pieces, after `stop`.
         """
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | None] = asyncio.Queue()
-
-        def generate() -> None:
-            try:
-                if generation.cancellation.cancelled:  # left while it waited for its turn
-                    generation.finish_reason = FinishReason.CANCELLED
-                    return
-                for piece in generation:
-                    loop.call_soon_threadsafe(pieces.put_nowait, piece)
-            finally:
-                loop.call_soon_threadsafe(pieces.put_nowait, None)
-
-        async def until_done() -> AsyncIterator[str]:
-            while (piece := await pieces.get()) is not None:
-                yield piece
-            await asyncio.shield(running)
-            await asyncio.to_thread(generation.settle)
-            if generation.finish_reason is FinishReason.CANCELLED:
-                raise StoppingError("The server is stopping, so the answer ends here: ask again.")
-
+        if self.counts.active > self._queue:
+            retry = math.ceil(self._seconds * self.counts.active)
+            raise QueueFullError(self._queue, min(max(retry, 1), _RETRY_MAX))
+        running = _Run(generations)
         self.counts.active += 1
-        self._active.add(generation.cancellation)
-        job = self._thread.submit(generate)
-        running = asyncio.wrap_future(job)
+        self._active.add(running.cancellation)
+        job = self._thread.submit(running.generate)
+        running.done = asyncio.wrap_future(job)
         try:
-            yield until_done()
+            yield running.pieces(signs_every)
         finally:
-            generation.cancellation.cancel()
+            running.cancellation.cancel()
             try:
                 if job.cancel():  # it was still waiting for its turn, which may be minutes away
-                    generation.finish_reason = FinishReason.CANCELLED
+                    running.never_ran()
                 else:
-                    await _settled(running)
+                    await running.settled()
+                    self._seconds += (running.seconds - self._seconds) / 4  # of late
             finally:
-                self._active.discard(generation.cancellation)
-                self._count(generation)
+                self._active.discard(running.cancellation)
+                self.counts.active -= 1
+                for generation in generations:
+                    self._count(generation)
 
     def stop(self) -> None:
         """End every generation, the running one within one token, and tell whoever waits for its pieces."""
@@ -90,7 +126,6 @@ class Worker:
         self._thread.shutdown(cancel_futures=True)
 
     def _count(self, generation: Generation) -> None:
-        self.counts.active -= 1
         self.counts.generated_tokens += generation.completion_tokens
         if generation.finish_reason is FinishReason.CANCELLED:
             self.counts.cancelled += 1
@@ -109,15 +144,75 @@ class Worker:
         )
 
 
-async def _settled(running: "asyncio.Future[None]") -> None:
-    """Wait until the thread is out of the model, also while this task is being cancelled."""
-    cancelled = False
-    while not running.done():
+class _Run:
+    """The answers to one request on their way from the thread to the event loop.
+
+    Attributes:
+        cancellation: ends them.
+        done: when the thread is through with them.
+        seconds: that the thread took.
+    """
+
+    done: "asyncio.Future[None]"
+
+    def __init__(self, generations: Sequence[Generation]) -> None:
+        self.cancellation = generations[0].cancellation
+        self.seconds = 0.0
+        self._generations = generations
+        self._loop = asyncio.get_running_loop()
+        self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
+
+    def generate(self) -> None:
+        """The thread's part."""
+        began = time.monotonic()
         try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError:
-            cancelled = True
-    if not running.cancelled():
-        running.exception()  # raised to whoever read the pieces
-    if cancelled:
-        raise asyncio.CancelledError
+            for number, generation in enumerate(self._generations):
+                if self.cancellation.cancelled:  # left while it waited for its turn
+                    generation.finish_reason = FinishReason.CANCELLED
+                    continue
+                for text in generation:
+                    self._put(Piece(number, text, generation.take_scored()))
+                self._put(Piece(number, "", generation.take_scored(), ended=True))
+        finally:
+            self.seconds = time.monotonic() - began
+            self._put(None)
+
+    def _put(self, piece: Piece | None) -> None:
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+
+    async def pieces(self, signs_every: float | None) -> AsyncIterator[Piece | None]:
+        """The event loop's part."""
+        while True:
+            try:
+                async with asyncio.timeout(signs_every):
+                    piece = await self._pieces.get()
+            except TimeoutError:
+                yield None
+                continue
+            if piece is None:
+                break
+            yield piece
+        await asyncio.shield(self.done)
+        for generation in self._generations:
+            if generation.sessions:
+                await asyncio.to_thread(generation.settle)
+        if any(generation.finish_reason is FinishReason.CANCELLED for generation in self._generations):
+            raise StoppingError("The server is stopping, so the answer ends here: ask again.")
+
+    def never_ran(self) -> None:
+        """They were left before their turn."""
+        for generation in self._generations:
+            generation.finish_reason = FinishReason.CANCELLED
+
+    async def settled(self) -> None:
+        """Wait until the thread is out of the model, also while this task is being cancelled."""
+        cancelled = False
+        while not self.done.done():
+            try:
+                await asyncio.wait([self.done])
+            except asyncio.CancelledError:
+                cancelled = True
+        if not self.done.cancelled():
+            self.done.exception()  # raised to whoever read the pieces
+        if cancelled:
+            raise asyncio.CancelledError

@@ -6,7 +6,7 @@ meta-llama/Llama-3.2-3B-Instruct, Qwen/Qwen3-0.6B and deepseek-ai/DeepSeek-R1-Di
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,23 +76,29 @@ class Dialect:
         return self.opening + (self.separator or "").join(each) + self.closing
 
     def constraint(
-        self, tools: Sequence[Tool], *, parallel: bool, at_will: bool, thinking: bool, numbers: Sequence[int] = ()
+        self,
+        tools: Mapping[int, Tool],
+        *,
+        parallel: bool,
+        at_will: bool,
+        thinking: bool,
+        instead: Callable[[Grammar], str] | None = None,
     ) -> Constraint:
         """Hold an answer to calls of these tools.
 
         Args:
-            tools: those that may be called; at least one.
+            tools: those that may be called, at least one, by their numbers in the request.
             parallel: several calls are fine.
             at_will: only when the model begins a call by itself; otherwise it must call from the beginning.
             thinking: the answer begins with thoughts that are open already, and which stay free.
-            numbers: of the tools in the request, for errors.
+            instead: adds rules for what the answer must be where it is no call; with `at_will` only.
 
         Raises:
-            SchemaError: the parameters of a tool can't be used; `SchemaError.number` says of which.
+            SchemaError: the parameters of a tool can't be used; its `number` says of which.
         """
         grammar = Grammar()
         bodies = []
-        for number, tool in zip(numbers or range(len(tools)), tools, strict=True):
+        for number, tool in tools.items():
             try:
                 arguments = grammar.json(tool.parameters, strict=tool.strict) if tool.parameters else "object"
             except SchemaError as error:
@@ -101,15 +107,15 @@ class Dialect:
             arguments = "object" if arguments == "value" else arguments
             bodies.append(f"{literal(tool.name + self.between)} {arguments} {literal(self.behind)}")
         body = grammar.add(" | ".join(bodies))
+        lazy = at_will and instead is None
         first = self.opening + self.before
-        if at_will:
-            first = first.removeprefix(self.mark).lstrip()
-        calls = f"{literal(first)} {body}"
+        calls = f"{literal(first.removeprefix(self.mark).lstrip() if lazy else first)} {body}"
         if parallel and self.separator is not None:
             calls += f" ({literal(self.separator + self.before)} {body})*"
-        grammar.define("root", rf"[ \n]{{0,2}} {calls} {literal(self.closing)}")
+        calls += f" {literal(self.closing)}"
+        grammar.define("root", rf"[ \n]{{0,2}} ({calls}{f' | {instead(grammar)}' if instead else ''})")
         after = (END_THINK,) if thinking else ()
-        if at_will:
+        if lazy:
             return Constraint(grammar.text(), (*after, self.mark), leading=self.leads)
         return Constraint(grammar.text(), after)
 

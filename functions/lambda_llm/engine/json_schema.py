@@ -323,19 +323,18 @@ def _only(schema: Mapping[str, Any], names: Any) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name in names}
 
 
-def json_object_grammar() -> str:
-    """For `response_format: json_object`: any object."""
-    grammar = Grammar()
-    grammar.define("root", "object")
-    return grammar.text()
+def grammar_of(schema: Any, *, strict: bool, after_thoughts: bool = False) -> str:
+    """A grammar for JSON that is valid under `schema`, and nothing else.
 
-
-def schema_grammar(schema: Mapping[str, Any], *, strict: bool) -> str:
-    """For `response_format: json_schema`.
+    Args:
+        schema: JSON Schema: an object, or true.
+        strict: see `Grammar.json`.
+        after_thoughts: white space may come before.
 
     Raises:
         SchemaError: the schema can't be used.
     """
     grammar = Grammar()
-    grammar.define("root", grammar.json(schema, strict=strict))
+    value = grammar.json(schema, strict=strict)
+    grammar.define("root", rf"[ \n]{{0,2}} {value}" if after_thoughts else value)
     return grammar.text()

@@ -198,6 +198,15 @@ class Sampler:
         self.close()
 
 
+def check_constraint(model: Model, constraint: Constraint) -> None:
+    """Return when the model can be held to a constraint.
+
+    Raises:
+        ConstraintError: llama.cpp can't use the grammar, as one that refers to nothing but itself.
+    """
+    Sampler(model, Sampling(temperature=0, constraint=Constraint(constraint.grammar))).close()
+
+
 def _array(candidates: np.ndarray) -> Any:
     data = candidates.ctypes.data_as(llama_cpp.llama_token_data_p)
     return llama_cpp.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)

@@ -119,6 +119,9 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
         placement=fit.placement,
         memory=memory,
         sessions=SessionStore(model, storage, identified) if storage else None,
+        queue=settings.queue,
+        keepalive_seconds=settings.keepalive_seconds,
+        trust_user=settings.trust_user,
     )
     return Environment(
         served, loaded, opened - began, warmed - opened, warm_tokens, resources=[storage] if storage else []

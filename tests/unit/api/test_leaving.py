@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import httpx2
@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from lambda_llm.engine.model import Cancellation, Model
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, OpenModel
-from support.chat import PATH, body, events, text_of
+from support.chat import PATH, body, events, made, text_of
 
 LIMIT_SECONDS = 60
 
@@ -47,6 +47,7 @@ class Client:
     def __init__(self, app: FastAPI, request: dict[str, Any]) -> None:
         self.status = 0
         self.received = ""
+        self.headers: dict[bytes, bytes] = {}
         self.reading = asyncio.Event()
         self.reading.set()
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -68,6 +69,7 @@ class Client:
     async def _send(self, message: Any) -> None:
         await self.reading.wait()
         self.status = message.get("status", self.status)
+        self.headers |= dict(message.get("headers", ()))
         self.received += message.get("body", b"").decode()
 
     @property
@@ -77,7 +79,7 @@ class Client:
             return ""
         if self.received.startswith("data: "):
             whole, _, _ = self.received.rpartition("\n\n")
-            data = [event.removeprefix("data: ") for event in whole.split("\n\n")]
+            data = [event.removeprefix("data: ") for event in whole.split("\n\n") if not event.startswith(":")]
             return text_of([json.loads(each) for each in data if each != "[DONE]"])
         return str(json.loads(self.received)["choices"][0]["message"]["content"])
 
@@ -249,3 +251,50 @@ async def test_a_client_that_leaves_when_all_was_sent_changes_nothing(
     await asking.ended()
     counts = await requests(client)
     assert (counts["completed"], counts["cancelled"]) == (1, 0)
+
+
+# -- a queue that is full, and signs of life --------------------------------------------------------
+
+
+@pytest.fixture
+async def impatient(model: Stepwise) -> AsyncIterator[FastAPI]:
+    """An application in which one request may wait, and which is never silent for long."""
+    app = made(model, queue=1, keepalive_seconds=0.001)
+    async with app.router.lifespan_context(app):
+        yield app
+        model.permit()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_request_for_which_there_is_no_room_is_told_when_to_come_again(
+    impatient: FastAPI, model: Stepwise, *, stream: bool
+) -> None:
+    running, queued = Client(impatient, body(stream=True)), Client(impatient, body(OTHER_QUESTION, stream=True))
+    await until(lambda: model.asked_for == 1 and queued.status == 200)
+    refused = Client(impatient, body(stream=stream))
+    await refused.ended()
+    assert refused.status == 429
+    error = json.loads(refused.received)["error"]
+    assert (error["type"], error["code"], error["param"]) == ("rate_limit_error", "rate_limit_exceeded", None)
+    assert error["message"].startswith("The queue is full (requests waiting: 1): try again in ")
+    assert 1 <= int(refused.headers[b"retry-after"]) <= 60
+    model.permit()
+    for asking in (running, queued):
+        await asking.ended()
+    assert [EXPECTED in running.text, OTHER_EXPECTED in queued.text] == [True, True]
+    again = Client(impatient, body(stream=stream))
+    await again.ended()
+    assert EXPECTED in again.text
+
+
+async def test_a_stream_that_waits_shows_that_it_lives(impatient: FastAPI, model: Stepwise) -> None:
+    running, queued = Client(impatient, body(stream=True)), Client(impatient, body(OTHER_QUESTION, stream=True))
+    for asking in (running, queued):
+        await until(lambda: asking.received.count("\n\n: ") > 3)  # noqa: B023 - awaited in the same turn
+        assert events(asking.received)[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+        assert asking.text == ""
+    model.permit()
+    for asking, expected in ((running, EXPECTED), (queued, OTHER_EXPECTED)):
+        await asking.ended()
+        assert expected in asking.text
+        assert events(asking.received)[-1] == "[DONE]"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lambda_llm.engine.errors import ConstraintError, SchemaError
 from lambda_llm.engine.generate import FinishReason, Generation
-from lambda_llm.engine.json_schema import json_object_grammar, schema_grammar
+from lambda_llm.engine.json_schema import grammar_of
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.sampling import Constraint, Sampler, Sampling
 from support.answers import OpenModel
@@ -48,7 +48,7 @@ class Babbling(Model):
 
     def values(self, schema: Any, *, strict: bool = True, count: int = 12) -> list[Any]:
         """What it says that comes to an end."""
-        grammar = schema_grammar(schema, strict=strict)
+        grammar = grammar_of(schema, strict=strict)
         return [json.loads(text) for _ in range(count) if (text := self.say(grammar)) is not None]
 
 
@@ -172,7 +172,7 @@ def test_every_number_between_bounds_can_be_said_and_no_other(model: Babbling) -
 
 
 def test_any_object_is_an_object(model: Babbling) -> None:
-    said = [json.loads(text) for _ in range(12) if (text := model.say(json_object_grammar()))]
+    said = [json.loads(text) for _ in range(12) if (text := model.say(grammar_of({"type": "object"}, strict=True)))]
     assert said
     assert all(isinstance(value, dict) for value in said)
 
@@ -220,7 +220,7 @@ def test_any_object_is_an_object(model: Babbling) -> None:
 )
 def test_a_strict_schema_that_can_t_be_held_to_is_refused(schema: Any, says: str) -> None:
     with pytest.raises(SchemaError, match=re.escape(says)):
-        schema_grammar(schema, strict=True)
+        grammar_of(schema, strict=True)
 
 
 def test_a_schema_without_end_is_refused() -> None:
@@ -228,13 +228,13 @@ def test_a_schema_without_end_is_refused() -> None:
     for _ in range(100):
         schema = {"type": "array", "items": schema}
     with pytest.raises(SchemaError, match="nested deeper than 64 levels"):
-        schema_grammar(schema, strict=True)
+        grammar_of(schema, strict=True)
 
 
 @pytest.mark.parametrize("schema", [{"$ref": "#"}, {"anyOf": [TEXT, {"$ref": "#"}]}], ids=str)
 def test_a_schema_that_is_nothing_but_itself_is_refused(model: Babbling, schema: Any) -> None:
     with pytest.raises(ConstraintError, match="can't use the grammar"):
-        Sampler(model, Sampling(constraint=Constraint(schema_grammar(schema, strict=True))))
+        Sampler(model, Sampling(constraint=Constraint(grammar_of(schema, strict=True))))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_schema_that_is_nothing_but_itself_is_refused(model: Babbling, schema:
 def test_a_schema_that_is_not_strict_is_followed_as_far_as_it_goes(model: Babbling, schema: Any) -> None:
     assert model.values(schema, strict=False)
     with pytest.raises(SchemaError):
-        schema_grammar(schema, strict=True)
+        grammar_of(schema, strict=True)
 
 
 def test_no_schema_makes_llama_cpp_speak_of_it(model: Babbling, capfd: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +266,7 @@ def test_no_schema_makes_llama_cpp_speak_of_it(model: Babbling, capfd: pytest.Ca
 def test_a_model_can_say_what_the_schema_wants(open_model: OpenModel) -> None:
     model = open_model()
     schema = an_object(answer={"enum": ["yes", "no"]}, count={"type": "integer", "minimum": 1, "maximum": 9})
-    sampling = Sampling(temperature=0, constraint=Constraint(schema_grammar(schema, strict=True)))
+    sampling = Sampling(temperature=0, constraint=Constraint(grammar_of(schema, strict=True)))
     going = Generation(model, model.tokenize("Hello", add_special=True), sampling, max_tokens=80)
     value = json.loads("".join(going))
     jsonschema.validate(value, schema)
