@@ -35,6 +35,17 @@ class Weights(StrEnum):
     MAPPED = "mapped"
 
 
+class Overflow(StrEnum):
+    """What happens when a conversation is longer than the context.
+
+    `error`: the request is refused, and an answer ends where the context does. `shift`: the oldest turns behind the
+    system prompt make room.
+    """
+
+    ERROR = "error"
+    SHIFT = "shift"
+
+
 class SettingsError(LambdaLLMError):
     """A `LAMBDA_LLM_*` variable is missing or has a value that can't be used."""
 
@@ -53,6 +64,10 @@ class Settings(BaseSettings):
     model_name: str | None = Field(None, description="id under which the API offers the model")
     context: int | None = Field(
         None, ge=8, description=f"context length in tokens; default: the model's, {DEFAULT_CONTEXT:,} at most"
+    )
+    context_overflow: Overflow = Field(
+        Overflow.ERROR,
+        description="what a conversation longer than the context gets: error, or shift: its oldest turns are dropped",
     )
     kv_type: KVType = Field(KVType.F16, description="type of the KV cache: f16, or q8_0 at about half the size")
     weights: Weights = Field(Weights.AUTO, description="auto, copied or mapped")

@@ -1,25 +1,21 @@
 """Measures threads, placements and builds of llama.cpp against each other, on whatever machine it runs."""
 
 import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from common import console, progress_bar, synthesized
 from measurement import ANSWER_TOKENS, PROMPT_TOKENS, REPEATS, Clock, Combination, Workload, machine, measure, report
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.settings import Weights
-
-SCRIPTS: Final = Path(__file__).resolve().parents[1]
 
 DISTURBED: Final = 0.95
 """Below this share of time on a CPU a row is marked."""
@@ -47,8 +43,6 @@ says how to invoke it, and --show prints what it answers.
   python scripts/bench/threads.py model.gguf --threads 2 --libraries /builds/openmp/lib --busy 1
   python scripts/bench/threads.py --show measured-on-lambda.json
 """
-
-console = Console(stderr=True, highlight=False)
 
 
 def main(  # noqa: PLR0913 - an option each
@@ -91,11 +85,11 @@ def main(  # noqa: PLR0913 - an option each
         combinations = _combinations(_numbers(threads), placement, libraries)
         workload = Workload(prompt_tokens, answer_tokens, repeats, busy)
         here = machine()
-        uris = [*(models or ()), *(str(_synthesized(each)) for each in synthesize or ())]
+        uris = [*(models or ()), *(str(synthesized(each)) for each in synthesize or ())]
         rows = []
         try:
             for uri in uris:
-                with _progress(uri, len(combinations) * repeats) as progress:
+                with progress_bar(escape(uri), len(combinations) * repeats) as progress:
                     rows += measure(uri, combinations, workload, progress=progress)
         except LambdaLLMError as error:
             console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
@@ -131,39 +125,6 @@ def _combinations(
         for count in threads
         for folder in [None, *(libraries or ())]
     ]
-
-
-def _synthesized(wanted: str) -> Path:
-    """Write a model of random weights, unless it is there."""
-    sys.path.insert(0, str(SCRIPTS))
-    from synthesize_model import DEFAULT_FOLDER, SHAPES, synthesize  # noqa: PLC0415 - needs gguf and NumPy
-
-    shape, _, mix = wanted.partition(":")
-    if shape not in SHAPES or not mix:
-        raise typer.BadParameter(f"SHAPE:QUANT with SHAPE one of {', '.join(SHAPES)}", param_hint="--synthesize")
-    path = DEFAULT_FOLDER / f"{shape}-{mix}.gguf"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        with console.status(f"writing {path.name}"):
-            try:
-                synthesize(SHAPES[shape], mix, unfinished)
-            except ValueError as error:
-                raise typer.BadParameter(str(error), param_hint="--synthesize") from error
-            except FileNotFoundError as error:
-                raise typer.BadParameter(
-                    f"{error.filename} is missing: `make build`", param_hint="--synthesize"
-                ) from error
-        unfinished.rename(path)
-    return path
-
-
-@contextmanager
-def _progress(uri: str, total: int) -> Iterator[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(uri), total=total)
-        yield lambda what: bar.update(task, advance=1, description=f"{escape(uri)}: {what}")
 
 
 def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from lambda_llm.settings import PREFIX, KVType, Settings, SettingsError, Weights
+from lambda_llm.settings import PREFIX, KVType, Overflow, Settings, SettingsError, Weights
 
 SHA256 = "0123456789abcdefABCDEF" + "0" * 42
 
@@ -46,6 +46,7 @@ def test_a_model_is_enough() -> None:
         ("SYSTEM_PROMPT", "Be brief.\nBe kind.", "Be brief.\nBe kind."),
         ("SYSTEM_PROMPTS", '["Be brief.", "s3://bucket/kind.txt"]', ("Be brief.", "s3://bucket/kind.txt")),
         ("SESSIONS", "s3://bucket/state/kv/", "s3://bucket/state/kv/"),
+        ("CONTEXT_OVERFLOW", "shift", Overflow.SHIFT),
     ],
 )
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object) -> None:
@@ -64,6 +65,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text
         ("CONTEXT", "7", "greater than or equal to 8"),
         ("CONTEXT", "long", "valid integer"),
         ("KV_TYPE", "f32", "'f16' or 'q8_0'"),
+        ("CONTEXT_OVERFLOW", "forget", "'error' or 'shift'"),
         ("WEIGHTS", "moved", "'auto', 'copied' or 'mapped'"),
         ("THREADS", "0", "greater than or equal to 1"),
         ("MEMORY_MB", "63", "greater than or equal to 64"),

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.engine.model import Cancellation, CancelledError, Model
+from lambda_llm.engine.overflow import kept_beginning, make_room, shortened
 from lambda_llm.engine.prefix import Scope
 from lambda_llm.engine.sampling import Sampler, Sampling, Scored, score
 from lambda_llm.engine.session_store import SessionStore
@@ -37,7 +38,7 @@ class Generation:
 
     Attributes:
         model: generates.
-        prompt: token ids.
+        prompt: token ids; shortened where the model's oldest tokens make room and these leave none.
         sampling: how to choose.
         max_tokens: the longest answer; None: as long as the context allows.
         stop: texts before which the answer ends.
@@ -75,8 +76,12 @@ class Generation:
         Raises:
             ContextOverflowError: the prompt leaves no room for one token.
         """
+        if self.model.shifts and len(self.prompt) >= self.model.context:
+            self.prompt = shortened(self.model, self.prompt)
         check_room(self.prompt, self.model.context)
-        room = self.model.context - len(self.prompt)
+        # With the oldest making room, an answer might never end.
+        room = self.model.context - (0 if self.model.shifts else len(self.prompt))
+        self._shifted = False
         self._turn = self.sessions.turn(self.prompt, self.scope) if self.sessions else None
         self._scored: list[tuple[int, Scored]] = []
         self._shown = 0
@@ -111,12 +116,13 @@ class Generation:
                     self.finish_reason = self._reason(stopped=held.found)
                     if self.finish_reason is None:
                         self._save()
-                        self.model.append(token)
+                        self._append(token)
                 self._save()
             except CancelledError:
                 self.finish_reason = FinishReason.CANCELLED
             finally:
                 ended = time.perf_counter()
+                self._forget_what_moved()
                 self.seconds_to_first_token = first - started
                 self.decode_seconds = ended - first
         if rest := held.rest(decoder.decode(b"", final=True)):
@@ -134,8 +140,18 @@ class Generation:
             self._turn.recall(known, self.cancellation)
         self.cached_tokens = self.model.evaluate(self.prompt, self.cancellation)
 
+    def _append(self, token: int) -> None:
+        if self.model.shifts and len(self.model.evaluated) >= self.model.context:
+            make_room(self.model, kept_beginning(self.model, self.prompt))
+            self._shifted = True
+        self.model.append(token)
+
+    def _forget_what_moved(self) -> None:
+        if self._shifted:
+            self.model.cut(kept_beginning(self.model, self.prompt))
+
     def _save(self) -> None:
-        if self._turn is None or self.finish_reason is FinishReason.CANCELLED:
+        if self._turn is None or self._shifted or self.finish_reason is FinishReason.CANCELLED:
             return
         if self.finish_reason is not None:
             self._turn.save_answer()

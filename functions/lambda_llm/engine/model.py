@@ -53,6 +53,7 @@ class Model:
     Attributes:
         context: length of the context in tokens.
         threads: threads that llama.cpp computes with.
+        shifts: whether the oldest tokens make room when the context is full.
         evaluated: the tokens whose keys and values are in the KV cache, in order.
         prefixes: beginnings of prompts that are kept beside the KV cache.
         divisible: whether a part of the cache is of use without the rest; a recurrent model has one state for all.
@@ -61,7 +62,15 @@ class Model:
     """
 
     def __init__(
-        self, path: str, *, what: str, placement: Weights, context: int, kv_type: KVType, threads: int
+        self,
+        path: str,
+        *,
+        what: str,
+        placement: Weights,
+        context: int,
+        kv_type: KVType,
+        threads: int,
+        shifts: bool = False,
     ) -> None:
         """Open a GGUF file.
 
@@ -73,6 +82,7 @@ class Model:
             context: length of the context in tokens.
             kv_type: type of the KV cache.
             threads: threads to compute with.
+            shifts: whether the oldest tokens make room when the context is full.
 
         Raises:
             UnsupportedModelError: llama.cpp can't run this model.
@@ -81,6 +91,7 @@ class Model:
         self.lock = threading.Lock()
         self.context = context
         self.threads = threads
+        self.shifts = shifts
         self.evaluated: list[int] = []
         self._model = self._context = None
         self._nobody = Cancellation()
@@ -104,6 +115,12 @@ class Model:
                 "LAMBDA_LLM_CONTEXT or LAMBDA_LLM_KV_TYPE=f16."
             )
         self._memory = llama_cpp.llama_get_memory(self._context)
+        if shifts and not llama_cpp.llama_memory_can_shift(self._memory):
+            self.close()
+            raise UnsupportedModelError(
+                f"LAMBDA_LLM_CONTEXT_OVERFLOW=shift can't be used with {what}: llama.cpp can't move what this model "
+                "has evaluated to other positions; leave it at error."
+            )
         self.divisible = not (
             llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model)
         )
@@ -253,6 +270,12 @@ class Model:
             count = 0
         del self.evaluated[count:]
         return count
+
+    def drop(self, start: int, count: int) -> None:
+        """Take `count` tokens out of the cache and move those behind them forward, without evaluating them again."""
+        llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, start, start + count)
+        llama_cpp.llama_memory_seq_add(self._memory, _CONVERSATION, start + count, -1, -count)
+        del self.evaluated[start : start + count]
 
     def _aside_is(self, start: int, end: int) -> bool:
         first = llama_cpp.llama_memory_seq_pos_min(self._memory, _ASIDE)

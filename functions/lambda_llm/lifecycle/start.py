@@ -23,7 +23,7 @@ from lambda_llm.loading.load import Loaded, load
 from lambda_llm.loading.objects import S3Objects
 from lambda_llm.loading.source import ModelReference
 from lambda_llm.loading.text import read_text
-from lambda_llm.settings import Settings, Weights
+from lambda_llm.settings import Overflow, Settings, Weights
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
             context=loaded.fit.context,
             kv_type=settings.kv_type,
             threads=settings.threads or threads_for(loaded.fit.weights),
+            shifts=settings.context_overflow is Overflow.SHIFT,
         )
     opened = time.perf_counter()
     try:

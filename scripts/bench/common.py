@@ -1,0 +1,61 @@
+"""What the command lines of this folder share: models of random weights, and a bar that shows how far they are."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+SCRIPTS: Final = Path(__file__).resolve().parents[1]
+
+console = Console(stderr=True, highlight=False)
+
+
+def synthesized(wanted: str) -> Path:
+    """Write a model of random weights, unless it is there.
+
+    Args:
+        wanted: SHAPE:QUANT, such as llama-3.2-1b:Q4_0.
+
+    Raises:
+        typer.BadParameter: there is no such model, or something to make it from is missing.
+    """
+    sys.path.insert(0, str(SCRIPTS))
+    from synthesize_model import DEFAULT_FOLDER, SHAPES, synthesize  # noqa: PLC0415 - needs gguf and NumPy
+
+    shape, _, mix = wanted.partition(":")
+    if shape not in SHAPES or not mix:
+        raise typer.BadParameter(f"SHAPE:QUANT with SHAPE one of {', '.join(SHAPES)}", param_hint="--synthesize")
+    path = DEFAULT_FOLDER / f"{shape}-{mix}.gguf"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        with console.status(f"writing {path.name}"):
+            try:
+                synthesize(SHAPES[shape], mix, unfinished)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="--synthesize") from error
+            except FileNotFoundError as error:
+                raise typer.BadParameter(
+                    f"{error.filename} is missing: `make build`", param_hint="--synthesize"
+                ) from error
+        unfinished.rename(path)
+    return path
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show how far a measurement is; gives a function to call after each step, with a few words on it.
+
+    Args:
+        what: is measured, in rich's markup.
+        total: steps.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda step: bar.update(task, advance=1, description=f"{what}: {step}")

@@ -1,0 +1,277 @@
+"""Compares our streamed tokens a second, over HTTP, with a bare loop around llama.cpp's `llama_decode`."""
+
+import ctypes
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx2
+import llama_cpp
+import typer
+from common import console, progress_bar, synthesized
+from measurement import cpu_name, machine
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lambda_llm.engine.model import Model
+from lambda_llm.engine.order import weights_in_order
+from lambda_llm.engine.threads import available_cpus
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.lifecycle.memory import available_memory
+from lambda_llm.loading.load import load
+from lambda_llm.loading.source import ModelReference
+from lambda_llm.settings import Settings, Weights
+
+TARGET: Final = 0.97
+TOKENS: Final = 64
+REPEATS: Final = 7
+PROMPT: Final = "How many boats pass through the seven towns, and who counts them?"
+SAMPLED_BYTES: Final = 256 * 1024 * 1024
+"""Read by each thread to measure the memory: far beyond any cache."""
+LIMIT_SECONDS: Final = 600
+
+_HELP: Final = """Print how near streaming over HTTP comes to a bare loop around llama_decode, and to the memory.
+
+[bold]What it answers.[/bold] What everything around llama.cpp costs: choosing tokens from the whole vocabulary, \
+turning them into text, JSON, server-sent events, uvicorn, the socket, and a client that reads them. Target: 0.97.
+
+[bold]How it measures.[/bold] `lambda-llm serve` as a process, and in this process the same model with the same \
+threads and context. Both evaluate a prompt of the same length, then decode as many tokens; by turns, and the ratio is \
+taken within each round, because machines change their speed from minute to minute. The bare loop does nothing but \
+llama_decode: it neither looks at the logits nor makes text.
+
+[bold]The bound.[/bold] Every token reads all weights, so the memory's speed over their bytes is the most there can \
+be. It is measured in the same run, by comparing buffers with as many threads.
+
+[dim]Examples[/dim]
+  python scripts/bench/decode.py --synthesize llama-3.2-1b:Q4_0
+  python scripts/bench/decode.py models/demo/lambda-llm-demo.gguf --tokens 32 --repeats 3 --json
+"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Tokens a second, measured one right after the other.
+
+    Attributes:
+        bare: of the loop.
+        streamed: as a client sees them arrive.
+    """
+
+    bare: float
+    streamed: float
+
+
+def main(
+    model: Annotated[str | None, typer.Argument(help="A path or an s3:// address.", show_default=False)] = None,
+    *,
+    synthesize: Annotated[
+        str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights in its place.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: this machine's CPUs.")] = None,
+    context: Annotated[int, typer.Option(min=256, help="Length of the context in tokens.")] = 2048,
+    tokens: Annotated[int, typer.Option(min=2, help="Length of each answer.")] = TOKENS,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = REPEATS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """Measures; the help text is `_HELP`."""
+    if (model is None) is (synthesize is None):
+        raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODEL")
+    uri = model or str(synthesized(synthesize or ""))
+    here = machine()
+    try:
+        result = {"machine": here} | measure(uri, threads or available_cpus(), context, tokens, repeats)
+    except LambdaLLMError as error:
+        console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print(result)
+
+
+def measure(uri: str, threads: int, context: int, tokens: int, repeats: int) -> dict[str, Any]:
+    """Measure one model; the result is what --json prints.
+
+    Raises:
+        LambdaLLMError: the model can't be loaded.
+    """
+    with _opened(uri, threads, context) as bare, _served(uri, threads, context) as url:
+        needed = sum(region.size for region in weights_in_order(bare))
+        rounds = []
+        with progress_bar(escape(uri), repeats + 1) as progress:
+            prompt, _ = _stream(url, 2)  # both are warm when the clock starts
+            _loop(bare, prompt, 2)
+            memory = _read_speed(threads)
+            progress("warm")
+            for number in range(repeats):
+                rounds.append(Round(_loop(bare, prompt, tokens), _stream(url, tokens)[1]))
+                progress(f"round {number + 1}")
+    ratios = [each.streamed / each.bare for each in rounds]
+    return {
+        "model": uri.rpartition("/")[2],
+        "threads": threads,
+        "context": context,
+        "tokens": tokens,
+        "rounds": [asdict(each) for each in rounds],
+        "bare": statistics.median(each.bare for each in rounds),
+        "streamed": statistics.median(each.streamed for each in rounds),
+        "ratio": statistics.median(ratios),
+        "ratios": [min(ratios), max(ratios)],
+        "target": TARGET,
+        "bytes_per_token": needed,
+        "memory_bytes_per_second": memory,
+        "bound": memory / needed,
+    }
+
+
+@contextmanager
+def _opened(uri: str, threads: int, context: int) -> Iterator[Model]:
+    """The model as the server opens it."""
+    settings = Settings.load(model=uri)
+    loaded = load(
+        ModelReference.of(settings),
+        context=context,
+        kv_type=settings.kv_type,
+        weights=settings.weights,
+        memory=available_memory(settings),
+        seconds=settings.load_seconds,
+    )
+    with loaded.file as file:
+        model = Model(
+            file.path,
+            what=uri,
+            placement=Weights(loaded.fit.placement),
+            context=context,
+            kv_type=settings.kv_type,
+            threads=threads,
+        )
+    with model:
+        yield model
+
+
+@contextmanager
+def _served(uri: str, threads: int, context: int) -> Iterator[str]:
+    """A server over the same model; gives the address of its API."""
+    command = [
+        str(Path(sys.executable).with_name("lambda-llm")),
+        "serve",
+        uri,
+        "--json",
+        "--port=0",
+        f"--threads={threads}",
+        f"--context={context}",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None  # noqa: S101 - it was asked for above
+            ready = process.stdout.readline()
+            if not ready:
+                raise LambdaLLMError("The server did not start; what it said is above.")
+            yield json.loads(ready)["url"]
+        finally:
+            process.terminate()
+
+
+def _stream(url: str, tokens: int) -> tuple[int, float]:
+    """Ask for an answer of so many tokens; returns the prompt's tokens and the tokens a second behind the first."""
+    body = {
+        "model": httpx2.get(f"{url}/models").json()["data"][0]["id"],
+        "messages": [{"role": "user", "content": PROMPT}],
+        "temperature": 0,
+        "max_tokens": tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    began = ended = 0.0
+    usage: dict[str, int] = {}
+    with httpx2.stream("POST", f"{url}/chat/completions", json=body, timeout=LIMIT_SECONDS) as answer:
+        for line in answer.iter_lines():
+            data = line.removeprefix("data: ")
+            if not data or data == "[DONE]":
+                continue
+            now = time.perf_counter()
+            chunk = json.loads(data)
+            if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
+                began, ended = began or now, now
+            elif chunk.get("usage"):
+                usage = chunk["usage"]
+    if usage.get("completion_tokens", 0) < tokens or ended <= began:
+        raise LambdaLLMError(f"The model ended its answer before {tokens} tokens: ask for fewer with --tokens.")
+    return usage["prompt_tokens"], (tokens - 1) / (ended - began)
+
+
+def _loop(model: Model, prompt: int, tokens: int) -> float:
+    """Decode so many tokens behind a prompt of that length and do nothing else; returns tokens a second."""
+    with model.lock:
+        model.evaluate([1] * prompt)
+        context = model._context  # noqa: SLF001 - whatever the engine does around it is what is measured
+        llama_cpp.llama_set_abort_callback(context, llama_cpp.ggml_abort_callback(), None)
+        one = (llama_cpp.llama_token * 1)(1)
+        batch = llama_cpp.llama_batch_get_one(one, 1)
+        began = time.perf_counter()
+        for _ in range(tokens - 1):
+            if llama_cpp.llama_decode(context, batch):
+                raise LambdaLLMError("llama.cpp could not decode a token.")
+        took = time.perf_counter() - began
+        # It does not know of these tokens.
+        llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(context), 0, prompt, -1)
+    return (tokens - 1) / took
+
+
+def _read_speed(threads: int) -> float:
+    """Bytes a second that so many threads read from memory at most; best of several."""
+    compare = ctypes.CDLL(None).memcmp  # reads both, writes nothing, and lets go of Python's lock
+    compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    half = SAMPLED_BYTES // 2
+    buffers = [ctypes.create_string_buffer(SAMPLED_BYTES) for _ in range(threads)]
+    for buffer in buffers:
+        ctypes.memset(buffer, 1, SAMPLED_BYTES)  # untouched pages would all be the one of zeros
+
+    def read(buffer: Any) -> None:
+        compare(ctypes.addressof(buffer), ctypes.addressof(buffer) + half, half)
+
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(5):
+            began = time.perf_counter()
+            list(pool.map(read, buffers))
+            best = max(best, threads * SAMPLED_BYTES / (time.perf_counter() - began))
+    return best
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("", "Tokens a second", "x"):
+        table.add_column(column, justify="right" if column else "left")
+    low, high = result["ratios"]
+    table.add_row("bare llama_decode loop", f"{result['bare']:.2f}", "baseline")
+    table.add_row("streamed over HTTP", f"{result['streamed']:.2f}", f"{result['ratio']:.3f} ({low:.3f} to {high:.3f})")
+    table.add_row("the memory's bound", f"{result['bound']:.2f}", f"{result['bound'] / result['bare']:.2f}")
+    out = Console(highlight=False)
+    out.print(table)
+    met = "met" if result["ratio"] >= result["target"] else "missed"
+    out.print(
+        f"{result['model']}, {result['threads']} threads, {cpu_name()}, {result['machine']['cpus']} CPUs, load before "
+        f"{result['machine']['load_before']}; {result['tokens']} tokens an answer, medians of {len(result['rounds'])} "
+        f"rounds. Each token reads {result['bytes_per_token'] / 1e9:.2f} GB of weights, the memory gives "
+        f"{result['memory_bytes_per_second'] / 1e9:.1f} GB/s. Target {result['target']}: {met}.",
+        soft_wrap=True,
+    )
+
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+app.command(help=_HELP)(main)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,478 @@
+"""How long a turn of a growing conversation waits for its first token: with the session store, and without."""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import llama_cpp
+import typer
+from common import SCRIPTS, console, progress_bar, synthesized
+from measurement import machine
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lambda_llm.engine.generate import Generation
+from lambda_llm.engine.model import Model
+from lambda_llm.engine.prefix import Scope, common_prefix
+from lambda_llm.engine.sampling import Sampling
+from lambda_llm.engine.session_store import BLOCK_TOKENS, SessionStore
+from lambda_llm.engine.template import ChatTemplate
+from lambda_llm.engine.threads import available_cpus
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.loading.objects import S3Objects
+from lambda_llm.settings import KVType, Weights
+
+TURNS: Final = 10
+HISTORY: Final = 4000
+NEW_TOKENS: Final = 64
+SYSTEM_TOKENS: Final = 1000
+REPEATS: Final = 3
+FULL_AT: Final = "1000,2000,4000"
+LIBRARY_AT: Final = "1000,2000"
+
+TARGET_SPEEDUP: Final = 20
+TARGET_FLAT: Final = 1.2
+TARGET_SYSTEM: Final = 1.2
+
+_TEXT: Final = (
+    "A river runs through seven towns, and in each of them somebody counts the boats that pass. In the evening they "
+    "compare their numbers, which never agree; yet nobody has ever seen a boat stop between two towns. "
+)
+
+_HELP: Final = """Print how long each turn of a conversation waits for its first token, with reuse and without.
+
+[bold]What it answers.[/bold] Whether the first token comes after the new words only, whatever was said before: for a \
+conversation that another environment finds in S3, and for a system prompt that was evaluated before the snapshot.
+
+[bold]How it measures.[/bold] Turn by turn, a conversation grows to --history tokens; each turn adds as many new \
+words. Every measurement of the session store begins as a new environment does: an empty KV cache, an S3 client of \
+its own, nothing but the bucket (a local S3 over loopback). Beside it, at a few lengths: the same engine without \
+reuse, and llama-cpp-python with its defaults and no reuse, which is what AWS's sample does. Answers are scripted and \
+evaluated as a batch, so that the run takes minutes; their keys and values are what is stored.
+
+[dim]Examples[/dim]
+  python scripts/bench/first_token.py --synthesize llama-3.2-1b:Q4_0
+  python scripts/bench/first_token.py --synthesize llama-3.2-1b:Q4_0 --json > measured.json
+  python scripts/bench/first_token.py --show measured.json --figure docs/first-token.svg
+"""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of the conversation, in seconds and tokens.
+
+    Attributes:
+        history: tokens before the new words.
+        prompt: tokens in all.
+        restored: of them, those that came from the store.
+        first_token: seconds until it, median.
+        first_tokens: each measurement.
+        save: seconds that writing took with nothing done beside it, which is the most that it adds to a request.
+        saved_bytes: written.
+    """
+
+    history: int
+    prompt: int
+    restored: int
+    first_token: float
+    first_tokens: list[float]
+    save: float
+    saved_bytes: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt without reuse.
+
+    Attributes:
+        history: tokens before the new words.
+        prompt: tokens in all.
+        first_token: seconds until it.
+    """
+
+    history: int
+    prompt: int
+    first_token: float
+
+
+class Conversation:
+    """Prompts of given lengths, as the model's own template writes them."""
+
+    def __init__(self, model: Model, new_tokens: int) -> None:
+        self._model = model
+        self._template = ChatTemplate(model)
+        self._new = new_tokens
+        self._said: list[dict[str, str]] = []
+        self._at = 0
+
+    def ask(self) -> list[int]:
+        """The prompt of the next turn."""
+        self._said.append({"role": "user", "content": self._text(self._new)})
+        return self._template.tokens(self._said)
+
+    def answer(self, history: int) -> list[int]:
+        """Have an answer said that brings the conversation to `history` tokens; all tokens until its end."""
+        long = max(1, history - len(self._template.tokens(self._said)))
+        self._said.append({"role": "assistant", "content": self._text(long)})
+        both = [self._template.tokens([*self._said, {"role": "user", "content": words}]) for words in ("Hello", "1")]
+        tokens = both[0][: common_prefix(*both)]
+        end = max(index for index, token in enumerate(tokens) if self._model.ends(token))
+        return tokens[:end]
+
+    def with_system(self, tokens: int) -> tuple[list[int], list[int], list[int]]:
+        """A prompt with a system prompt of so many tokens, that prompt's beginning, and one without any."""
+        user = {"role": "user", "content": self._text(self._new)}
+        system = {"role": "system", "content": self._text(tokens)}
+        long = self._template.tokens([system, user])
+        other = self._template.tokens([system, {"role": "user", "content": "1"}])
+        return long, long[: common_prefix(long, other)], self._template.tokens([user])
+
+    def _text(self, tokens: int) -> str:
+        """So many tokens of text, give or take one; never the same twice."""
+        text = f"{self._at}. " + _TEXT * (2 + tokens // 30)
+        self._at += 1
+        pieces = (self._model.piece(token) for token in self._model.tokenize(text, add_special=False)[:tokens])
+        return b"".join(pieces).decode(errors="replace")
+
+
+def main(  # noqa: PLR0913 - an option each
+    model: Annotated[Path | None, typer.Argument(help="A GGUF file.", show_default=False)] = None,
+    *,
+    synthesize: Annotated[
+        str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights in its place.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: this machine's CPUs.")] = None,
+    kv_type: Annotated[KVType, typer.Option(help="Type of the KV cache, and so of what is stored.")] = KVType.F16,
+    turns: Annotated[int, typer.Option(min=2, help="Turns of the conversation.")] = TURNS,
+    history: Annotated[int, typer.Option(min=8, help="Tokens before the last turn.")] = HISTORY,
+    new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each turn's own words.")] = NEW_TOKENS,
+    system_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the system prompt.")] = SYSTEM_TOKENS,
+    full_at: Annotated[str, typer.Option(metavar="N,N", help="Histories to evaluate without reuse.")] = FULL_AT,
+    library_at: Annotated[str, typer.Option(metavar="N,N", help="The same, by llama-cpp-python alone.")] = LIBRARY_AT,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of each turn.")] = REPEATS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown, for the docs.")] = False,
+    show: Annotated[Path | None, typer.Option(help="Only print the tables of an earlier --json.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Draw the result into this file too (.svg, .png).")] = None,
+) -> None:
+    """Measures; the help text is `_HELP`."""
+    if show:
+        result = json.loads(show.read_text(encoding="utf-8"))
+    else:
+        if (model is None) is (synthesize is None):
+            raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODEL")
+        path = model or synthesized(synthesize or "")
+        lengths = (_lengths(full_at, "--full-at"), _lengths(library_at, "--library-at"))
+        here = machine()
+        try:
+            measured = measure(
+                path,
+                threads or available_cpus(),
+                kv_type,
+                (turns, history, new_tokens, system_tokens, repeats),
+                lengths,
+            )
+        except LambdaLLMError as error:
+            console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(1) from None
+        result = {"machine": here} | measured
+    if figure:
+        draw(result, figure)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print(result, markdown=markdown)
+
+
+def _lengths(text: str, option: str) -> list[int]:
+    if not text:
+        return []
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise typer.BadParameter(f"{text!r} is no list of numbers such as 1000,2000", param_hint=option)
+    return [int(part) for part in text.split(",")]
+
+
+def measure(
+    path: Path,
+    threads: int,
+    kv_type: KVType,
+    sizes: tuple[int, int, int, int, int],
+    lengths: tuple[Sequence[int], Sequence[int]],
+) -> dict[str, Any]:
+    """Measure one model; the result is what --json prints.
+
+    Args:
+        path: of a GGUF file.
+        threads: to compute with, but for llama-cpp-python, which chooses by itself.
+        kv_type: type of the KV cache.
+        sizes: turns, the history's tokens, a turn's new tokens, the system prompt's tokens, repeats.
+        lengths: of histories to evaluate without reuse, by this engine and by llama-cpp-python.
+
+    Raises:
+        LambdaLLMError: the model can't be opened, or it has no chat template.
+    """
+    turns, history, new_tokens, system_tokens, repeats = sizes
+    context = 256 * -(-(max(history, *lengths[0], *lengths[1], system_tokens) + 2 * new_tokens + 256) // 256)
+    with Model(
+        str(path), what=str(path), placement=Weights.COPIED, context=context, kv_type=kv_type, threads=threads
+    ) as model:
+        steps = turns - 1 + len(lengths[0]) + len(lengths[1]) + repeats
+        with progress_bar(escape(path.name), steps) as progress:
+            with _bucket() as uri:
+                stored = list(_with_store(model, uri, (turns, history, new_tokens, repeats), progress))
+            full = []
+            for length in lengths[0]:
+                full.append(_alone(model, *_history(model, length, new_tokens)))
+                progress(f"{length} tokens of history without reuse")
+            with model.lock:
+                bytes_per_token = len(model.cached(0, BLOCK_TOKENS)) / BLOCK_TOKENS
+            system, plain = _system(model, system_tokens, new_tokens, repeats, progress)
+            library = []
+            for length in lengths[1]:
+                library.append(_library(path, context, *_history(model, length, new_tokens)))
+                progress(f"{length} tokens of history, llama-cpp-python")
+    return {
+        "model": path.name,
+        "threads": threads,
+        "context": context,
+        "kv_type": kv_type.value,
+        "new_tokens": new_tokens,
+        "system_tokens": system_tokens,
+        "repeats": repeats,
+        "turns": [asdict(turn) for turn in stored],
+        "full": [asdict(each) for each in full],
+        "library": [asdict(each) for each in library],
+        "with_system_prompt": system,
+        "without_system_prompt": plain,
+        "bytes_per_token": bytes_per_token,
+    } | _summary(stored, full, library, system, plain)
+
+
+def _summary(
+    stored: Sequence[Turn], full: Sequence[Prompt], library: Sequence[Prompt], system: list[float], plain: list[float]
+) -> dict[str, Any]:
+    def against(prompts: Sequence[Prompt]) -> dict[str, float]:
+        return {str(each.history): each.first_token / _nearest(stored, each.history).first_token for each in prompts}
+
+    times = [turn.first_token for turn in stored]
+    return {
+        "speedup": against(full),
+        "speedup_library": against(library),
+        "turn_to_turn": max((max(one, other) / min(one, other) for one, other in pairwise(times)), default=1.0),
+        "save_seconds": statistics.median(turn.save for turn in stored),
+        "system_prompt_ratio": statistics.median(one / other for one, other in zip(system, plain, strict=True)),
+    }
+
+
+def _nearest(stored: Sequence[Turn], history: int) -> Turn:
+    return min(stored, key=lambda turn: abs(turn.history - history))
+
+
+@contextmanager
+def _bucket() -> Iterator[str]:
+    """A local S3 with a bucket; AWS clients of this process are pointed to it."""
+    sys.path.insert(0, str(SCRIPTS))
+    from local_aws import local_aws  # noqa: PLC0415 - a script beside this folder
+
+    with tempfile.TemporaryDirectory() as folder, local_aws(Path(folder)) as aws:
+        with closing(aws.client("s3")) as s3:
+            s3.create_bucket(Bucket="conversations")
+        before = dict(os.environ)
+        os.environ.update(aws.environment)
+        try:
+            yield "s3://conversations/state/kv/"
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _with_store(
+    model: Model, uri: str, sizes: tuple[int, int, int, int], progress: Callable[[str], None]
+) -> Iterator[Turn]:
+    turns, history, new_tokens, repeats = sizes
+    conversation = Conversation(model, new_tokens)
+    prompt = conversation.ask()
+    with _environment(model, uri) as writer:
+        for number in range(1, turns):
+            answered = conversation.answer(history * number // (turns - 1))
+            before = writer.counts.saved_bytes
+            turn = writer.turn(prompt, Scope())
+            with model.lock:
+                model.evaluate(answered)
+                began = time.perf_counter()
+                turn.save_answer()
+            turn.settle()
+            save = time.perf_counter() - began
+            prompt = conversation.ask()
+            samples = [_elsewhere(model, uri, prompt) for _ in range(repeats)]
+            yield Turn(
+                history=len(answered),
+                prompt=len(prompt),
+                restored=samples[-1].cached_tokens,
+                first_token=statistics.median(each.seconds_to_first_token for each in samples),
+                first_tokens=[each.seconds_to_first_token for each in samples],
+                save=save,
+                saved_bytes=writer.counts.saved_bytes - before,
+            )
+            progress(f"turn {number + 1}, {len(answered)} tokens of history")
+
+
+@contextmanager
+def _environment(model: Model, uri: str) -> Iterator[SessionStore]:
+    """What a new environment has: a client, and nothing that it remembers."""
+    with closing(S3Objects(uri)) as storage:
+        storage.after_restore()
+        with closing(SessionStore(model, storage, b"benchmark")) as store:
+            yield store
+
+
+def _elsewhere(model: Model, uri: str, prompt: list[int]) -> Generation:
+    """Have a new environment answer; returns what it did."""
+    with model.lock:
+        model.cut(0)
+    with _environment(model, uri) as store:
+        going = _generated(model, prompt, store)
+        going.settle()
+    return going
+
+
+def _generated(model: Model, prompt: list[int], store: SessionStore | None = None) -> Generation:
+    going = Generation(model, prompt, Sampling(temperature=0), max_tokens=1, sessions=store)
+    for _ in going:
+        pass
+    return going
+
+
+def _history(model: Model, history: int, new_tokens: int) -> tuple[int, list[int]]:
+    """A prompt with so many tokens of history, and how many those are."""
+    conversation = Conversation(model, new_tokens)
+    conversation.ask()
+    known = conversation.answer(history)
+    return len(known), conversation.ask()
+
+
+def _alone(model: Model, history: int, prompt: list[int]) -> Prompt:
+    """Evaluate a prompt without any reuse."""
+    with model.lock:
+        model.cut(0)
+    return Prompt(history, len(prompt), _generated(model, prompt).seconds_to_first_token)
+
+
+def _library(path: Path, context: int, history: int, prompt: list[int]) -> Prompt:
+    """The same by llama-cpp-python with its defaults, as AWS's sample uses it; every request begins anew."""
+    model = llama_cpp.Llama(str(path), n_ctx=context, verbose=False)
+    try:
+        next(model.generate(prompt[:8], temp=0))  # everything is in memory when the clock starts
+        model.reset()  # type: ignore[no-untyped-call] # llama-cpp-python's
+        began = time.perf_counter()
+        next(model.generate(prompt, temp=0))
+        return Prompt(history, len(prompt), time.perf_counter() - began)
+    finally:
+        model.close()
+
+
+def _system(
+    model: Model, system_tokens: int, new_tokens: int, repeats: int, progress: Callable[[str], None]
+) -> tuple[list[float], list[float]]:
+    """Seconds to the first token behind a kept system prompt, and without one, by turns."""
+    long, beginning, plain = Conversation(model, new_tokens).with_system(system_tokens)
+    with model.lock:
+        model.prefixes.keep(beginning)
+    with_it, without = [], []
+    for number in range(repeats):
+        with model.lock:
+            model.cut(0)
+        without.append(_generated(model, plain).seconds_to_first_token)
+        # The cache holds another conversation now: the system prompt comes from where it is kept.
+        with_it.append(_generated(model, long).seconds_to_first_token)
+        progress(f"{len(beginning)} tokens of system prompt, round {number + 1}")
+    return with_it, without
+
+
+def draw(result: Mapping[str, Any], target: Path) -> None:
+    """Draw seconds to the first token over the length of the history."""
+    import matplotlib as mpl  # noqa: PLC0415 - takes a second, and is asked for seldom
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - as above
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    lines = (
+        ("library", "llama-cpp-python, defaults, no reuse", "s", "tab:gray"),
+        ("full", "this engine, no reuse", "^", "tab:orange"),
+        ("turns", "this engine, session store, another environment", "o", "tab:blue"),
+    )
+    for name, label, marker, colour in lines:
+        points = sorted((each["history"], each["first_token"]) for each in result[name])
+        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=label)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    axes.set_xlim(left=0)
+    axes.set_xlabel("tokens of history before the turn")
+    axes.set_ylabel("seconds to the first token")
+    axes.set_title(f"{result['new_tokens']} new tokens, {result['model']}, {result['threads']} threads")
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)
+
+
+def _print(result: Mapping[str, Any], *, markdown: bool) -> None:
+    out = Console(highlight=False)
+    if markdown or not out.is_terminal:
+        out.width = 10_000
+    style = box.MARKDOWN if markdown else box.SIMPLE_HEAD
+    table = Table(box=style)
+    for column in ("Turn", "History", "From the store", "First token", "Spread", "Save adds", "Written"):
+        table.add_column(column, justify="right")
+    for number, turn in enumerate(result["turns"], 2):
+        times = turn["first_tokens"]
+        table.add_row(
+            str(number),
+            f"{turn['history']:,}",
+            f"{turn['restored']:,}",
+            f"{turn['first_token']:.2f} s",
+            f"±{(max(times) - min(times)) / 2 / turn['first_token']:.0%}",
+            f"{turn['save']:.2f} s",
+            f"{turn['saved_bytes'] / 1e6:.1f} MB",
+        )
+    out.print(table)
+    compared = Table(box=style)
+    for column in ("History", "Evaluated by", "First token", "The session store is faster by"):
+        compared.add_column(column, justify="right")
+    for name, ratios, by in (
+        ("full", "speedup", "this engine, no reuse"),
+        ("library", "speedup_library", "llama-cpp-python, defaults"),
+    ):
+        for each in result[name]:
+            ratio = result[ratios][str(each["history"])]
+            compared.add_row(f"{each['history']:,}", by, f"{each['first_token']:.1f} s", f"{ratio:.1f} x")
+    out.print(compared)
+    here = result["machine"]
+    out.print(
+        f"{result['model']}, KV cache {result['kv_type']}, {result['threads']} threads, {here['cpu']}, {here['cpus']} "
+        f"CPUs, load before {here['load_before']}; {result['new_tokens']} new tokens a turn, medians of "
+        f"{result['repeats']}. From turn to turn at most {result['turn_to_turn']:.2f} x (target {TARGET_FLAT}). Behind "
+        f"a system prompt of {result['system_tokens']:,} tokens the first token takes "
+        f"{result['system_prompt_ratio']:.2f} x the time without one (target {TARGET_SYSTEM}). At 2,000 tokens of "
+        f"history the target is {TARGET_SPEEDUP} x. {result['bytes_per_token']:,.0f} bytes a token are stored.",
+        soft_wrap=True,
+    )
+
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+app.command(help=_HELP)(main)
+
+if __name__ == "__main__":
+    app()
