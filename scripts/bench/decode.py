@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 import httpx2
 import llama_cpp
+import psutil
 import typer
 from common import console, progress_bar, synthesized
 from measurement import cpu_name, machine
@@ -48,7 +49,8 @@ turning them into text, JSON, server-sent events, uvicorn, the socket, and a cli
 [bold]How it measures.[/bold] `lambda-llm serve` as a process, and in this process the same model with the same \
 threads and context. Both evaluate a prompt of the same length, then decode as many tokens; by turns, and the ratio is \
 taken within each round, because machines change their speed from minute to minute. The bare loop does nothing but \
-llama_decode: it neither looks at the logits nor makes text.
+llama_decode: it neither looks at the logits nor makes text. On a machine that others use, look at the ratio by CPU \
+time, with --threads 1.
 
 [bold]The bound.[/bold] Every token reads all weights, so the memory's speed over their bytes is the most there can \
 be. It is measured in the same run, by comparing buffers with as many threads.
@@ -60,16 +62,42 @@ be. It is measured in the same run, by comparing buffers with as many threads.
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Tokens a second.
+
+    Attributes:
+        wall: of the time that passes.
+        cpu: of CPU time, all of the process's threads together.
+    """
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
 class Round:
-    """Tokens a second, measured one right after the other.
+    """Measured one right after the other.
 
     Attributes:
         bare: of the loop.
-        streamed: as a client sees them arrive.
+        streamed: as a client sees them arrive; CPU time is the server's.
     """
 
-    bare: float
-    streamed: float
+    bare: Speed
+    streamed: Speed
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server.
+
+    Attributes:
+        url: of its API.
+        process: the server's own.
+    """
+
+    url: str
+    process: psutil.Process
 
 
 def main(
@@ -106,28 +134,32 @@ def measure(uri: str, threads: int, context: int, tokens: int, repeats: int) -> 
     Raises:
         LambdaLLMError: the model can't be loaded.
     """
-    with _opened(uri, threads, context) as bare, _served(uri, threads, context) as url:
+    with _opened(uri, threads, context) as bare, _served(uri, threads, context) as served:
         needed = sum(region.size for region in weights_in_order(bare))
         rounds = []
         with progress_bar(escape(uri), repeats + 1) as progress:
-            prompt, _ = _stream(url, 2)  # both are warm when the clock starts
+            prompt, _ = _stream(served, 2)  # both are warm when the clock starts
             _loop(bare, prompt, 2)
             memory = _read_speed(threads)
             progress("warm")
             for number in range(repeats):
-                rounds.append(Round(_loop(bare, prompt, tokens), _stream(url, tokens)[1]))
+                rounds.append(Round(_loop(bare, prompt, tokens), _stream(served, tokens)[1]))
                 progress(f"round {number + 1}")
-    ratios = [each.streamed / each.bare for each in rounds]
+    ratios = {
+        clock: [getattr(each.streamed, clock) / getattr(each.bare, clock) for each in rounds]
+        for clock in ("wall", "cpu")
+    }
     return {
         "model": uri.rpartition("/")[2],
         "threads": threads,
         "context": context,
         "tokens": tokens,
         "rounds": [asdict(each) for each in rounds],
-        "bare": statistics.median(each.bare for each in rounds),
-        "streamed": statistics.median(each.streamed for each in rounds),
-        "ratio": statistics.median(ratios),
-        "ratios": [min(ratios), max(ratios)],
+        "bare": statistics.median(each.bare.wall for each in rounds),
+        "streamed": statistics.median(each.streamed.wall for each in rounds),
+        "ratios": ratios,
+        "ratio": statistics.median(ratios["wall"]),
+        "cpu_ratio": statistics.median(ratios["cpu"]),
         "target": TARGET,
         "bytes_per_token": needed,
         "memory_bytes_per_second": memory,
@@ -161,8 +193,8 @@ def _opened(uri: str, threads: int, context: int) -> Iterator[Model]:
 
 
 @contextmanager
-def _served(uri: str, threads: int, context: int) -> Iterator[str]:
-    """A server over the same model; gives the address of its API."""
+def _served(uri: str, threads: int, context: int) -> Iterator[Served]:
+    """A server over the same model."""
     command = [
         str(Path(sys.executable).with_name("lambda-llm")),
         "serve",
@@ -178,24 +210,24 @@ def _served(uri: str, threads: int, context: int) -> Iterator[str]:
             ready = process.stdout.readline()
             if not ready:
                 raise LambdaLLMError("The server did not start; what it said is above.")
-            yield json.loads(ready)["url"]
+            yield Served(json.loads(ready)["url"], psutil.Process(process.pid))
         finally:
             process.terminate()
 
 
-def _stream(url: str, tokens: int) -> tuple[int, float]:
-    """Ask for an answer of so many tokens; returns the prompt's tokens and the tokens a second behind the first."""
+def _stream(served: Served, tokens: int) -> tuple[int, Speed]:
+    """Ask for an answer of so many tokens; returns the prompt's tokens, and the speed behind the first one."""
     body = {
-        "model": httpx2.get(f"{url}/models").json()["data"][0]["id"],
+        "model": httpx2.get(f"{served.url}/models").json()["data"][0]["id"],
         "messages": [{"role": "user", "content": PROMPT}],
         "temperature": 0,
         "max_tokens": tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    began = ended = 0.0
+    began = ended = (0.0, 0.0)
     usage: dict[str, int] = {}
-    with httpx2.stream("POST", f"{url}/chat/completions", json=body, timeout=LIMIT_SECONDS) as answer:
+    with httpx2.stream("POST", f"{served.url}/chat/completions", json=body, timeout=LIMIT_SECONDS) as answer:
         for line in answer.iter_lines():
             data = line.removeprefix("data: ")
             if not data or data == "[DONE]":
@@ -203,30 +235,40 @@ def _stream(url: str, tokens: int) -> tuple[int, float]:
             now = time.perf_counter()
             chunk = json.loads(data)
             if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
-                began, ended = began or now, now
+                if began == (0.0, 0.0):
+                    began = now, _cpu(served.process)
+                ended = now, 0.0
+            elif chunk["choices"] and chunk["choices"][0]["finish_reason"]:
+                ended = ended[0], _cpu(served.process)
             elif chunk.get("usage"):
                 usage = chunk["usage"]
-    if usage.get("completion_tokens", 0) < tokens or ended <= began:
+    if usage.get("completion_tokens", 0) < tokens or ended[0] <= began[0]:
         raise LambdaLLMError(f"The model ended its answer before {tokens} tokens: ask for fewer with --tokens.")
-    return usage["prompt_tokens"], (tokens - 1) / (ended - began)
+    wall, cpu = (end - begin for begin, end in zip(began, ended, strict=True))
+    return usage["prompt_tokens"], Speed((tokens - 1) / wall, (tokens - 1) / max(cpu, 1e-9))
 
 
-def _loop(model: Model, prompt: int, tokens: int) -> float:
-    """Decode so many tokens behind a prompt of that length and do nothing else; returns tokens a second."""
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _loop(model: Model, prompt: int, tokens: int) -> Speed:
+    """Decode so many tokens behind a prompt of that length and do nothing else."""
     with model.lock:
         model.evaluate([1] * prompt)
         context = model._context  # noqa: SLF001 - whatever the engine does around it is what is measured
         llama_cpp.llama_set_abort_callback(context, llama_cpp.ggml_abort_callback(), None)
         one = (llama_cpp.llama_token * 1)(1)
         batch = llama_cpp.llama_batch_get_one(one, 1)
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         for _ in range(tokens - 1):
             if llama_cpp.llama_decode(context, batch):
                 raise LambdaLLMError("llama.cpp could not decode a token.")
-        took = time.perf_counter() - began
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu
         # It does not know of these tokens.
         llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(context), 0, prompt, -1)
-    return (tokens - 1) / took
+    return Speed((tokens - 1) / took, (tokens - 1) / cpu)
 
 
 def _read_speed(threads: int) -> float:
@@ -254,7 +296,7 @@ def _print(result: Mapping[str, Any]) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("", "Tokens a second", "x"):
         table.add_column(column, justify="right" if column else "left")
-    low, high = result["ratios"]
+    low, high = min(result["ratios"]["wall"]), max(result["ratios"]["wall"])
     table.add_row("bare llama_decode loop", f"{result['bare']:.2f}", "baseline")
     table.add_row("streamed over HTTP", f"{result['streamed']:.2f}", f"{result['ratio']:.3f} ({low:.3f} to {high:.3f})")
     table.add_row("the memory's bound", f"{result['bound']:.2f}", f"{result['bound'] / result['bare']:.2f}")
@@ -265,7 +307,8 @@ def _print(result: Mapping[str, Any]) -> None:
         f"{result['model']}, {result['threads']} threads, {cpu_name()}, {result['machine']['cpus']} CPUs, load before "
         f"{result['machine']['load_before']}; {result['tokens']} tokens an answer, medians of {len(result['rounds'])} "
         f"rounds. Each token reads {result['bytes_per_token'] / 1e9:.2f} GB of weights, the memory gives "
-        f"{result['memory_bytes_per_second'] / 1e9:.1f} GB/s. Target {result['target']}: {met}.",
+        f"{result['memory_bytes_per_second'] / 1e9:.1f} GB/s. Target {result['target']}: {met}. By CPU time, "
+        f"everything but llama_decode included: {result['cpu_ratio']:.3f}.",
         soft_wrap=True,
     )
 
