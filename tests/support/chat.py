@@ -17,10 +17,11 @@ PATH = "/v1/chat/completions"
 MODEL_ID = "demo"
 
 
-def made(model: Model, **changes: Any) -> FastAPI:
+def made(model: Model, *, with_metrics: bool = False, **changes: Any) -> FastAPI:
     """The application over `model`; `changes` are fields of `Served`."""
     memory = Memory(model_file=1, weights=2, kv_cache=3, compute_buffers=4, prefixes=5, resident=6)
-    return create_app(Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory, **changes))
+    served = Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory, **changes)
+    return create_app(served, with_metrics=with_metrics)
 
 
 def body(question: str = QUESTION, **changes: Any) -> dict[str, Any]:

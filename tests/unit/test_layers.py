@@ -31,7 +31,7 @@ KEPT_OUT = {
 ONLY_FOR_CHECKOV = "lambda_llm/policies/register.py"
 """The one file that knows checkov, which lives in an environment of its own."""
 
-ONLY_ON_THE_COMMAND_LINE = {"httpx2", "openai", "rich", "typer"}
+ONLY_ON_THE_COMMAND_LINE = {"httpx2", "openai", "prometheus_client", "rich", "typer"}
 
 
 def imported(path: Path) -> set[str]:

@@ -17,12 +17,13 @@ ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (chat.router, model
 """One for each module of endpoints; each takes the service and gives its routes."""
 
 
-def create_app(served: Served, *, with_page: bool = False) -> FastAPI:
+def create_app(served: Served, *, with_page: bool = False, with_metrics: bool = False) -> FastAPI:
     """Make the application for a model that is ready; there is no application without one.
 
     Args:
         served: the model and what belongs to it.
         with_page: whether `/` shows a page to chat on.
+        with_metrics: whether `/metrics` tells Prometheus what was done.
 
     Its `state.stop_answering()` ends every answer that is on its way, for a server that is about to end.
     """
@@ -46,4 +47,8 @@ def create_app(served: Served, *, with_page: bool = False) -> FastAPI:
     install(app)
     for router in (*ROUTERS, *((page.router,) if with_page else ())):
         app.include_router(router(service))
+    if with_metrics:
+        from lambda_llm.api import metrics  # noqa: PLC0415 - what it needs is not in Lambda's package
+
+        metrics.install(app, service)
     return app

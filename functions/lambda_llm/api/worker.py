@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -60,6 +60,7 @@ class Worker:
 
     Attributes:
         counts: what was run so far.
+        listeners: told of each generation that has ended.
     """
 
     def __init__(self, queue: int) -> None:
@@ -69,6 +70,7 @@ class Worker:
             queue: requests that may wait while another is answered.
         """
         self.counts = Requests()
+        self.listeners: list[Callable[[Generation], None]] = []
         self._queue = queue
         self._seconds = 1.0
         self._thread = ThreadPoolExecutor(1, "lambda-llm-decode")
@@ -133,6 +135,8 @@ class Worker:
             self.counts.failed += 1
         else:
             self.counts.completed += 1
+        for listener in self.listeners:
+            listener(generation)
         logger.info(
             "generation ended: %s; prompt %d tokens, %d of them cached, answer %d; first token %.3f s, decode %.3f s",
             generation.finish_reason or "failed",

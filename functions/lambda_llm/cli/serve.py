@@ -48,8 +48,8 @@ def serve(
 ) -> None:
     """Serve a model on this machine, the way Lambda will: same loading, same API, same refusals.
 
-    The API is OpenAI's: point any client at the URL that is printed. Nothing is served before the model is
-    verified. Stop with Ctrl-C.
+    The API is OpenAI's: point any client at the URL that is printed. /metrics is for Prometheus. Nothing is
+    served before the model is verified. Stop with Ctrl-C.
 
     Example: `lambda-llm serve s3://bucket/model.gguf --context 4096`
     """
@@ -74,7 +74,7 @@ def serve(
         _say_ready(environment, url, resident_before, as_json=as_json)
         if with_page and not as_json:
             err.print(f"Or in a browser: [bold]{address}[/]")
-        app = create_app(environment.served, with_page=with_page)
+        app = create_app(environment.served, with_page=with_page, with_metrics=True)
         Server(app, app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 
