@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,6 @@ from support.modules import MODULES, ROOT, name
 
 DOCUMENTED = [module for module in MODULES if module != ROOT]
 BLOCKS = re.compile(r"^```hcl\n(.*?)^```", re.MULTILINE | re.DOTALL)
-CHECKOUT = "../lambda-llm"
-"""Where the READMEs say that the project lies."""
-
 FIXTURES = ROOT / "modules/inference/tests/fixtures"
 PUSHED = {
     "bucket": "my-models",
@@ -28,19 +24,32 @@ PUSHED = {
 }
 
 
-@pytest.mark.parametrize("module", DOCUMENTED, ids=name)
-@pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")
-def test_the_block_of_a_readme_is_valid(module: Path, tmp_path: Path, initialized: Callable[[Path], Path]) -> None:
-    (block,) = BLOCKS.findall((module / "README.md").read_text(encoding="utf-8"))
-    assert f'"{CHECKOUT}/{module.relative_to(ROOT)}"' in block
-    (tmp_path / "main.tf").write_text(block.replace(CHECKOUT, str(ROOT)), encoding="utf-8")
-    # The files that it speaks of.
-    (tmp_path / "dist").mkdir()
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """A person's folder, with the project and what `make package` and `lambda-llm push` made beside it."""
+    checkout, folder = tmp_path / "lambda-llm", tmp_path / "stack"
+    shutil.copytree(ROOT / "modules", checkout / "modules", ignore=shutil.ignore_patterns(".terraform*"))
+    for file in ROOT.glob("*.tf"):
+        shutil.copy(file, checkout)
+    (checkout / "dist").mkdir()
+    folder.mkdir()
+    (folder / "dist").symlink_to(checkout / "dist")
     for suffix in (".zip", ".manifest.json"):
-        shutil.copyfile(FIXTURES / f"function{suffix}", tmp_path / f"dist/lambda-llm-arm64{suffix}")
-    (tmp_path / "model.gguf").touch()
-    (tmp_path / "model.json").write_text(json.dumps(PUSHED), encoding="utf-8")
-    assert "Success!" in terraform.run(initialized(tmp_path), "validate")
+        shutil.copyfile(FIXTURES / f"function{suffix}", checkout / f"dist/lambda-llm-arm64{suffix}")
+    (folder / "model.gguf").touch()
+    (folder / "model.json").write_text(json.dumps(PUSHED), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name)
+@pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")
+def test_the_block_of_a_readme_is_valid(module: Path, stack: Path) -> None:
+    (block,) = BLOCKS.findall((module / "README.md").read_text(encoding="utf-8"))
+    (stack / "main.tf").write_text(block, encoding="utf-8")
+    terraform.run(stack, "init")
+    sources = [(stack / source).resolve() for source in re.findall(r'source = "(.*)"', block)]
+    assert stack.parent / "lambda-llm" / module.relative_to(ROOT) in sources
+    assert "Success!" in terraform.run(stack, "validate")
 
 
 @pytest.mark.parametrize("module", DOCUMENTED, ids=name)

@@ -1,7 +1,7 @@
 """Deletes published versions that nothing uses: each keeps a snapshot, and a snapshot costs as long as it exists.
 
 `handle` is a function of its own (modules/version-pruner), whose role may list and delete versions of one function
-and nothing else. It needs boto3 alone, which Lambda's runtime has.
+and nothing else. It needs botocore alone, which Lambda's runtime has.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html (pricing)
 """
@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import boto3
+from botocore.session import get_session
 
 FUNCTION: Final = "LAMBDA_LLM_PRUNE_FUNCTION"
 KEEP_NEWEST: Final = "LAMBDA_LLM_PRUNE_KEEP_NEWEST"
@@ -49,7 +49,7 @@ def prune(function: str, *, keep_newest: int, dry_run: bool = False) -> Pruned:
     """
     if keep_newest < 1:
         raise ValueError(f"keep_newest is {keep_newest}: the newest version must stay, its alias may be about to move.")
-    with closing(boto3.client("lambda")) as client:
+    with closing(get_session().create_client("lambda")) as client:
         # Versions first: one that is published from here on is not among them, whatever its alias says.
         versions = sorted(_versions(client, function), key=int)
         used = _used(client, function)
@@ -85,7 +85,8 @@ def _used(client: Any, function: str) -> set[str]:
 
 def _deleted(client: Any, function: str, version: str) -> bool:
     try:
-        client.delete_function(FunctionName=function, Qualifier=version)
+        # One name for both, so that a policy for versions alone applies.
+        client.delete_function(FunctionName=f"{function}:{version}")
     except client.exceptions.ResourceConflictException as error:
         # An alias has moved to it since: Lambda itself deletes no version that an alias names.
         logger.info("version %s stays: %s", version, error)
