@@ -56,7 +56,7 @@ def find_mirror(places: tuple[Path, ...] = PLACES) -> Path | None:
         mirror = next(_mirrors(Path(named), 0), None)
         if mirror is None:
             raise TerraformError(
-                f"{MIRROR} names {named}, which holds no HOST/hashicorp/aws/VERSION/{_platform()}: make one with "
+                f"{MIRROR} names {named}, which holds no HOST/hashicorp/aws/VERSION/{platform_name()}: make one with "
                 "`terraform providers mirror FOLDER`, or unset it."
             )
         return mirror
@@ -106,18 +106,18 @@ def run(folder: Path, *arguments: str, **variables: str) -> str:
 
 
 def _mirrors(place: Path, depth: int) -> Iterator[Path]:
-    pattern = "/".join(["*"] * (depth + 1)) + f"/hashicorp/aws/*/{_platform()}"
+    pattern = "/".join(["*"] * (depth + 1)) + f"/hashicorp/aws/*/{platform_name()}"
     try:
         for found in sorted(place.glob(pattern)):
             yield found.parents[4]
-        packed = "/".join(["*"] * (depth + 1)) + f"/hashicorp/aws/*_{_platform()}.zip"
+        packed = "/".join(["*"] * (depth + 1)) + f"/hashicorp/aws/*_{platform_name()}.zip"
         for found in sorted(place.glob(packed)):
             yield found.parents[3]
     except OSError:
         return  # a folder that this user may not read
 
 
-def _platform() -> str:
+def platform_name() -> str:
     """As in the names of providers: `linux_amd64`."""
     machine = platform.machine()
     return f"{sys.platform}_{MACHINES.get(machine, machine)}"
