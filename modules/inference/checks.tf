@@ -6,7 +6,7 @@
 check "snap_start" {
   data "aws_lambda_invocation" "health" {
     function_name = aws_lambda_function.this.function_name
-    qualifier     = aws_lambda_alias.live.function_version
+    qualifier     = aws_lambda_function.this.version
 
     input = jsonencode({
       version        = "2.0"
@@ -29,7 +29,7 @@ check "snap_start" {
   assert {
     # Behind the web adapter the answer is a JSON prelude, eight zero bytes and the body.
     condition     = can(regex("\"statusCode\" *: *200", data.aws_lambda_invocation.health.result))
-    error_message = "The version that serves did not answer as one that SnapStart started. A version that was just published may still be initializing: run `terraform plan` again in some minutes, and look at the log group if it stays."
+    error_message = "The newest version did not answer as one that SnapStart started. A version that was just published may still be initializing: run `terraform plan` again in some minutes, and look at the log group if it stays."
   }
 }
 

@@ -36,6 +36,9 @@ locals {
     "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}:753240598075:layer:LambdaAdapterLayerArm64:30"
   )
 
+  # As AWS keeps them: of an account's id it makes the ARN of its root, which would look like a change ever after.
+  callers = toset([for caller in var.callers : length(caller) == 12 ? "arn:${data.aws_partition.current.partition}:iam::${caller}:root" : caller])
+
   settings = merge(
     {
       LAMBDA_LLM_MODEL            = "s3://${var.model.bucket}/${var.model.key}"
@@ -158,12 +161,12 @@ resource "aws_lambda_function" "this" {
 
     precondition {
       condition     = local.manifest == null || try(local.manifest.architecture == "arm64", false)
-      error_message = "The package was not built for arm64, the architecture of this function (its manifest says so). Build it with `make package`."
+      error_message = "The package was not built for arm64, the architecture of this function (its manifest says ${try(local.manifest.architecture, "nothing")}). Build it with `make package`."
     }
 
     precondition {
       condition     = local.manifest == null || try(local.manifest.runtime == "python3.13", false)
-      error_message = "The package was not built for python3.13, the runtime of this function (its manifest says so). Build it with this version of lambda-llm."
+      error_message = "The package was not built for python3.13, the runtime of this function (its manifest says ${try(local.manifest.runtime, "nothing")}). Build it with this version of lambda-llm."
     }
 
     precondition {
@@ -178,12 +181,12 @@ resource "aws_lambda_function" "this" {
 
     precondition {
       condition     = local.manifest == null || try(local.manifest.unzipped_bytes <= 250 * 1024 * 1024, false)
-      error_message = "The package has more than 250 MB unzipped, the most that Lambda takes. Build it with `make package`, which leaves out what nothing uses."
+      error_message = "The package has ${format("%.0f", try(local.manifest.unzipped_bytes, 0) / 1024 / 1024)} MB unzipped, Lambda takes 250 MB. Build it with `make package`, which leaves out what nothing uses."
     }
 
     precondition {
       condition     = var.model.memory == null || try(local.resident_bytes <= local.memory_bytes, false)
-      error_message = "The model does not fit into 10,240 MB with this context: weights, KV cache, compute buffers and process together need more. Shorten context, set kv_type = \"q8_0\", or use a smaller quantization; `lambda-llm inspect MODEL --context TOKENS` shows the sum."
+      error_message = "The model does not fit into 10,240 MB with this context: model, KV cache, compute buffers and process together need ${format("%.0f", local.resident_bytes / 1024 / 1024)} MB. Shorten context, set kv_type = \"q8_0\", or use a smaller quantization; `lambda-llm inspect MODEL --context TOKENS` shows the sum."
     }
 
     precondition {
@@ -194,12 +197,12 @@ resource "aws_lambda_function" "this" {
     precondition {
       # A function's environment is measured as JSON. Four bytes of base64 stand for three.
       condition     = length(base64encode(jsonencode(local.environment))) / 4 * 3 <= 4 * 1024
-      error_message = "The function's environment would exceed Lambda's 4 KB. Put the system prompt into an S3 object and set system_prompt = \"s3://bucket/key\"."
+      error_message = "The function's environment would have ${length(base64encode(jsonencode(local.environment))) / 4 * 3} bytes, more than Lambda's 4,096. Put the system prompt into an S3 object and set system_prompt = \"s3://bucket/key\"."
     }
 
     precondition {
       condition     = local.download_seconds <= local.load_seconds
-      error_message = "The model could not be loaded in time: at the 625 Mbps that Lambda gives an environment its download takes longer than four fifths of init, which lasts as long as timeout (130 s at least). Raise timeout (to 900 at most) or use a smaller model."
+      error_message = "The model could not be loaded in time: at the 625 Mbps that Lambda gives an environment its download takes ${ceil(local.download_seconds)} s, and there are ${local.load_seconds} s, four fifths of init, which lasts as long as timeout (130 s at least). Raise timeout (to 900 at most) or use a smaller model."
     }
   }
 }
@@ -240,7 +243,7 @@ resource "aws_lambda_function_url" "live" {
 
 # Callers of a Function URL need both permissions.
 resource "aws_lambda_permission" "invoke_url" {
-  for_each = var.front_door == "streaming" ? var.callers : []
+  for_each = var.front_door == "streaming" ? local.callers : []
 
   statement_id           = "url-${substr(sha256(each.value), 0, 16)}"
   action                 = "lambda:InvokeFunctionUrl"
@@ -251,7 +254,7 @@ resource "aws_lambda_permission" "invoke_url" {
 }
 
 resource "aws_lambda_permission" "invoke" {
-  for_each = var.callers
+  for_each = local.callers
 
   statement_id  = "invoke-${substr(sha256(each.value), 0, 16)}"
   action        = "lambda:InvokeFunction"

@@ -48,7 +48,7 @@ variable "model" {
 
   validation {
     condition     = var.model.size + local.process_bytes <= local.memory_bytes
-    error_message = "The model is larger than what a function of 10,240 MB has left beside the process itself. Use a smaller quantization or a smaller model."
+    error_message = "The model has ${format("%.0f", var.model.size / 1024 / 1024)} MB, and a function of 10,240 MB has ${format("%.0f", (local.memory_bytes - local.process_bytes) / 1024 / 1024)} MB beside the process itself. Use a smaller quantization or a smaller model."
   }
 
   validation {
@@ -114,7 +114,7 @@ variable "context" {
 
   validation {
     condition     = var.context == null || try(var.model.memory.context_length, null) == null || try(var.context <= coalesce(var.model.memory.context_length, var.context), false)
-    error_message = "context is longer than what the model was made for (model.memory.context_length). Shorten it, or leave it out."
+    error_message = "context is longer than the ${try(var.model.memory.context_length, 0)} tokens that the model was made for. Shorten it, or leave it out."
   }
 }
 

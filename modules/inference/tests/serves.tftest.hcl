@@ -169,7 +169,7 @@ run "everything_that_can_be_said" {
   }
 
   assert {
-    condition     = toset([for permission in aws_lambda_permission.invoke : permission.principal]) == var.callers && toset([for permission in aws_lambda_permission.invoke_url : permission.principal]) == var.callers
+    condition     = toset([for permission in aws_lambda_permission.invoke : permission.principal]) == toset(["arn:aws:iam::123456789012:root", "arn:aws:iam::210987654321:role/app"]) && toset([for permission in aws_lambda_permission.invoke_url : permission.principal]) == toset(["arn:aws:iam::123456789012:root", "arn:aws:iam::210987654321:role/app"])
     error_message = "A caller lacks one of the two permissions that a Function URL needs."
   }
 
