@@ -106,13 +106,3 @@ run "the_policies_mark" {
 
   expect_failures = [var.tags]
 }
-
-run "the_policies_mark" {
-  command = plan
-
-  variables {
-    tags = { lambda-llm = "something else" }
-  }
-
-  expect_failures = [var.tags]
-}
