@@ -28,8 +28,9 @@ demo:
 	$(setup) demo
 	@$(BIN)/python scripts/demo.py
 
+# Two at a time: most tests wait for a process of theirs half of the time. A file's tests stay together.
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 lint:
 	$(setup) test

@@ -5,15 +5,16 @@
 
 import os
 import shutil
+from collections import Counter
 
 import pytest
 
-MISSING = pytest.StashKey[dict[tuple[str, str], int]]()
+MISSING = "needs"
+"""Under this name a report tells what its test was left out for: also that of another process, where several test."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(program, get): left out where the program is missing, but for CI")
-    config.stash[MISSING] = {}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -23,11 +24,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             continue
         if os.environ.get("CI"):
             pytest.fail(f"{program} is missing, and CI leaves nothing out: {get}", pytrace=False)
-        missing = item.config.stash[MISSING]
-        missing[program, get] = missing.get((program, get), 0) + 1
+        item.user_properties.append((MISSING, f"for want of {program}: {{}}. To add it: {get}"))
         pytest.skip(f"{program} is missing")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for (program, get), count in config.stash[MISSING].items():
-        terminalreporter.write_line(f"Left out for want of {program}: {count}. To add it: {get}")
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", ())
+    missing = Counter(why for report in skipped for name, why in report.user_properties if name == MISSING)
+    for why, count in missing.items():
+        terminalreporter.write_line(f"Left out {why.format(count)}")

@@ -21,10 +21,10 @@ def test_two():
 """
 
 
-def run_example(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_example(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_example.py").write_text(EXAMPLE)
     kept = {name: value for name, value in os.environ.items() if name != "CI"}
-    command = [sys.executable, "-m", "pytest", "-p", "support.needs", "-p", "no:cacheprovider", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-p", "support.needs", "-p", "no:cacheprovider", *arguments, str(folder)]
     return subprocess.run(
         command,
         cwd=folder,
@@ -35,8 +35,9 @@ def run_example(folder: Path, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_missing_program_leaves_its_tests_out_and_says_how_to_add_it(tmp_path: Path) -> None:
-    result = run_example(tmp_path)
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_missing_program_leaves_its_tests_out_and_says_how_to_add_it(tmp_path: Path, processes: str) -> None:
+    result = run_example(tmp_path, f"--numprocesses={processes}")
     assert result.returncode == 0
     assert "Left out for want of no-such-program: 1. To add it: make something" in result.stdout
     assert "1 passed, 1 skipped" in result.stdout
