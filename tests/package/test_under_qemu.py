@@ -238,7 +238,7 @@ def test_the_snapshot_s_hooks_answer(server: Server, expected: Expected) -> None
     features = set(taken.partition("taken on a CPU with ")[2].split(", "))
     assert features >= expected.has
     assert not features & expected.lacks
-    assert any(message.startswith("restored: ") for message in messages)
+    assert any(message.startswith("restored in ") for message in messages)
 
 
 def test_libraries_come_from_the_package_and_the_system_alone(server: Server, task: Path) -> None:

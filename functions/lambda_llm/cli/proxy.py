@@ -61,5 +61,6 @@ def proxy(
             err.print(f"Signing for {escape(target)} in {auth.region}. Any key will do.")
             err.print(f"Serving on [bold]{here}[/] (Ctrl-C stops). Talk to it with: lambda-llm chat {here}")
         app = Proxy(target, auth, anywhere=host not in LOOPBACK)
-        quiet = {"date_header": False, "server_header": False}  # the function's own come through
-        Server(app, app.stop_answering, log_level="warning", lifespan="on", **quiet).run(sockets=[bound])
+        # No header of uvicorn's: the function's own comes through.
+        server = Server(app, app.stop_answering, log_level="warning", lifespan="on", server_header=False)
+        server.run(sockets=[bound])
