@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "engine": {"loading", "settings", "limits", "units", "errors"},
     "api": {"engine", "settings", "limits", "units", "errors"},
     "policies": {"limits"},
+    "cost": {"limits"},
     "lifecycle": {"api", "engine", "loading", "settings", "limits", "units", "errors"},
 }
 """What each folder of the package may know of the others, besides itself."""
