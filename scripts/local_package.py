@@ -17,6 +17,7 @@ from typing import Final
 from build_llama import BUILD, ROOT, SOURCE, SOURCE_STAMP
 from lambda_llm.limits import ARCHITECTURE, RUNTIME
 from lambda_llm.packaging.manifest import PackageManifest, beside
+from processes import running
 
 ZIP: Final = BUILD / "package/lambda-llm-local.zip"
 PLAYED: Final = {"architecture": ARCHITECTURE, "runtime": RUNTIME}
@@ -64,9 +65,12 @@ def local_package() -> LocalPackage:
         ZIP,
         "--json",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LocalPackageError(f"The package for the local AWS was not built: {done.stderr.strip()[-600:]}")
+    with running(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as building:
+        _, said = building.communicate()
+    if building.returncode != 0:
+        raise LocalPackageError(f"The package for the local AWS was not built: {said.strip()[-600:]}")
     manifest = PackageManifest.model_validate_json(beside(ZIP).read_bytes())
     package.manifest.write_text(manifest.model_copy(update=PLAYED).to_json(), encoding="utf-8")
     stamp.write_text(wanted, encoding="utf-8")

@@ -1,6 +1,7 @@
 """The models that tests of several folders answer with."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,14 +21,20 @@ pytest_plugins = [
     "support.gate",
     "support.needs",
     "support.servers",
-    "support.browser",  # behind what it imports, whose assertions pytest rewrites
+    # Behind what they import, whose assertions pytest rewrites.
+    "support.applied",
+    "support.browser",
 ]
 
 
-def pytest_configure() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
     """A shell without job control has what it starts in the background ignore Ctrl-C, which tests press."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # pytest-terraform would end the whole run where Terraform is missing; the tests that need it say so themselves.
+    if config.option.dest_tf_binary is None and shutil.which("terraform") is None:
+        config.option.dest_tf_binary = "terraform"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -41,7 +41,7 @@ def test_terraform_is_shown_what_the_local_aws_plays_and_the_rest_as_it_is(local
 
 
 def test_it_is_not_built_again_while_nothing_changed(local: LocalPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", None)  # nothing may be started
+    monkeypatch.setattr(subprocess, "Popen", None)  # nothing may be started
     assert local_package() == local
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TERRAFORM_FROM = "Terraform 1.11 or later, https://developer.hashicorp.com/terraform/install"
 MODULES = [ROOT, *sorted(path.parent for path in (ROOT / "modules").glob("*/versions.tf"))]
 
 

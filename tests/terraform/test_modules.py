@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 import terraform
-from support.modules import MODULES, ROOT, name, own_tests, sources
+from support.modules import MODULES, ROOT, TERRAFORM_FROM, name, own_tests, sources
 
-GET = "Terraform 1.11 or later, https://developer.hashicorp.com/terraform/install"
 EVERY_MODULE = pytest.mark.parametrize("module", MODULES, ids=name)
 
 BOUNDS = re.compile(r'required_version = "(.*)"\n.*hashicorp/aws"\n *version = ">= ([\d.]+), < ([\d.]+)"\n', re.DOTALL)
 
-pytestmark = pytest.mark.needs("terraform", get=GET)
+pytestmark = pytest.mark.needs("terraform", get=TERRAFORM_FROM)
 
 
 def bounds(module: Path) -> tuple[str, tuple[int, ...], str]:

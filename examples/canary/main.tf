@@ -1,0 +1,22 @@
+# Two models behind one alias: the version that was just published gets a share of the requests, the stable one the rest.
+
+module "inference" {
+  source = "../../modules/inference"
+
+  name    = var.name
+  model   = jsondecode(file(var.pushed_model))
+  package = var.package
+
+  canary = var.stable == null ? null : { stable_version = var.stable.version, weight = var.weight }
+
+  # Lambda renews a snapshot now and then, for which the stable version reads its model again.
+  previous_models = var.stable == null ? [] : [jsondecode(file(var.stable.pushed_model))]
+}
+
+# Each published version costs as long as it exists: those that no alias uses are deleted once a day.
+module "version_pruner" {
+  source = "../../modules/version-pruner"
+
+  function_arn = module.inference.function_arn
+  package      = var.package
+}

@@ -1,0 +1,32 @@
+variable "name" {
+  description = "Name of the function."
+  type        = string
+  default     = "lambda-llm-existing-bucket"
+}
+
+variable "pushed_model" {
+  description = "A file that holds what `lambda-llm push MODEL s3://BUCKET/KEY --json` printed."
+  type        = string
+  default     = "model.json"
+}
+
+variable "kms_key_arn" {
+  description = "The KMS key that encrypts the object; its key policy must leave access to IAM, or name the role of the output `role_arn`. Default: the object is encrypted by S3's own key."
+  type        = string
+  default     = null
+}
+
+variable "package" {
+  description = "The function's zip. Default: the one that `make package` left in dist/."
+  type = object({
+    path     = optional(string)
+    manifest = optional(string)
+  })
+  default = { path = "../../dist/lambda-llm-arm64.zip" }
+}
+
+variable "environment" {
+  description = "Further settings, such as `{ LAMBDA_LLM_WEIGHTS = \"mapped\" }`; see the table in the project's README."
+  type        = map(string)
+  default     = {}
+}
