@@ -1,9 +1,11 @@
 """The main job on this machine, without AWS: push a model to S3, serve it from there, ask it, show what it took.
 
-Run it with `make demo`.
+Then the same as on an account: Terraform applies examples/chat on a local AWS that evaluates IAM, and the deployed
+function is asked. Run it with `make demo`.
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +21,11 @@ from openai import OpenAI
 from rich.console import Console
 from rich.table import Table
 
+import deployment
+import terraform
 from lambda_llm.units import megabytes
 from local_aws import LocalAWS, LocalAWSError, local_aws
+from local_package import LocalPackageError, local_package
 from processes import running
 
 ROOT: Final = Path(__file__).parent.parent
@@ -31,6 +36,12 @@ QUESTIONS: Final = (
     ("What does SnapStart do?", "snapshot"),
 )
 """What is asked, and what the answer must hold."""
+
+PROGRAMS: Final = {
+    "terraform": "https://developer.hashicorp.com/terraform/install (1.9 or later)",
+    "openssl": "your system's packages",
+}
+"""What the deployment needs beside this project, and where it comes from."""
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -50,40 +61,95 @@ class Answer:
 
 
 def main() -> int:
-    """Run the demo; returns the exit status, 0 when both answers are right."""
+    """Run the demo; returns the exit status, 0 when the answers are right."""
     for end in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does, and a closed terminal must leave no process either
         signal.signal(end, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="lambda-llm-demo-") as folder:
             out.print("[dim]Starting a local AWS on loopback …[/]")
-            with local_aws(Path(folder)) as aws:
-                return _demo(aws)
+            with local_aws(_made(folder, "served")) as aws:
+                rows = _serve_and_ask(aws)
+            rows |= _deploy_and_ask(_made(folder, "deployed"))
+            _show(rows)
+            out.print("\n[bold green]All answers are right.[/] Next: README.md, from 'Your own model'.")
+            return 0
     except KeyboardInterrupt:
         out.print("\n[yellow]Interrupted; everything is stopped and removed.[/]")
         return 130
-    except (DemoError, LocalAWSError) as error:
+    except (DemoError, LocalAWSError, LocalPackageError) as error:
         out.print(f"[bold red]The demo failed:[/] {error}")
         return 1
 
 
-def _demo(aws: LocalAWS) -> int:
+def _made(folder: str, name: str) -> Path:
+    path = Path(folder, name)
+    path.mkdir()
+    return path
+
+
+def _serve_and_ask(aws: LocalAWS) -> dict[str, str]:
+    """The first part; returns rows for the table."""
     environment = aws.environment
     aws.make_bucket(BUCKET)
     pushed = json.loads(_run(["push", str(MODEL), f"s3://{BUCKET}/models/demo.gguf", "--json"], environment))
-    out.print(f"Pushed [bold]{pushed['model']}[/] ({megabytes(pushed['size'])}, version {pushed['version_id']})")
+    out.print(
+        f"Pushed [bold]s3://{BUCKET}/models/demo.gguf[/] ({megabytes(pushed['size'])}, version {pushed['version_id']})"
+    )
     pins = ["--version-id", pushed["version_id"], "--sha256", pushed["sha256"]]
     began = time.perf_counter()
-    with _served([pushed["model"], *pins, "--port", "0"], environment) as ready:
+    with _served([f"s3://{BUCKET}/models/demo.gguf", *pins, "--port", "0"], environment) as ready:
         ready_after = time.perf_counter() - began
         out.print(f"Serving it from S3 through memory on [bold]{ready['url']}[/]; any OpenAI client can talk to it.\n")
         with OpenAI(base_url=ready["url"], api_key="unused") as client:
             answers = [_ask(client, ready["model"], question) for question, _ in QUESTIONS]
-        _show(ready, answers, ready_after)
-    wrong = [expected for answer, (_, expected) in zip(answers, QUESTIONS, strict=True) if expected not in answer.text]
-    if wrong:
-        raise DemoError(f"an answer does not hold {wrong[0]!r}")
-    out.print("\n[bold green]Both answers are right.[/] Next: README.md, from 'Your own model'.")
-    return 0
+    for answer, (_, expected) in zip(answers, QUESTIONS, strict=True):
+        _check(answer.text, expected)
+    return _rows(ready, answers, ready_after)
+
+
+def _deploy_and_ask(folder: Path) -> dict[str, str]:
+    """The second part; returns rows for the table, none where a program is missing."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        places = "; ".join(f"{name} from {PROGRAMS[name]}" for name in missing)
+        out.print(f"[yellow]Left out: the same as a deployed function.[/] To see it, install {places}.\n")
+        return {}
+    began = time.perf_counter()
+    checkout = deployment.checkout(_made(str(folder), "checkout"))
+    example = checkout / "examples/chat"
+    try:
+        with out.status("Preparing: the function's package, and Terraform's AWS provider"):
+            package = local_package()
+            terraform.run(example, "init")
+    except terraform.TerraformError as error:
+        out.print(f"[yellow]Left out: the same as a deployed function.[/] {error}\n", markup=False)
+        return {}
+    out.print("Applying [bold]examples/chat[/] with Terraform on a local AWS that evaluates IAM; about a minute …")
+    with local_aws(_made(str(folder), "aws"), strict=True) as aws:
+        environment = deployment.variables(aws, package)
+        with out.status("terraform apply") as status:
+            try:
+                outputs = deployment.apply(
+                    example, environment, lambda kind: status.update(f"terraform apply: {kind.removeprefix('aws_')}")
+                )
+            except terraform.TerraformError as error:
+                raise DemoError(f"Terraform could not apply examples/chat: {error}") from error
+        applied_after = time.perf_counter() - began
+        question, expected = QUESTIONS[0]
+        command = outputs["chat"].split()[1:]
+        out.print(f"[dim]$[/] {outputs['chat']} --ask [bold cyan]{question!r}[/]")
+        said = json.loads(_run([*command, "--temperature", "0", "--ask", question, "--json"], environment))
+        out.print(f"{said['answer']}\n", markup=False)
+        _check(said["answer"], expected)
+    return {
+        "deployed with Terraform": f"{applied_after:.0f} s",
+        "first token of the deployed function": f"{said['seconds_to_first_token'] * 1e3:.0f} ms",
+    }
+
+
+def _check(answer: str, expected: str) -> None:
+    if expected not in answer:
+        raise DemoError(f"an answer does not hold {expected!r}")
 
 
 def _command(arguments: list[str]) -> list[str]:
@@ -132,12 +198,9 @@ def _ask(client: OpenAI, model: str, question: str) -> Answer:
     return Answer("".join(pieces), tokens, first - began, ended - first)
 
 
-def _show(ready: Mapping[str, Any], answers: list[Answer], ready_after: float) -> None:
-    table = Table(title="What it took", title_justify="left", show_header=False, padding=(0, 2, 0, 1))
-    table.add_column(justify="left")
-    table.add_column(justify="right")
+def _rows(ready: Mapping[str, Any], answers: list[Answer], ready_after: float) -> dict[str, str]:
     decoded = sum(answer.tokens - 1 for answer in answers) / sum(answer.decode for answer in answers)
-    for name, value in {
+    return {
         "model file": megabytes(ready["size"]),
         "download, verified by " + " and ".join(ready["checksums"]): f"{ready['download_seconds'] * 1e3:.0f} ms",
         "load into llama.cpp": f"{ready['open_seconds'] * 1e3:.0f} ms",
@@ -147,7 +210,14 @@ def _show(ready: Mapping[str, Any], answers: list[Answer], ready_after: float) -
         "tokens per second": f"{decoded:.0f}",
         "resident memory of the server": megabytes(ready["resident"]),
         "of which the server without a model": megabytes(ready["resident_before"]),
-    }.items():
+    }
+
+
+def _show(rows: Mapping[str, str]) -> None:
+    table = Table(title="What it took", title_justify="left", show_header=False, padding=(0, 2, 0, 1))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    for name, value in rows.items():
         table.add_row(name, value)
     out.print(table)
 

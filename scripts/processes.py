@@ -1,10 +1,11 @@
 """Processes that do not outlive whoever started them."""
 
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ def running(command: Sequence[str | Path], **options: Any) -> Iterator[subproces
 
     Args:
         command: program and arguments.
-        options: of `subprocess.Popen`.
+        options: of `subprocess.Popen`. With `start_new_session` whatever the command started goes with it.
     """
     process: subprocess.Popen[Any] | None = None
     try:
@@ -29,6 +30,9 @@ def running(command: Sequence[str | Path], **options: Any) -> Iterator[subproces
         if process is not None:
             with _signals_wait():
                 _end(process)
+                if options.get("start_new_session"):
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

@@ -1,6 +1,7 @@
 """`make demo` from outside: what it prints, how it ends, and that it leaves nothing behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from demo import MODEL, QUESTIONS
 from support.answers import LONG_QUESTION
+from support.modules import TERRAFORM_FROM
 from support.servers import LIMIT_SECONDS, ROOT, until
 
 SCRIPT = ROOT / "scripts/demo.py"
@@ -29,12 +31,18 @@ sys.exit(demo.main())
 ENDLESS = CHANGED % f"demo.QUESTIONS = (({LONG_QUESTION!r}, '100'),) * 100_000"
 
 
+ROWS = ("model file", "verified by CRC64NVME and SHA-256", "time to first token", "tokens per second", "resident")
+UNCHANGED = CHANGED % ""
+DEPLOYING = "Applying examples/chat"
+"""Printed when Terraform begins."""
+
+
 @contextmanager
-def running(folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def running(folder: Path, *arguments: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """The demo as a process, whose temporary files go to `folder`."""
     with subprocess.Popen(
         [sys.executable, *map(str, arguments)],
-        env={**os.environ, "TMPDIR": str(folder), "NO_COLOR": "1"},
+        env={**os.environ, "TMPDIR": str(folder), "NO_COLOR": "1", **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -57,41 +65,66 @@ def processes(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    with running(folder, *arguments) as process:
+def run(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    with running(folder, *arguments, **variables) as process:
         out, err = process.communicate(timeout=LIMIT_SECONDS)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def test_the_demo_answers_both_questions_and_shows_what_it_took(tmp_path: Path) -> None:
+@pytest.mark.needs("terraform", get=TERRAFORM_FROM)
+def test_the_demo_serves_then_deploys_and_shows_what_both_took(tmp_path: Path) -> None:
     done = run(tmp_path, SCRIPT)
     assert (done.returncode, done.stderr) == (0, "")
+    served, _, deployed = done.stdout.partition(DEPLOYING)
     for question, expected in QUESTIONS:
-        _, _, behind = done.stdout.partition(question)
+        _, _, behind = served.partition(question)
         assert expected in behind
+    question, expected = QUESTIONS[0]
+    command, _, answer = deployed.partition(f"--ask {question!r}")
+    assert re.search(r"\$ lambda-llm chat https://\w+\.lambda-url\.us-east-1\.on\.aws/v1 ", command)
+    assert expected in answer
     _, _, table = done.stdout.partition("What it took")
-    rows = ("model file", "verified by CRC64NVME and SHA-256", "time to first token", "tokens per second", "resident")
-    for row in rows:
+    for row in (*ROWS, "deployed with Terraform", "first token of the deployed function"):
         assert row in table
-    assert "Both answers are right." in table
+    assert "All answers are right." in table
+    assert not processes(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_terraform_it_says_what_to_install_and_the_rest_is_shown(tmp_path: Path) -> None:
+    done = run(tmp_path, SCRIPT, PATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Left out: the same as a deployed function." in done.stdout
+    assert "install terraform from https://developer.hashicorp.com/terraform/install" in done.stdout
+    _, _, table = done.stdout.partition("What it took")
+    for row in ROWS:
+        assert row in table
+    assert "deployed" not in table
+    assert "All answers are right." in table
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("stage", "number"),
+    ("stage", "number", "program"),
     [
-        ("Starting a local AWS", signal.SIGINT),
-        ("Pushed", signal.SIGTERM),
-        (f"{LONG_QUESTION}\n", signal.SIGINT),
-        (f"{LONG_QUESTION}\n", signal.SIGTERM),
-        (f"{LONG_QUESTION}\n", signal.SIGHUP),
+        pytest.param("Starting a local AWS", signal.SIGINT, ENDLESS, id="local AWS, Ctrl-C"),
+        pytest.param("Pushed", signal.SIGTERM, ENDLESS, id="server, ended"),
+        pytest.param(f"{LONG_QUESTION}\n", signal.SIGINT, ENDLESS, id="answer, Ctrl-C"),
+        pytest.param(f"{LONG_QUESTION}\n", signal.SIGTERM, ENDLESS, id="answer, ended"),
+        pytest.param(f"{LONG_QUESTION}\n", signal.SIGHUP, ENDLESS, id="answer, terminal closed"),
+        pytest.param(
+            DEPLOYING,
+            signal.SIGTERM,
+            UNCHANGED,
+            id="Terraform, ended",
+            marks=pytest.mark.needs("terraform", get=TERRAFORM_FROM),
+        ),
     ],
-    ids=["local AWS, Ctrl-C", "server, ended", "answer, Ctrl-C", "answer, ended", "answer, terminal closed"],
 )
 def test_an_interrupted_demo_leaves_neither_processes_nor_files(
-    tmp_path: Path, stage: str, number: signal.Signals
+    tmp_path: Path, stage: str, number: signal.Signals, program: str
 ) -> None:
-    with running(tmp_path, "-c", ENDLESS) as demo:
+    with running(tmp_path, "-c", program) as demo:
         assert demo.stdout
         shown = iter(demo.stdout.readline, "")
         assert any(stage in line for line in shown)
@@ -109,7 +142,7 @@ def test_a_wrong_answer_fails_the_demo(tmp_path: Path) -> None:
     done = run(tmp_path, "-c", CHANGED % "demo.QUESTIONS = (('Hello', 'something that it never says'),)")
     assert done.returncode == 1
     assert "The demo failed: an answer does not hold 'something that it never says'" in done.stdout
-    assert "Both answers are right" not in done.stdout
+    assert "answers are right" not in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

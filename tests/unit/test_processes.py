@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import psutil
 import pytest
 
 import processes
@@ -24,6 +25,16 @@ def test_a_process_ends_with_its_context() -> None:
         assert process.poll() is None
     assert process.returncode == -signal.SIGTERM
     assert process.stdout.closed
+
+
+def test_what_a_process_of_its_own_session_started_goes_with_it() -> None:
+    starts = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True)"
+    with running(
+        [sys.executable, "-c", starts, *SLEEP], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as p:
+        started = psutil.Process(int(p.stdout.readline()))
+        assert started.is_running()
+    psutil.wait_procs([started])
 
 
 def test_a_process_that_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
