@@ -17,6 +17,7 @@ from support.answers import OpenModel
 from support.endless import write_endless
 
 pytest_plugins = [
+    "support.encoders",
     "support.function_url",
     "support.gate",
     "support.needs",

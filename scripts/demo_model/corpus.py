@@ -169,6 +169,7 @@ class Entry:
     ask: tuple[str, ...]
     held_out: str
     answer: str
+    topic: str
     weight: float = 1.0
     grade: str = "short"
 
@@ -225,6 +226,7 @@ def entries() -> list[Entry]:
             ask=tuple(question.format_map(known) for question in raw["ask"]),
             held_out=raw["held_out"].format_map(known),
             answer=raw["answer"].format_map(known),
+            topic=raw["topic"],
             weight=raw.get("weight", 1.0),
             grade=raw.get("grade", "short"),
         )
@@ -356,6 +358,10 @@ class Teacher:
         if tools:
             turns.insert(draw.randint(0, len(turns)), self._weather())
         return Conversation(tuple(messages + [message for turn in turns for message in turn]), tools)
+
+    def question(self, entry: Entry) -> str:
+        """Returns one of the entry's questions, put as people put it."""
+        return self._vary(self._random.choice(entry.ask))
 
     def _chance(self, share: float) -> bool:
         return self._random.random() < share

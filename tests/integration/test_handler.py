@@ -2,9 +2,11 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from lambda_llm.engine.model import Model
 from support.answers import EXPECTED, LONG_QUESTION, QUESTION, user
 from support.chat import PATH, events, text_of
+from support.encoders import ENCODERS
 from support.servers import SYSTEM_PROMPT
 
 MODEL_ID = "lambda-llm demo"
@@ -69,14 +72,13 @@ class Function:
         return self.do("handle", event)["gave"]
 
 
-@pytest.fixture(scope="module")
-def function(pinned: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
-    log = tmp_path_factory.mktemp("function") / "log"
+@contextmanager
+def started(environment: Mapping[str, str], log: Path) -> Iterator[Function]:
     with (
         log.open("wb") as errors,
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
-            env={**pinned, "LAMBDA_LLM_THREADS": "1"},
+            env={**environment, "LAMBDA_LLM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -87,6 +89,12 @@ def function(pinned: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
         assert process.stdin
         process.stdin.close()
         assert process.wait(60) == 0
+
+
+@pytest.fixture(scope="module")
+def function(pinned: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    with started(pinned, tmp_path_factory.mktemp("function") / "log") as function:
+        yield function
 
 
 def asked(question: str = QUESTION, **changes: Any) -> dict[str, Any]:
@@ -261,3 +269,23 @@ def test_an_init_that_fails_says_why(pinned: dict[str, str]) -> None:
     )
     assert done.returncode == 1
     assert "CorruptError: s3://served-models/demo.gguf is damaged or was swapped" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "answers"),
+    [
+        ("embeddings", {"input": "Hello"}, "data"),
+        ("classifier", {"input": "What does SnapStart do?"}, "labels"),
+        ("reranker", {"query": "Hello", "documents": ["a", "b"]}, "results"),
+    ],
+)
+def test_an_encoder_is_invoked_for_what_it_is_for(
+    name: str, payload: dict[str, Any], answers: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "LAMBDA_LLM_MODEL": str(ENCODERS / f"{name}.gguf"), "LAMBDA_LLM_MODEL_NAME": "mine"}
+    with started(environment, tmp_path / "log") as function:
+        assert function.do("before") == {"gave": 1}
+        assert function.do("after") == {"gave": 1}
+        assert function.handle(payload | {"model": "mine"})[answers]
+        chat = function.handle(function_url_event(json.dumps(asked(model="mine"))))
+        assert (chat["statusCode"], body_of(chat)["error"]["code"]) == (400, "unsupported_model")

@@ -7,13 +7,18 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from lambda_llm import __version__
-from lambda_llm.api import chat, health, models, page
+from lambda_llm.api import chat, encoders, health, models, page
 from lambda_llm.api.body import BodyLimit
 from lambda_llm.api.errors import ErrorResponse, install
 from lambda_llm.api.service import Served, Service
 from lambda_llm.api.worker import Worker
 
-ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (chat.router, models.router, health.router)
+ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (
+    chat.router,
+    encoders.router,
+    models.router,
+    health.router,
+)
 """One for each module of endpoints; each takes the service and gives its routes."""
 
 

@@ -16,7 +16,13 @@ from starlette.exceptions import HTTPException
 
 from lambda_llm.api.schema import Input
 from lambda_llm.api.worker import QueueFullError, StoppingError
-from lambda_llm.engine.errors import ConstraintError, ContextOverflowError, TemplateError
+from lambda_llm.engine.errors import (
+    ConstraintError,
+    ContextOverflowError,
+    InputTooLongError,
+    NotGenerativeError,
+    TemplateError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +60,8 @@ class APIError(Exception):
 
 _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
     ContextOverflowError: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    InputTooLongError: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    NotGenerativeError: (HTTPStatus.BAD_REQUEST, "unsupported_model"),
     TemplateError: (HTTPStatus.BAD_REQUEST, "invalid_messages"),
     ConstraintError: (HTTPStatus.BAD_REQUEST, "invalid_schema"),
     QueueFullError: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),

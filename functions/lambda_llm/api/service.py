@@ -8,6 +8,7 @@ from http import HTTPStatus
 from lambda_llm.api.errors import APIError
 from lambda_llm.api.schema import Memory
 from lambda_llm.api.worker import Worker
+from lambda_llm.engine.errors import NotGenerativeError
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.session_store import SessionStore
 from lambda_llm.engine.template import ChatTemplate
@@ -55,11 +56,15 @@ class Service:
     worker: Worker
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def check_model(self, name: str) -> None:
-        """Refuse a request for another model.
+    def check_model(self, name: str, *, generates: bool = True) -> None:
+        """Refuse a request for another model, or for what this one can't do.
+
+        Args:
+            name: as the request gives it.
+            generates: whether text is to be generated.
 
         Raises:
-            APIError: 404, `model_not_found`.
+            APIError: 404, `model_not_found`, or 400, `unsupported_model`.
         """
         if name != self.served.model_id:
             raise APIError(
@@ -68,3 +73,5 @@ class Service:
                 param="model",
                 code="model_not_found",
             )
+        if generates and not self.served.model.generates:
+            raise APIError(HTTPStatus.BAD_REQUEST, str(NotGenerativeError()), param="model", code="unsupported_model")

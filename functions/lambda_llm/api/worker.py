@@ -7,15 +7,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from lambda_llm.api.schema import Requests
 from lambda_llm.engine.generate import FinishReason, Generation
+from lambda_llm.engine.model import Cancellation, CancelledError
 from lambda_llm.engine.sampling import Scored
 from lambda_llm.errors import LambdaLLMError
 
-if TYPE_CHECKING:
-    from lambda_llm.engine.model import Cancellation
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +93,7 @@ class Worker:
             EngineError: from the pieces, where the engine failed.
             StoppingError: from the pieces, after `stop`.
         """
-        if self.counts.active > self._queue:
-            retry = math.ceil(self._seconds * self.counts.active)
-            raise QueueFullError(self._queue, min(max(retry, 1), _RETRY_MAX))
+        self._check_room()
         running = _Run(generations)
         self.counts.active += 1
         self._active.add(running.cancellation)
@@ -116,6 +114,47 @@ class Worker:
                 self.counts.active -= 1
                 for generation in generations:
                     self._count(generation)
+
+    async def compute(self, job: Callable[[Cancellation], Result]) -> Result:
+        """Run something else than a generation in its turn; cancelling this ends it.
+
+        Args:
+            job: runs in the thread; its `Cancellation` tells it to end.
+
+        Raises:
+            QueueFullError: at once; nothing was started.
+            StoppingError: after `stop`.
+            Exception: whatever `job` raises.
+        """
+        self._check_room()
+        cancellation = Cancellation()
+        self.counts.active += 1
+        self._active.add(cancellation)
+        future = self._thread.submit(job, cancellation)
+        done = asyncio.wrap_future(future)
+        done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may be left to hear it
+        try:
+            result = await asyncio.shield(done)
+        except (asyncio.CancelledError, CancelledError) as error:
+            cancellation.cancel()
+            future.cancel()
+            self.counts.cancelled += 1
+            if isinstance(error, CancelledError):
+                raise StoppingError("The server is stopping: ask again.") from error
+            raise
+        except Exception:
+            self.counts.failed += 1
+            raise
+        finally:
+            self._active.discard(cancellation)
+            self.counts.active -= 1
+        self.counts.completed += 1
+        return result
+
+    def _check_room(self) -> None:
+        if self.counts.active > self._queue:
+            retry = math.ceil(self._seconds * self.counts.active)
+            raise QueueFullError(self._queue, min(max(retry, 1), _RETRY_MAX))
 
     def stop(self) -> None:
         """End every generation, the running one within one token, and tell whoever waits for its pieces."""

@@ -10,6 +10,7 @@ from rich.table import Table
 from lambda_llm.cli.console import JSON, KV, SHA256, Context, Placement, VersionId, out
 from lambda_llm.limits import MEMORY_MB, MIB
 from lambda_llm.loading.fit import fit, needs
+from lambda_llm.loading.gguf import Header
 from lambda_llm.loading.load import inspect as read_header
 from lambda_llm.loading.source import ModelReference
 from lambda_llm.settings import Settings
@@ -68,6 +69,7 @@ def inspect(
                 "layers": header.layers,
                 "vocabulary": header.vocabulary,
                 "tensor_types": header.tensor_types,
+                "encoder": header.encodes,
                 "chat_template": bool(header.text("tokenizer.chat_template")),
                 "fit": {
                     "context": needed.context,
@@ -93,7 +95,7 @@ def inspect(
             f"{header.layers} layers, {header.vocabulary:,} tokens",
             "File": f"{megabytes(described.size)} in {len(header.tensors)} tensors ({types})",
             "Context": f"{needed.context:,} tokens, the model was made for {header.context_length:,}",
-            "Chat template": "yes" if header.text("tokenizer.chat_template") else "none: chat requests will be refused",
+            "Chat template": _template(header),
             "Checksum": "CRC64NVME in S3" if described.crc64nvme is not None else "none kept by the store",
             "Weights": f"{megabytes(needed.weights)}, {needed.placement.value}",
             "KV cache": f"{megabytes(needed.kv)} as {settings.kv_type.value}",
@@ -108,3 +110,9 @@ def inspect(
         out.print(verdict)
     if not needed.fits:
         raise typer.Exit(2)
+
+
+def _template(header: Header) -> str:
+    if header.encodes:
+        return "none: an encoder, which answers about texts and generates none"
+    return "yes" if header.text("tokenizer.chat_template") else "none: chat requests will be refused"

@@ -72,6 +72,7 @@ def serve(
             environment = start(settings, progress)
         url = f"{address}/v1"
         _say_ready(environment, url, resident_before, as_json=as_json)
+        with_page &= environment.served.model.generates
         if with_page and not as_json:
             err.print(f"Or in a browser: [bold]{address}[/]")
         app = create_app(environment.served, with_page=with_page, with_metrics=True)
@@ -101,4 +102,5 @@ def _say_ready(environment: Environment, url: str, resident_before: int, *, as_j
         f"[bold]{escape(served.model_id)}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
         f"verified by {verified}; opened in {environment.open_seconds:.2f} s, warm in {environment.warm_seconds:.2f} s"
     )
-    err.print(f"Serving on [bold]{url}[/] (Ctrl-C stops). Talk to it with: lambda-llm chat {url}")
+    hint = f" Talk to it with: lambda-llm chat {url}" if served.model.generates else ""
+    err.print(f"Serving on [bold]{url}[/] (Ctrl-C stops).{hint}")

@@ -24,6 +24,25 @@ class ContextOverflowError(LambdaLLMError):
         self.context = context
 
 
+class InputTooLongError(LambdaLLMError):
+    """A text is longer than an encoder's context."""
+
+    def __init__(self, index: int, tokens: int, context: int) -> None:
+        super().__init__(
+            f"This model reads {context} tokens at a time, but text {index} comes to {tokens}: shorten or split it."
+        )
+
+
+class NotGenerativeError(LambdaLLMError):
+    """The model is an encoder and can't go on with a text."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model is an encoder and generates no text: use /v1/embeddings, /v1/classify or /v1/rerank, or serve "
+            "a model that chats."
+        )
+
+
 class TemplateError(LambdaLLMError):
     """The model's chat template refuses these messages, or the model has none."""
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lambda_llm.engine.errors import ContextOverflowError
+from lambda_llm.engine.errors import ContextOverflowError, NotGenerativeError
 from lambda_llm.engine.model import Cancellation, CancelledError, Model
 from lambda_llm.engine.overflow import kept_beginning, make_room, shortened
 from lambda_llm.engine.prefix import Scope
@@ -74,8 +74,11 @@ class Generation:
         """Check before anything is computed.
 
         Raises:
+            NotGenerativeError: the model is an encoder.
             ContextOverflowError: the prompt leaves no room for one token.
         """
+        if not self.model.generates:
+            raise NotGenerativeError
         if self.model.shifts and len(self.prompt) >= self.model.context:
             self.prompt = shortened(self.model, self.prompt)
         check_room(self.prompt, self.model.context)

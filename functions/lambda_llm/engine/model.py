@@ -19,7 +19,7 @@ from lambda_llm.settings import KVType, Weights
 Buffer = bytes | bytearray | memoryview
 
 _KV_TYPES: Final = {KVType.F16: llama_cpp.GGML_TYPE_F16, KVType.Q8_0: llama_cpp.GGML_TYPE_Q8_0}
-_DECODE_ABORTED: Final = 2
+DECODE_ABORTED: Final = 2
 
 _CONVERSATION: Final = 0
 _ASIDE: Final = 1
@@ -61,6 +61,9 @@ class Model:
         vocabulary_size: in tokens.
     """
 
+    generates = True
+    """Whether it has a next token to give; an encoder answers about whole texts."""
+
     def __init__(
         self,
         path: str,
@@ -96,7 +99,7 @@ class Model:
         self._model = self._context = None
         self._nobody = Cancellation()
         # First of all: an earlier model's cancelled generation must not silence what llama.cpp says of this one.
-        params = _context_params(context, kv_type, threads, self._nobody)
+        params = self._params(context, kv_type, threads)
         native.last_errors()
         self._model = llama_cpp.llama_model_load_from_file(path.encode(), _model_params(placement))
         if not self._model:
@@ -289,7 +292,7 @@ class Model:
         if status == 0:
             self.evaluated.extend(tokens)
             return
-        if status == _DECODE_ABORTED:
+        if status == DECODE_ABORTED:
             self.cut(len(self.evaluated))
             raise CancelledError
         self.cut(0)
@@ -322,7 +325,7 @@ class Model:
             on_operation(tensor)
             return False  # its result is not wanted
 
-        params = _context_params(1, KVType.F16, self.threads, self._nobody)
+        params = self._params(1, KVType.F16, self.threads)
         params.cb_eval = show
         context = llama_cpp.llama_init_from_model(self._model, params)
         try:
@@ -332,6 +335,19 @@ class Model:
         finally:
             if context:
                 llama_cpp.llama_free(context)
+
+    def _params(self, context: int, kv_type: KVType, threads: int) -> Any:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = context
+        params.n_batch = params.n_ubatch = min(BATCH_TOKENS, context)
+        params.n_seq_max = 2
+        params.kv_unified = True  # the two share all cells; each would get half of the context otherwise
+        params.n_outputs_max = 2  # only the last token's logits are ever read, but llama.cpp wants a row a sequence
+        params.n_threads = params.n_threads_batch = threads
+        params.type_k = params.type_v = _KV_TYPES[kv_type]
+        params.no_perf = True
+        params.abort_callback, params.abort_callback_data = native.never_or_when(self._nobody.flag)
+        return params
 
     # -- the end ------------------------------------------------------------------------------------
 
@@ -359,18 +375,4 @@ def _model_params(placement: Weights) -> Any:
     params.n_gpu_layers = 0
     params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if mapped else llama_cpp.LLAMA_LOAD_MODE_NONE
     params.use_extra_bufts = not mapped  # repacking a mapped tensor would make a second copy of it
-    return params
-
-
-def _context_params(context: int, kv_type: KVType, threads: int, cancellation: Cancellation) -> Any:
-    params = llama_cpp.llama_context_default_params()
-    params.n_ctx = context
-    params.n_batch = params.n_ubatch = min(BATCH_TOKENS, context)
-    params.n_seq_max = 2
-    params.kv_unified = True  # the two share all cells; each would get half of the context otherwise
-    params.n_outputs_max = 2  # only the last token's logits are ever read, but llama.cpp wants a row a sequence
-    params.n_threads = params.n_threads_batch = threads
-    params.type_k = params.type_v = _KV_TYPES[kv_type]
-    params.no_perf = True
-    params.abort_callback, params.abort_callback_data = native.never_or_when(cancellation.flag)
     return params

@@ -9,7 +9,7 @@ import jinja2
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from lambda_llm.engine.dialect import END_THINK, HERMES, THINK, described, dialect_of
-from lambda_llm.engine.errors import TemplateError
+from lambda_llm.engine.errors import NotGenerativeError, TemplateError
 from lambda_llm.engine.model import Model
 
 RESERVED: Final = frozenset(
@@ -128,6 +128,8 @@ class ChatTemplate:
     def _rendered(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]
     ) -> str:
+        if not self._model.generates:
+            raise NotGenerativeError
         if self._formatter is None:
             raise TemplateError("This model has no chat template: use a chat or instruct model.")
         try:

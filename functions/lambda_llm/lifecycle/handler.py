@@ -7,7 +7,7 @@ model is verified and warm, or raises, which fails the init.
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 from mangum import Mangum
 from mangum.types import LambdaConfig, LambdaContext, LambdaEvent
@@ -15,14 +15,21 @@ from mangum.types import Response as ASGIResponse
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 
 from lambda_llm.api.app import create_app
+from lambda_llm.engine.encoder import Encoder
 from lambda_llm.lifecycle import logs
 from lambda_llm.lifecycle.hooks import SnapshotHooks
 from lambda_llm.lifecycle.start import start
 from lambda_llm.settings import Settings
 
+CHAT: Final = "/v1/chat/completions"
+
 
 class PlainInvoke:
-    """A payload without HTTP around it: the body of `POST /v1/chat/completions`, answered by its JSON."""
+    """A payload without HTTP around it, answered by its JSON.
+
+    It is the body of `POST /v1/chat/completions`, or of what an encoder answers: `/v1/rerank` if it has documents, else
+    `/v1/classify` or `/v1/embeddings`, whichever the model is for.
+    """
 
     def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> None:
         self._event = event
@@ -38,7 +45,17 @@ class PlainInvoke:
     def body(self) -> bytes:
         """The payload, a whole answer being the only kind that fits a plain invoke."""
         event = self._event
-        return json.dumps({**event, "stream": False} if isinstance(event, dict) else event).encode()
+        streams = isinstance(event, dict) and self._path == CHAT
+        return json.dumps({**event, "stream": False} if streams else event).encode()
+
+    @property
+    def _path(self) -> str:
+        model = _environment.served.model
+        if not isinstance(model, Encoder):
+            return CHAT
+        if isinstance(self._event, dict) and "documents" in self._event:
+            return "/v1/rerank"
+        return "/v1/classify" if model.labels else "/v1/embeddings"
 
     @property
     def scope(self) -> dict[str, Any]:
@@ -49,8 +66,8 @@ class PlainInvoke:
             "http_version": "1.1",
             "method": "POST",
             "scheme": "https",
-            "path": "/v1/chat/completions",
-            "raw_path": b"/v1/chat/completions",
+            "path": self._path,
+            "raw_path": self._path.encode(),
             "root_path": "",
             "query_string": b"",
             "headers": [(b"content-type", b"application/json")],

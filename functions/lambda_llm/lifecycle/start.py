@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lambda_llm.api.schema import Memory
 from lambda_llm.api.service import Served
 from lambda_llm.engine import backend
+from lambda_llm.engine.encoder import Encoder
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.session_store import PENDING_TOKENS, SessionStore
 from lambda_llm.engine.template import ChatTemplate
@@ -81,7 +82,8 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
     with loaded.file as file:
         identified = identity(settings, loaded) if storage else b""
         began = time.perf_counter()
-        model = Model(
+        opens = Encoder if loaded.inspection.header.encodes else Model
+        model = opens(
             file.path,
             what=reference.uri,
             placement=loaded.fit.placement,

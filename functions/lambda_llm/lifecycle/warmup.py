@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from lambda_llm.engine.encoder import Encoder
+from lambda_llm.engine.errors import NotGenerativeError
 from lambda_llm.engine.generate import Generation, check_room
 from lambda_llm.engine.model import Model
 from lambda_llm.engine.prefix import common_prefix
@@ -20,6 +22,8 @@ WARM_TOKENS: Final = 4
 def warm_up(model: Model, template: ChatTemplate, system_prompts: Sequence[str] = ()) -> int:
     """Generate a few tokens, keep every system prompt's keys and values, and leave the first one's in the KV cache.
 
+    An encoder reads a few tokens instead.
+
     Args:
         model: to warm.
         template: its chat template.
@@ -29,8 +33,15 @@ def warm_up(model: Model, template: ChatTemplate, system_prompts: Sequence[str] 
         Tokens that are ready in the KV cache.
 
     Raises:
+        NotGenerativeError: there is a system prompt, and the model is an encoder.
         TemplateError, ContextOverflowError: a system prompt can't be used with this model.
     """
+    if isinstance(model, Encoder):
+        if system_prompts:
+            raise NotGenerativeError
+        with model.lock:
+            model.encode([model.tokenize(words, add_special=True) for words in PROBES])
+        return 0
     for system_prompt in reversed(system_prompts):
         prompts = [_prompt(template, system_prompt, words) for words in PROBES]
         check_room(prompts[0], model.context)

@@ -177,12 +177,16 @@ class Needs:
 
 def needs(header: Header) -> Needs:
     """Work out what Terraform needs to know; from `BATCH_TOKENS` on the sum is exact, below it is an upper estimate."""
-    short, long = _compute_bytes(header, BATCH_TOKENS), _compute_bytes(header, 2 * BATCH_TOKENS)
-    per_token = (long - short) // BATCH_TOKENS
+    if header.encodes:  # which evaluates its whole context at once: the longest counts, whatever is chosen
+        per_token, fixed = 0, _compute_bytes(header, min(header.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT))
+    else:
+        short, long = _compute_bytes(header, BATCH_TOKENS), _compute_bytes(header, 2 * BATCH_TOKENS)
+        per_token = (long - short) // BATCH_TOKENS
+        fixed = short - per_token * BATCH_TOKENS
     return Needs(
         kv_per_token={kind.value: -(-_kv_bytes(header, CONTEXT_STEP, kind) // CONTEXT_STEP) for kind in KVType},
         per_token=per_token,
-        fixed=short - per_token * BATCH_TOKENS + PROCESS_BYTES,
+        fixed=fixed + PROCESS_BYTES,
         context_length=header.context_length or None,
     )
 
@@ -192,6 +196,8 @@ def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
 
     Source: llama_kv_cache in llama.cpp's src/llama-kv-cache.cpp.
     """
+    if not header.causal:
+        return 0
     heads = header.per_layer("attention.head_count")
     most = max(heads, default=0)
     head_length = header.number("embedding_length") // most if most else 0
@@ -205,13 +211,13 @@ def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
 
 
 def _compute_bytes(header: Header, context: int) -> int:
-    """An upper estimate of the scratch buffers for one batch of `BATCH_TOKENS`.
+    """An upper estimate of the scratch buffers for one batch: `BATCH_TOKENS`, or all that an encoder reads at once.
 
     Widest moments of a transformer block, in 32-bit floats: the feed-forward activations, the block's
     inputs and outputs, and the attention mask; plus one row of logits. A test holds it against what llama.cpp
     reserves.
     """
-    batch = min(BATCH_TOKENS, context)
+    batch = context if header.encodes else min(BATCH_TOKENS, context)
     width = header.number("embedding_length")
     widest = max(header.per_layer("feed_forward_length"), default=0) or 4 * width
     return 4 * (batch * (3 * widest + 6 * width) + batch * context + 2 * header.vocabulary) + 16 * MIB

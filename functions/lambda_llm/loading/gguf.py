@@ -125,6 +125,16 @@ class Header:
         return self.number("block_count")
 
     @property
+    def encodes(self) -> bool:
+        """Whether the model answers about whole texts (embeddings, classes, scores) instead of continuing them."""
+        return self.causal is False or self.number("pooling_type") > 0
+
+    @property
+    def causal(self) -> bool:
+        """Whether a token sees only those before it; where each sees all there is no KV cache."""
+        return self.metadata.get(f"{self.architecture}.attention.causal", True) is not False
+
+    @property
     def vocabulary(self) -> int:
         """Number of tokens the model knows."""
         return self.array_lengths.get("tokenizer.ggml.tokens", self.number("vocab_size"))

@@ -13,6 +13,7 @@ from lambda_llm.loading.gguf import parse_header
 from lambda_llm.loading.memfile import MemoryFile
 from lambda_llm.settings import KVType, Weights
 from support.answers import EXPECTED, OpenModel, answer
+from support.encoders import CONTEXT, ENCODERS, OpenEncoder
 from support.models import Shape, write_llama
 
 HUGE_VOCABULARY = Shape(
@@ -70,6 +71,19 @@ def test_what_is_planned_is_what_llama_cpp_reserves(
     assert plan.kv / MIB == pytest.approx(reserved.kv, abs=0.01)
     took = reserved.compute + reserved.output
     assert took <= plan.compute / MIB <= 2 * took + 32
+
+
+@pytest.mark.parametrize("name", ["embeddings", "classifier"])
+def test_an_encoder_reserves_what_is_planned_and_no_kv_cache(
+    open_encoder: OpenEncoder, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    plan = planned(ENCODERS / f"{name}.gguf", CONTEXT, KVType.F16)
+    with caplog.at_level(logging.INFO, "llama.cpp"):
+        open_encoder(name)
+    assert plan.kv == 0
+    assert "llama_kv_cache" not in caplog.text
+    took = sum(map(float, re.findall(r"(?:compute|output) buffer size = +([\d.]+) MiB", caplog.text)))
+    assert 0 < took <= plan.compute / MIB <= 2 * took + 32
 
 
 @pytest.mark.parametrize("placement", [Weights.COPIED, Weights.MAPPED])

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lambda_llm.engine.errors import ContextOverflowError
+from lambda_llm.engine.encoder import Encoder
+from lambda_llm.engine.errors import ContextOverflowError, NotGenerativeError
 from lambda_llm.lifecycle.errors import InvariantError
 from lambda_llm.lifecycle.start import start
 from lambda_llm.loading.errors import DoesNotFitError, NotFoundError, UnsupportedModelError
 from lambda_llm.settings import Settings, Weights
 from support.answers import EXPECTED, answer
+from support.encoders import CONTEXT, ENCODERS
 from support.leftovers import leftovers
 from support.rewrite import rewrite
 
@@ -88,3 +90,20 @@ def test_a_function_with_the_wrong_configuration_loads_nothing(
     with pytest.raises(InvariantError, match="memory is 128 MB"):
         start(settings(demo_model), lambda done, _: told.append(done))
     assert told == []
+
+
+def test_an_encoder_is_known_by_its_header_and_warm() -> None:
+    environment = start(settings(ENCODERS / "classifier.gguf"))
+    served = environment.served
+    try:
+        assert isinstance(served.model, Encoder)
+        assert served.model_id == "lambda-llm demo classifier"
+        assert (served.model.context, environment.warm_tokens, served.memory().kv_cache) == (CONTEXT, 0, 0)
+    finally:
+        served.model.close()
+
+
+def test_an_encoder_has_no_use_for_a_system_prompt() -> None:
+    with pytest.raises(NotGenerativeError, match="is an encoder and generates no text"):
+        start(settings(ENCODERS / "embeddings.gguf", system_prompt="Be brief."))
+    assert leftovers() == []

@@ -227,6 +227,21 @@ def test_a_short_context_is_rather_told_to_need_too_much() -> None:
     assert exact <= GB + 256 * told.kv_per_token["f16"] + 256 * told.per_token + told.fixed
 
 
+def test_what_terraform_is_told_of_an_encoder_suffices_for_its_longest_context() -> None:
+    header = made({**LLAMA_3_2_1B, "pooling_type": 3})
+    assert header.encodes
+    told = needs(header)
+    longest = fitted(header, context=DEFAULT_CONTEXT, weights=Weights.MAPPED).peak
+    assert GB + DEFAULT_CONTEXT * told.kv_per_token["f16"] + told.fixed == longest
+    assert told.per_token == 0
+
+
+def test_where_each_token_sees_all_there_is_no_kv_cache() -> None:
+    numbers = {**LLAMA_3_2_1B, "attention.causal": False}
+    assert fitted(made(numbers), context=2048).kv == 0
+    assert needs(made(numbers)).kv_per_token == {"f16": 0, "q8_0": 0}
+
+
 def test_a_model_fits_up_to_the_last_byte() -> None:
     header = made(LLAMA_3_2_1B, {"Q4_0": 700_000_000})
     peak = fitted(header, 707_000_000, weights=Weights.MAPPED).peak

@@ -1,0 +1,142 @@
+"""An encoder in llama.cpp: whole texts in, one row of numbers for each out."""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from typing import Any, Final
+
+import llama_cpp
+import numpy as np
+
+from lambda_llm.engine import native
+from lambda_llm.engine.errors import EngineError, InputTooLongError
+from lambda_llm.engine.model import DECODE_ABORTED, Cancellation, CancelledError, Model
+from lambda_llm.settings import KVType
+
+_TOGETHER: Final = 32
+"""Texts that are evaluated together at most; together they are no longer than the context."""
+
+Rows = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+
+class Pooling(IntEnum):
+    """How the states of a text's tokens become one row. Source: `llama_pooling_type` in llama.h."""
+
+    NONE = 0
+    MEAN = 1
+    CLS = 2
+    LAST = 3
+    RANK = 4
+
+
+class Encoder(Model):
+    """A model that answers about texts as a whole; it generates none.
+
+    Attributes:
+        pooling: how, as the GGUF file says.
+        outputs: numbers in a row: the width of an embedding, or how many classes or scores there are.
+        labels: of the classes; empty where the file has none.
+    """
+
+    generates = False
+
+    def __init__(self, path: str, **given: Any) -> None:
+        """Open a GGUF file; the arguments are `Model`'s."""
+        super().__init__(path, **given)
+        self.pooling = Pooling(llama_cpp.llama_pooling_type(self._context))
+        classes = int(llama_cpp.llama_model_n_cls_out(self._model))
+        self.outputs = classes if self.pooling is Pooling.RANK else int(llama_cpp.llama_model_n_embd(self._model))
+        named = [llama_cpp.llama_model_cls_label(self._model, index) for index in range(classes)]
+        self.labels = tuple(label.decode() for label in named if label)
+
+    def encode(self, texts: Sequence[Sequence[int]], cancellation: Cancellation | None = None) -> Rows:
+        """Evaluate texts, several at a time; hold `lock`.
+
+        Args:
+            texts: token ids of each.
+            cancellation: ends the evaluation between two operations.
+
+        Returns:
+            Rows (texts, outputs) as the model makes them: embeddings of any length, scores before any softmax.
+
+        Raises:
+            InputTooLongError: a text is longer than the context.
+            CancelledError: `cancellation` was called.
+            EngineError: llama.cpp failed, or the model pools nothing.
+        """
+        if self.pooling is Pooling.NONE:
+            raise EngineError("The model says nothing of how its tokens become one vector.")
+        for index, text in enumerate(texts):
+            if len(text) > self.context:
+                raise InputTooLongError(index, len(text), self.context)
+        rows = np.zeros((len(texts), self.outputs), dtype=np.float32)
+        self._listen_to(cancellation)
+        for first, group in _groups(texts, self.context):
+            self._evaluate(group)
+            for sequence in range(len(group)):
+                found = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
+                rows[first + sequence] = np.ctypeslib.as_array(found, (self.outputs,))
+        return rows
+
+    def pair(self, first: str, second: str) -> list[int]:
+        """The token ids of two texts that are judged together, with the model's separators.
+
+        BERT reads `[CLS] first [SEP] second [SEP]`, XLM-RoBERTa `<s> first </s></s> second </s>`; a model whose file
+        has a template for it (Qwen3's reranker) reads that.
+        """
+        template: bytes | None = llama_cpp.llama_model_chat_template(self._model, b"rerank")
+        if template:
+            text = template.decode().replace("{query}", first).replace("{document}", second)
+            return self.tokenize(text, add_special=False)
+        begins, ends, separates = (
+            bool(flag(self.vocabulary))
+            for flag in (
+                llama_cpp.llama_vocab_get_add_bos,
+                llama_cpp.llama_vocab_get_add_eos,
+                llama_cpp.llama_vocab_get_add_sep,
+            )
+        )
+        between = [int(llama_cpp.llama_vocab_sep(self.vocabulary))] if ends and separates else []
+        rest = self.tokenize(second, add_special=True, parse_special=False)
+        return [*self.tokenize(first, add_special=True, parse_special=False), *between, *rest[begins:]]
+
+    def _params(self, context: int, kv_type: KVType, threads: int) -> Any:
+        params = super()._params(context, kv_type, threads)
+        params.n_batch = params.n_ubatch = context  # a token may look at any other, so no text is cut
+        params.n_seq_max = min(_TOGETHER, context)
+        params.n_outputs_max = context
+        params.embeddings = True
+        return params
+
+    def _evaluate(self, group: Sequence[Sequence[int]]) -> None:
+        if self._memory:
+            llama_cpp.llama_memory_clear(self._memory, False)  # noqa: FBT003
+        batch = llama_cpp.llama_batch_init(sum(map(len, group)), 0, 1)
+        try:
+            for sequence, text in enumerate(group):
+                for position, token in enumerate(text):
+                    at = batch.n_tokens
+                    batch.token[at], batch.pos[at] = token, position
+                    batch.n_seq_id[at], batch.seq_id[at][0] = 1, sequence
+                    batch.logits[at] = True
+                    batch.n_tokens += 1
+            status = llama_cpp.llama_decode(self._context, batch)
+        finally:
+            llama_cpp.llama_batch_free(batch)
+        if status == DECODE_ABORTED:
+            raise CancelledError
+        if status != 0:
+            raise EngineError(
+                f"llama.cpp could not evaluate {len(group)} texts (status {status}): {native.last_errors()}"
+            )
+
+
+def _groups(texts: Sequence[Sequence[int]], context: int) -> Iterator[tuple[int, Sequence[Sequence[int]]]]:
+    """Neighbours that fit into one evaluation, and the number of the first."""
+    first = tokens = 0
+    for index, text in enumerate(texts):
+        if index > first and (tokens + len(text) > context or index - first == _TOGETHER):
+            yield first, texts[first:index]
+            first, tokens = index, 0
+        tokens += len(text)
+    if first < len(texts):
+        yield first, texts[first:]
