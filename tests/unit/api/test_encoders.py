@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -10,6 +11,8 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lambda_llm.engine.encoder import Encoder
 from support.answers import OpenModel
@@ -243,3 +246,45 @@ async def test_requests_wait_for_their_turn_and_too_many_are_told_to_come_again(
             "failed": 0,
             "generated_tokens": 0,
         }
+
+
+# -- whatever is sent -------------------------------------------------------------------------------
+
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(st.characters(), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+FIELDS = st.sampled_from(
+    ["input", "query", "documents", "dimensions", "encoding_format", "top_n", "return_documents", "user", "text"]
+)
+SOUND = st.fixed_dictionaries(
+    {},
+    optional={
+        "input": st.text(st.characters(), max_size=9) | st.lists(st.integers(-1, 2000), max_size=4),
+        "query": st.text(st.characters(), max_size=9),
+        "documents": st.lists(st.text(st.characters(), max_size=9), max_size=3),
+    },
+)
+
+
+@pytest.mark.parametrize(("path", "name"), [(EMBEDDINGS, "embeddings"), (CLASSIFY, "classifier"), (RERANK, "reranker")])
+def test_whatever_is_sent_the_answer_is_an_answer_or_a_sentence(
+    open_encoder: OpenEncoder, path: str, name: str
+) -> None:
+    app = made(open_encoder(name))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    with asyncio.Runner() as runner:
+        client = httpx2.AsyncClient(transport=transport, base_url="http://server")
+
+        @settings(max_examples=150, deadline=None, database=None)
+        @given(sound=SOUND, noise=st.dictionaries(FIELDS, VALUE, max_size=2))
+        def try_it(sound: dict[str, Any], noise: dict[str, Any]) -> None:
+            content = json.dumps({"model": MODEL_ID} | sound | noise)
+            answer = runner.run(client.post(path, content=content, headers={"content-type": "application/json"}))
+            assert answer.status_code in {200, 400}, answer.text
+            assert ("error" in answer.json()) == (answer.status_code == 400)
+
+        try_it()
+        runner.run(client.aclose())
+    app.state.stop_answering()

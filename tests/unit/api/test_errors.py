@@ -292,7 +292,7 @@ async def test_messages_longer_than_the_context_are_refused_before_the_stream_be
     ("method", "path", "status", "code"),
     [
         ("GET", "/", 404, "not_found"),
-        ("POST", "/v1/embeddings", 404, "not_found"),
+        ("POST", "/v1/audio/speech", 404, "not_found"),
         ("GET", PATH, 405, "method_not_allowed"),
         ("POST", "/v1/models", 405, "method_not_allowed"),
         ("DELETE", "/health", 405, "method_not_allowed"),
