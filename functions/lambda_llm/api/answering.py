@@ -246,18 +246,28 @@ class Answering:
         """Tokens, when all is said."""
         thoughts = "".join(self._thoughts)
         model = self._service.served.model
-        return usage_of(self.generations, len(model.tokenize(thoughts, add_special=False)) if thoughts else 0)
+        reasoning = len(model.tokenize(thoughts, add_special=False)) if thoughts else 0
+        return usage_of(self.generations, len(self.generations), reasoning)
 
 
-def usage_of(generations: Sequence[Generation], reasoning: int = 0) -> Usage:
-    """Tokens of one request; a prompt that is answered several times counts once."""
-    prompts = {id(generation.prompt): len(generation.prompt) for generation in generations}
-    prompt, completion = sum(prompts.values()), sum(generation.completion_tokens for generation in generations)
+def usage_of(generations: Sequence[Generation], choices: int, reasoning: int = 0) -> Usage:
+    """Tokens of one request.
+
+    Args:
+        generations: all answers, those to one prompt beside each other.
+        choices: answers to each prompt, which counts once.
+        reasoning: tokens of thoughts.
+    """
+    firsts = generations[::choices]
+    prompt, completion = (
+        sum(len(each.prompt) for each in firsts),
+        sum(each.completion_tokens for each in generations),
+    )
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
-        prompt_tokens_details=PromptTokensDetails(cached_tokens=generations[0].cached_tokens),
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=sum(each.cached_tokens for each in firsts)),
         completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning),
     )
 

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 
 from lambda_llm import __version__
-from lambda_llm.api import chat, encoders, health, models, page
+from lambda_llm.api import chat, completions, encoders, health, models, page, responses, tokens
 from lambda_llm.api.body import BodyLimit
 from lambda_llm.api.errors import ErrorResponse, install
 from lambda_llm.api.service import Served, Service
@@ -15,8 +15,11 @@ from lambda_llm.api.worker import Worker
 
 ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (
     chat.router,
+    completions.router,
+    responses.router,
     encoders.router,
     models.router,
+    tokens.router,
     health.router,
 )
 """One for each module of endpoints; each takes the service and gives its routes."""

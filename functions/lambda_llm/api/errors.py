@@ -144,8 +144,9 @@ def _first_problem(problems: Sequence[Any]) -> APIError:
             code="invalid_body",
         )
     # A field that may have several forms has a problem with each of them; the form that was meant got further.
-    problem = next((each for each in problems if _field(each).startswith(f"{param}.")), problem)
-    param, kind = _field(problem), problem["type"]
+    while further := next((each for each in problems if _field(each).startswith(f"{param}.")), None):
+        problem, param = further, _field(further)
+    kind = problem["type"]
     if kind in {"extra_forbidden", "none_required"}:
         return APIError(
             HTTPStatus.BAD_REQUEST,

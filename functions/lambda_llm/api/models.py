@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from lambda_llm.api.errors import ErrorResponse
 from lambda_llm.api.schema import ModelCard, ModelList
 from lambda_llm.api.service import Service
 
@@ -14,5 +15,10 @@ def router(service: Service) -> APIRouter:
     @routes.get("/v1/models")
     async def models() -> ModelList:
         return ModelList(data=[card])
+
+    @routes.get("/v1/models/{model:path}", responses={404: {"model": ErrorResponse}})
+    async def model(model: str) -> ModelCard:
+        service.check_model(model)
+        return card
 
     return routes
