@@ -143,11 +143,13 @@ class FaultyS3:
         crashes: what went wrong in the server itself; empty unless a test is wrong.
     """
 
-    def __init__(self, body: bytes, *, versioned: bool = True, checksum: str | None = "FULL_OBJECT") -> None:
+    def __init__(self, body: bytes = b"", *, versioned: bool = True, checksum: str | None = "FULL_OBJECT") -> None:
         self.uri = f"s3://{BUCKET}/{KEY}"
         self.requests: list[Request] = []
         self.crashes: list[BaseException] = []
         self.plan: Plan = lambda _: None
+        self.at_work = 0
+        self.idle = threading.Condition()
         self.lock = threading.Lock()
         self._versioned = versioned
         self._checksum = checksum
@@ -174,6 +176,11 @@ class FaultyS3:
         return self._versions[-1]
 
     @property
+    def versions(self) -> list[Stored]:
+        """All of them, the oldest first; a bucket without versions gives what it once held."""
+        return self._versions
+
+    @property
     def gets(self) -> list[Request]:
         """The requests for bytes."""
         return [request for request in self.requests if request.method == "GET"]
@@ -191,6 +198,18 @@ class FaultyS3:
         )
         self._versions.append(stored)
         return stored
+
+    def begin_anew(self, body: bytes, *, versioned: bool = True, checksum: str | None = "FULL_OBJECT") -> None:
+        """Forget everything, as if just made, once the last request has been answered."""
+        self.settle()
+        self.requests, self.plan, self._versions = [], lambda _: None, []
+        self._versioned, self._checksum = versioned, checksum
+        self.put(body)
+
+    def settle(self) -> None:
+        """Wait until no request is being answered."""
+        with self.idle:
+            assert self.idle.wait_for(lambda: self.at_work == 0, timeout=30), "a request is never answered"
 
     def damage(self, position: int) -> None:
         """Flip a bit of the stored bytes; checksum and ETag stay."""
@@ -253,6 +272,17 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
+        s3 = self.server.s3
+        with s3.idle:
+            s3.at_work += 1
+        try:
+            self._answer_it()
+        finally:
+            with s3.idle:
+                s3.at_work -= 1
+                s3.idle.notify_all()
+
+    def _answer_it(self) -> None:
         s3 = self.server.s3
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
@@ -467,3 +497,42 @@ def then(action: Callable[[FaultyS3], object]) -> Fault:
         exchange.send()
 
     return fault
+
+
+def repeat(position: int) -> Fault:
+    """From `position` of the answer on, what came before comes again in the place of the rest."""
+
+    def fault(exchange: Exchange) -> None:
+        body = bytes(exchange.body)
+        exchange.body = (body[:position] * (1 + len(body) // max(position, 1)))[: len(body)] if position else body
+        exchange.send()
+
+    return fault
+
+
+def more(count: int) -> Fault:
+    """The body goes on behind its end, into what the client takes for the next answer."""
+
+    def fault(exchange: Exchange) -> None:
+        exchange.send()
+        if exchange.request.method != "HEAD":
+            exchange.send_body(0, count)
+
+    return fault
+
+
+def late(seconds: float) -> Fault:
+    """The proper answer, after a while."""
+
+    def fault(exchange: Exchange) -> None:
+        exchange.wait(seconds)
+        exchange.send()
+
+    return fault
+
+
+def without_checksum(exchange: Exchange) -> None:
+    """The proper answer but for the checksum, as of an object from before S3 kept any."""
+    for name in ("x-amz-checksum-crc64nvme", "x-amz-checksum-type"):
+        exchange.headers.pop(name, None)
+    exchange.send()

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from lambda_llm.limits import MIB
 from lambda_llm.loading.load import Loaded, load
 from lambda_llm.loading.source import ModelReference
 from lambda_llm.settings import KVType, Weights
 
 MEMORY = 1_000_000_000
+PART = 4 * MIB
+"""Of the fixture `parts_of_one_size`; what the loader itself takes depends on the machine."""
 
 
 def load_model(

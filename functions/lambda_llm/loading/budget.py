@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from lambda_llm.loading.errors import LoadError, OutOfTimeError
+from lambda_llm.loading.signals import uninterrupted
 
 
 class StoppedError(LoadError):
@@ -75,11 +76,17 @@ class Budget:
 
     def __enter__(self) -> Self:
         self._end = time.monotonic() + self.seconds
-        self._timer.start()
+        try:
+            with uninterrupted():
+                self._timer.start()
+        except BaseException:
+            self._timer.cancel()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
-        self._timer.join()
+        with uninterrupted():
+            self._timer.cancel()
+            self._timer.join()

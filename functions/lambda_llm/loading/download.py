@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,13 +19,14 @@ from lambda_llm.loading.errors import ChangedError, CorruptError, DoesNotFitErro
 from lambda_llm.loading.local import FileSource
 from lambda_llm.loading.memfile import MemoryFile
 from lambda_llm.loading.s3 import CONNECTIONS
+from lambda_llm.loading.signals import uninterrupted
 from lambda_llm.loading.source import PIECE_BYTES, Description, ModelReference, Source
 
-PART_BYTES_MAX: Final = 32 * MIB
+PART_BYTES_MAX: Final = 64 * MIB
 """Bytes one worker asks for at a time, at most: the CPU time of a request is nothing against it, and a part that
 breaks goes on where it broke."""
 
-PART_BYTES_MIN: Final = 4 * MIB
+PART_BYTES_MIN: Final = 16 * MIB
 """At the end of an object: large against a request's latency still."""
 
 CONNECTIONS_MIN: Final = 4
@@ -33,7 +35,7 @@ CONNECTIONS_MIN: Final = 4
 TELL_SECONDS: Final = 0.1
 """Between two reports of the progress."""
 
-HASH_PIECES: Final = 8
+HASH_PIECES: Final = 4
 """Hashed between two looks at the parts: some 5 ms."""
 
 Progress = Callable[[int, int], None]
@@ -122,12 +124,12 @@ def download(
     spans = parts(len(have), described.size, workers, in_one=not source.ranged)
     all_parts = [beginning, *(_Part(start, end, checked=checked) for start, end in spans)]
     sha = _Hash(file, all_parts) if sha256 else None
-    with ThreadPoolExecutor(workers, "lambda-llm-load") as pool:
+    with uninterrupted() as interruptible, ThreadPoolExecutor(workers, "lambda-llm-load") as pool:
         futures: set[Future[None]] = set()
         try:
             for part in all_parts[1:]:
                 futures.add(_started(pool, part, source, file, budget))
-            _attend(futures, all_parts, sha, budget, progress)
+            _attend(futures, all_parts, sha, budget, progress, interruptible)
         except BaseException as error:
             budget.stop()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -256,13 +258,15 @@ def _attend(
     sha: _Hash | None,
     budget: Budget,
     progress: Progress | None,
+    interruptible: Callable[[], AbstractContextManager[None]],
 ) -> None:
     """Until all is there: raise what fails, tell the progress, hash."""
     size = sum(part.size for part in all_parts)
     pending, told = futures, -math.inf
     while pending or (sha and sha.behind):
         busy = sha is not None and sha.behind > 0
-        done, pending = wait(pending, timeout=0 if busy else TELL_SECONDS, return_when=FIRST_EXCEPTION)
+        with interruptible():
+            done, pending = wait(pending, timeout=0 if busy else TELL_SECONDS, return_when=FIRST_EXCEPTION)
         _raise_first(done)
         if progress and time.monotonic() - told >= TELL_SECONDS:
             told = time.monotonic()

@@ -1,6 +1,7 @@
 """From a model reference to verified bytes in memory: the order in which things are asked and refused."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from lambda_llm.loading.fit import Fit, fit
 from lambda_llm.loading.gguf import HEADER_MAX_BYTES, Header, IncompleteError, parse_header
 from lambda_llm.loading.memfile import MemoryFile
 from lambda_llm.loading.opening import open_source
+from lambda_llm.loading.signals import uninterrupted
 from lambda_llm.loading.source import Description, ModelReference, Source
 from lambda_llm.settings import KVType, Weights
 
@@ -66,7 +68,8 @@ def inspect(reference: ModelReference, *, seconds: float = SECONDS) -> Inspectio
             check_size(reference, described)
             _, header = _read_header(source, described, budget)
         finally:
-            source.close()
+            with uninterrupted():
+                source.close()
     return Inspection(reference, described, header)
 
 
@@ -96,50 +99,56 @@ def load(
     Raises:
         LoadError: one class for each cause; see `lambda_llm.loading.errors`.
     """
-    with Budget(seconds, reference.uri) as budget:
-        source = open_source(reference, budget)
-        try:
-            described = source.describe()
-            check_size(reference, described)
-            check_verifiable(reference, described, source)
-            head, header = _read_header(source, described, budget)
-            needed = fit(
-                header,
-                described.size,
-                context=context,
-                kv_type=kv_type,
-                weights=weights,
-                memory=memory,
-                what=reference.uri,
-                kept_tokens=kept_tokens,
-            )
-            needed.require(reference.uri)
-            file, took = _fill(source, head, described, sha256=reference.sha256, budget=budget, progress=progress)
-        finally:
-            source.close()
-    rate = took.size / 1e9 / max(took.seconds, 1e-9)
-    logger.info(
-        "loaded %s: %d bytes in %.2f s (%.2f GB/s), %d retries, verified by %s",
-        reference.uri,
-        took.size,
-        took.seconds,
-        rate,
-        took.retries,
-        " and ".join(took.checksums) or "nothing but its header: a local file",
-        extra={
-            "uri": reference.uri,
-            "version_id": described.version_id,
-            "bytes": took.size,
-            "seconds": round(took.seconds, 3),
-            "gb_per_second": round(rate, 3),
-            "retries": took.retries,
-            "checksums": list(took.checksums),
-        },
-    )
-    return Loaded(Inspection(reference, described, header), needed, took, file)
+    with ExitStack() as undone:  # until the very end, whatever happens takes the file away again
+        with Budget(seconds, reference.uri) as budget:
+            source = open_source(reference, budget)
+            try:
+                described = source.describe()
+                check_size(reference, described)
+                check_verifiable(reference, described, source)
+                head, header = _read_header(source, described, budget)
+                needed = fit(
+                    header,
+                    described.size,
+                    context=context,
+                    kv_type=kv_type,
+                    weights=weights,
+                    memory=memory,
+                    what=reference.uri,
+                    kept_tokens=kept_tokens,
+                )
+                needed.require(reference.uri)
+                file, took = _fill(
+                    undone, source, head, described, sha256=reference.sha256, budget=budget, progress=progress
+                )
+            finally:
+                with uninterrupted():
+                    source.close()
+        rate = took.size / 1e9 / max(took.seconds, 1e-9)
+        logger.info(
+            "loaded %s: %d bytes in %.2f s (%.2f GB/s), %d retries, verified by %s",
+            reference.uri,
+            took.size,
+            took.seconds,
+            rate,
+            took.retries,
+            " and ".join(took.checksums) or "nothing but its header: a local file",
+            extra={
+                "uri": reference.uri,
+                "version_id": described.version_id,
+                "bytes": took.size,
+                "seconds": round(took.seconds, 3),
+                "gb_per_second": round(rate, 3),
+                "retries": took.retries,
+                "checksums": list(took.checksums),
+            },
+        )
+        undone.pop_all()
+        return Loaded(Inspection(reference, described, header), needed, took, file)
 
 
 def _fill(
+    undone: ExitStack,
     source: Source,
     head: bytes,
     described: Description,
@@ -148,13 +157,10 @@ def _fill(
     budget: Budget,
     progress: Progress | None,
 ) -> tuple[MemoryFile, Download]:
-    file = MemoryFile(described.size)
-    try:
-        took = download(source, file, have=head, described=described, sha256=sha256, budget=budget, progress=progress)
-        file.seal()
-    except BaseException:
-        file.close()
-        raise
+    with uninterrupted():
+        file = undone.enter_context(MemoryFile(described.size))
+    took = download(source, file, have=head, described=described, sha256=sha256, budget=budget, progress=progress)
+    file.seal()
     return file, took
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.connections import Connections
 from lambda_llm.loading.errors import ForbiddenError, UnavailableError, no_descriptor
-from lambda_llm.loading.retries import Retries
+from lambda_llm.loading.retries import Retries, RetryError
 from lambda_llm.loading.s3_errors import CLIENT_ERRORS, Request, ended_early, explained, other_range
 from lambda_llm.loading.source import PIECE_BYTES, Deliver, Description
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 SOCKET_SECONDS: Final = 10
 """How long a connection may be silent before it counts as stalled."""
 
-CONNECTIONS: Final = 16
-"""How many connections are kept open at most. Each takes two of the `limits.FILE_DESCRIPTORS`."""
+CONNECTIONS: Final = 12
+"""How many connections are kept open at most: two for each of `limits.VCPUS`. Each takes two of the
+`limits.FILE_DESCRIPTORS`, and `PIECE_BYTES` of memory."""
 
 
 class S3Source:
@@ -131,7 +132,7 @@ class S3Source:
         except CLIENT_ERRORS as error:
             raise explained(error, self._object) from error
         answer["Body"].close()
-        raise UnavailableError(f"S3 refuses to describe {self.uri} but lets it be read: try again.")
+        raise RetryError(UnavailableError(f"S3 refuses to describe {self.uri} but lets it be read: try again."))
 
     def _pieces(self, start: int, end: int) -> Generator[bytes, None, None]:
         """One GET, its body piece by piece."""

@@ -8,11 +8,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import tenacity
 from botocore.loaders import JSONFileLoader
 
+from lambda_llm.loading import download
 from local_aws import LocalAWS
 from support.faulty_s3 import FaultyS3
 from support.leftovers import leftovers
+from support.loads import PART
 from support.models import Shape, write_llama
 
 Serve = Callable[..., FaultyS3]
@@ -65,6 +68,19 @@ def serve(ports: set[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
         # Before the servers end, as their end would close what was forgotten.
         assert leftovers(ports) == []
     assert [crash for s3 in started for crash in s3.crashes] == []
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr(tenacity, "wait_random_exponential", lambda **_: tenacity.wait_none())
+
+
+@pytest.fixture
+def parts_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts are the same on every machine."""
+    monkeypatch.setattr(download, "PART_BYTES_MIN", PART)
+    monkeypatch.setattr(download, "PART_BYTES_MAX", PART)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import random
 import socket
 import ssl
 import threading
@@ -16,12 +15,10 @@ from queue import Queue
 
 import pytest
 import tenacity
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from lambda_llm.lifecycle import logs
 from lambda_llm.limits import MIB
-from lambda_llm.loading import download, gguf
+from lambda_llm.loading import gguf
 from lambda_llm.loading import load as loading
 from lambda_llm.loading import s3 as s3_module
 from lambda_llm.loading.errors import (
@@ -29,7 +26,6 @@ from lambda_llm.loading.errors import (
     CorruptError,
     DoesNotFitError,
     ForbiddenError,
-    LoadError,
     NotFoundError,
     NotGGUFError,
     OutOfTimeError,
@@ -54,7 +50,10 @@ from support.faulty_s3 import (
     flip,
     hang_up,
     is_part,
+    late,
+    more,
     refuse,
+    repeat,
     reset,
     say,
     shifted,
@@ -65,24 +64,14 @@ from support.faulty_s3 import (
     whole,
 )
 from support.leftovers import leftovers
-from support.loads import content, load_model
+from support.loads import PART, content, load_model
 from support.models import Shape, padded, write_llama
 
 Serve = Callable[..., FaultyS3]
-PART = 4 * MIB
 HEAD_RANGE = (0, HEAD_BYTES - 1)
 REAL_PAUSE = tenacity.wait_random_exponential
 
-
-@pytest.fixture(autouse=True)
-def _no_pause_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenacity, "wait_random_exponential", lambda **_: tenacity.wait_none())
-
-
-@pytest.fixture(autouse=True)
-def _parts_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "PART_BYTES_MIN", PART)
-    monkeypatch.setattr(download, "PART_BYTES_MAX", PART)
+pytestmark = pytest.mark.usefixtures("no_pauses", "parts_of_one_size")
 
 
 @pytest.fixture
@@ -286,6 +275,40 @@ def test_credentials_that_are_not_valid_are_to_be_renewed(serve: Serve, small: b
         load_model(s3.uri)
 
 
+def test_credentials_that_expire_midway_are_told_with_the_bytes(serve: Serve, large: bytes) -> None:
+    s3 = serve(large)
+    s3.plan = after(2, refuse(400, "ExpiredToken", "The provided token has expired."))
+    with pytest.raises(
+        ForbiddenError,
+        match=r"credentials for s3://models/tiny\.gguf .* not valid \(400 ExpiredToken: .* bytes \d+-\d+\): renew them",
+    ):
+        load_model(s3.uri)
+
+
+def test_credentials_that_are_about_to_expire_are_renewed_midway(
+    serve: Serve, large: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    s3 = serve(large)
+    script = tmp_path / "credentials"
+    # Always about to expire, so that each request asks for new ones.
+    script.write_text(
+        "#!/bin/sh\n"
+        f"echo x >> {tmp_path}/asked\n"
+        f"number=$(wc -l < {tmp_path}/asked)\n"
+        'expires=$(date -u -d "+30 seconds" +%Y-%m-%dT%H:%M:%SZ)\n'
+        'echo "{\\"Version\\": 1, \\"AccessKeyId\\": \\"AKID$number\\", \\"SecretAccessKey\\": \\"x\\", '
+        '\\"SessionToken\\": \\"x\\", \\"Expiration\\": \\"$expires\\"}"\n'
+    )
+    script.chmod(0o755)
+    (tmp_path / "config").write_text(f"[default]\nregion = eu-central-1\ncredential_process = {script}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert content(load_model(s3.uri)) == large
+    signed_with = {request.headers["authorization"].split("Credential=")[1].split("/")[0] for request in s3.requests}
+    assert len(signed_with) > 1
+
+
 def test_no_credentials_at_all_are_told_apart(serve: Serve, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     s3 = serve(small)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -422,6 +445,28 @@ def test_a_pinned_sha256_stands_in_for_the_stores_checksum(serve: Serve, large: 
     assert loaded.download.checksums == ("SHA-256",)
 
 
+def test_data_that_comes_twice_is_noticed(serve: Serve, large: bytes) -> None:
+    s3 = serve(large)
+    s3.plan = first(1, repeat(1_000_000))
+    with pytest.raises(
+        CorruptError, match=r"s3://models/tiny\.gguf is damaged .* CRC64NVME is \w{16}, expected \w{16}"
+    ):
+        load_model(s3.uri)
+
+
+def test_more_bytes_than_announced_are_not_taken_for_the_next_answer(serve: Serve, large: bytes) -> None:
+    s3 = serve(large)
+    s3.plan = first(2, more(100_000))
+    assert content(load_model(s3.uri)) == large
+
+
+def test_a_checksum_of_something_else_is_noticed(serve: Serve, large: bytes) -> None:
+    s3 = serve(large)
+    s3.plan = always(say(x_amz_checksum_crc64nvme="AAAAAAAAAAA="), lambda request: request.method == "HEAD")
+    with pytest.raises(CorruptError, match=r"s3://models/tiny\.gguf is damaged .* expected 0000000000000000; upload"):
+        load_model(s3.uri)
+
+
 def test_a_checksum_that_is_none_is_not_taken_for_one(serve: Serve, small: bytes) -> None:
     s3 = serve(small)
     s3.plan = always(say(x_amz_checksum_crc64nvme="what?"), lambda request: request.method == "HEAD")
@@ -484,16 +529,17 @@ PASSING: dict[str, Fault] = {
     "brings fewer bytes than its range": announce_less(700_000),
     "brings no byte of its range": announce_less(0),
     "brings all that there is": whole,
+    "is answered late": late(0.2),
 }
 
 
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-def test_a_load_survives_when_a_request(serve: Serve, large: bytes, fault: Fault) -> None:
+@pytest.mark.parametrize("name", PASSING)
+def test_a_load_survives_when_a_request(serve: Serve, large: bytes, name: str) -> None:
     s3 = serve(large)
-    s3.plan = first(3, fault)
+    s3.plan = first(3, PASSING[name])
     loaded = load_model(s3.uri)
     assert content(loaded) == large
-    assert loaded.download.retries == (0 if fault is whole else 3)
+    assert loaded.download.retries == (0 if name in {"brings all that there is", "is answered late"} else 3)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -815,59 +861,3 @@ def test_a_memory_that_is_not_there_is_told_before_the_download(
     with pytest.raises(DoesNotFitError, match=r"No room for a file of 39,003,264 bytes in memory .*Cannot allocate"):
         load_model(s3.uri)
     assert [request.range for request in s3.gets] == [HEAD_RANGE]
-
-
-# -- Any mixture ------------------------------------------------------------------------------------
-
-
-MIXTURE: list[Fault] = [
-    reset(after=0),
-    reset(after=1500),
-    shorten(after=1),
-    shorten(after=4000),
-    announce_less(0),
-    announce_less(3000),
-    hang_up,
-    SLOW_DOWN,
-    shifted,
-    whole,
-    stall_after(2000),
-]
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    size=st.integers(0, 300_000),
-    part=st.integers(2_000, 150_000),
-    head=st.sampled_from([30_000, 100_000, MIB]),
-    seed=st.integers(0, 2**32),
-    often=st.sampled_from([0.05, 0.3, 0.6, 0.9]),
-    pinned=st.booleans(),
-)
-def test_whatever_happens_it_is_the_object_or_one_error(
-    small_path: Path, size: int, part: int, head: int, seed: int, often: float, *, pinned: bool
-) -> None:
-    small = small_path.read_bytes()
-    model = padded(small, len(small) + size)
-    chance = random.Random(seed)  # noqa: S311 - a reproducible schedule
-
-    def plan(request: Request) -> Fault | None:
-        return chance.choice(MIXTURE) if request.method == "GET" and chance.random() < often else None
-
-    with pytest.MonkeyPatch.context() as patched, FaultyS3(model) as s3:
-        patched.setattr(download, "PART_BYTES_MIN", part)
-        patched.setattr(download, "PART_BYTES_MAX", part)
-        patched.setattr(loading, "HEAD_BYTES", head)
-        patched.setattr(s3_module, "SOCKET_SECONDS", 0.1)
-        for name, value in s3.environment.items():
-            patched.setenv(name, value)
-        s3.plan = plan
-        try:
-            loaded = load_model(s3.uri, sha256=sha256(model).hexdigest() if pinned else None)
-        except LoadError as error:
-            assert isinstance(error, UnavailableError | CorruptError)  # noqa: PT017 - either way is right
-            assert s3.uri in str(error)  # noqa: PT017
-        else:
-            assert content(loaded) == model
-        assert leftovers({s3.port}) == []
-    assert s3.crashes == []

@@ -1,0 +1,182 @@
+"""The ways to bring an object from S3 into a memory file that `loading.py` compares, each run in a process of its own.
+
+    python loading_methods.py METHOD BUCKET KEY
+
+Clients are made before the clock starts. The method's answer, as one JSON object, is on standard output; what arrived
+is compared with the store's checksum afterwards, whichever method it was.
+"""
+
+import base64
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import s3transfer.crt
+from awscrt.auth import AwsCredentialsProvider
+from awscrt.checksums import crc64nvme
+from boto3.s3.transfer import TransferConfig
+from botocore.session import Session
+
+from lambda_llm.loading.budget import Budget
+from lambda_llm.loading.download import download
+from lambda_llm.loading.memfile import MemoryFile
+from lambda_llm.loading.s3 import S3Source
+from lambda_llm.loading.source import Description
+
+SAMPLE_PART_BYTES: Final = 100 * 1024 * 1024
+"""Parts of AWS's sample (aws-samples/sample-chatbot-lambda-snapstart)."""
+
+Load = Callable[[], MemoryFile]
+"""Brings the object into memory; its time is taken."""
+
+
+def ours(bucket: str, key: str, *, checked: bool = True, sha256: str | None = None) -> Load:
+    """This project's loader, from its first question to the sealed file."""
+    budget = Budget(3600, key)
+    source = S3Source(bucket, key, None, budget)
+
+    def load() -> MemoryFile:
+        with budget:
+            described = source.describe()
+            if not checked:
+                described = Description(described.size, None, described.version_id)
+            file = MemoryFile(described.size)
+            download(source, file, have=b"", described=described, sha256=sha256, budget=budget)
+            file.seal()
+            source.close()
+        return file
+
+    return load
+
+
+def sample(bucket: str, key: str) -> Load:
+    """The method of AWS's sample: parts of 100 MB, each read whole and then written, a thread for each CPU."""
+    s3 = boto3.client("s3")
+
+    def load() -> MemoryFile:
+        file = MemoryFile(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
+
+        def part(start: int) -> None:
+            end = min(start + SAMPLE_PART_BYTES, file.size)
+            answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")
+            file.write(answer["Body"].read(), start)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(part, range(0, file.size, SAMPLE_PART_BYTES)))
+        return file
+
+    return load
+
+
+def boto3_transfer(bucket: str, key: str) -> Load:
+    """boto3's transfer manager with its defaults."""
+    s3 = boto3.client("s3")
+
+    def load() -> MemoryFile:
+        file = MemoryFile(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
+        with Path(file.path).open("r+b") as opened:
+            # Without the choice it would take awscrt on some machines.
+            s3.download_fileobj(bucket, key, opened, Config=TransferConfig(preferred_transfer_client="classic"))
+        return file
+
+    return load
+
+
+def awscrt(bucket: str, key: str) -> Load:
+    """The S3 client of the AWS Common Runtime, as boto3's transfer manager sets it up."""
+    credentials = AwsCredentialsProvider.new_static(
+        os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    )
+    region, endpoint = os.environ["AWS_DEFAULT_REGION"], os.environ["AWS_ENDPOINT_URL_S3"]
+    client = s3transfer.crt.create_s3_crt_client(region, credentials, use_ssl=False)
+    serializer = s3transfer.crt.BotocoreCRTRequestSerializer(
+        Session(), {"region_name": region, "endpoint_url": endpoint}
+    )
+    s3 = boto3.client("s3")
+
+    def load() -> MemoryFile:
+        file = MemoryFile(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
+        with (
+            Path(file.path).open("r+b") as opened,
+            s3transfer.crt.CRTTransferManager(client, serializer) as manager,
+        ):
+            manager.download(bucket, key, opened).result()
+        return file
+
+    return load
+
+
+def curl(bucket: str, key: str) -> Load:
+    """One stream through curl."""
+    s3 = boto3.client("s3")
+    url = f"{os.environ['AWS_ENDPOINT_URL_S3']}/{bucket}/{key}"
+    user = f"{os.environ['AWS_ACCESS_KEY_ID']}:{os.environ['AWS_SECRET_ACCESS_KEY']}"
+    sign = f"aws:amz:{os.environ['AWS_DEFAULT_REGION']}:s3"
+
+    def load() -> MemoryFile:
+        file = MemoryFile(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
+        fd = int(file.path.rpartition("/")[2])
+        command = ["curl", "--silent", "--fail", "--aws-sigv4", sign, "--user", user, "--output", f"/dev/fd/{fd}", url]
+        subprocess.run(command, check=True, pass_fds=[fd])
+        return file
+
+    return load
+
+
+METHODS: Final[dict[str, Callable[[str, str], Load]]] = {
+    "ours": ours,
+    "ours-sha256": lambda bucket, key: ours(bucket, key, sha256=os.environ["SHA256"]),
+    "ours-unverified": lambda bucket, key: ours(bucket, key, checked=False),
+    "sample": sample,
+    "boto3": boto3_transfer,
+    "awscrt": awscrt,
+    "curl": curl,
+}
+
+
+def measured(method: str, bucket: str, key: str) -> dict[str, Any]:
+    """Run one method and say what it took.
+
+    Returns:
+        `seconds` that passed, `cpu` seconds of the process and what it started, `extra` bytes of memory at the peak
+        beyond those before and the model's own (None where it can't be told), `crc64nvme` of what arrived.
+    """
+    load = METHODS[method](bucket, key)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew; proc(5)
+    before = _memory("VmRSS")
+    cpu, started = _cpu(), time.perf_counter()
+    with load() as file:
+        seconds, cpu = time.perf_counter() - started, _cpu() - cpu
+        # No method maps the file, so none of its pages counts as the process's.
+        # curl's own memory can't be told from what it shares with this process before it begins.
+        extra = None if method == "curl" else _memory("VmHWM") - before
+        crc = at = 0
+        while piece := file.read(at, 1024 * 1024):
+            crc, at = crc64nvme(piece, crc), at + len(piece)
+    return {"seconds": seconds, "cpu": cpu, "extra": extra, "crc64nvme": base64.b64encode(crc.to_bytes(8)).decode()}
+
+
+def _cpu() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def _memory(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    assert found  # noqa: S101 - every Linux has it
+    return 1024 * int(found[1])
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured(*sys.argv[1:])))
