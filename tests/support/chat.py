@@ -19,7 +19,8 @@ MODEL_ID = "demo"
 
 def made(model: Model, *, with_metrics: bool = False, **changes: Any) -> FastAPI:
     """The application over `model`; `changes` are fields of `Served`."""
-    memory = Memory(model_file=1, weights=2, kv_cache=3, compute_buffers=4, prefixes=5, resident=6)
+    parts = {"model_file": 1, "weights": 2, "kv_cache": 3, "compute_buffers": 4, "prefixes": 5, "process": 6, "peak": 7}
+    memory = Memory(**parts, resident=8)
     served = Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory, **changes)
     return create_app(served, with_metrics=with_metrics)
 

@@ -22,6 +22,8 @@ class Shape:
     vocabulary: int = 300
     context: int = 512
     weights: GGMLQuantizationType = GGMLQuantizationType.F32
+    tied: bool = False
+    """Whether the output matrix is the embedding."""
 
 
 def write_llama(path: Path, shape: Shape = Shape(), *, tensors: bool = True) -> Path:
@@ -44,6 +46,8 @@ def write_llama(path: Path, shape: Shape = Shape(), *, tensors: bool = True) -> 
         random = np.random.default_rng(1)
         kv_width = shape.width // shape.heads * shape.kv_heads
         matrices = {"token_embd": (shape.vocabulary, shape.width), "output": (shape.vocabulary, shape.width)}
+        if shape.tied:
+            del matrices["output"]
         norms = ["output_norm"]
         for layer in range(shape.layers):
             matrices |= {

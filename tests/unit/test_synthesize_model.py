@@ -9,41 +9,18 @@ import numpy as np
 import pytest
 
 import synthesize_model as script
+from support.synthetic import TOKENIZER, write_source
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source package of which only a vocabulary of single bytes and a template are left."""
-    root = tmp_path_factory.mktemp("source")
-    folder = root / "vendor" / "llama.cpp" / "models"
-    (folder / "templates").mkdir(parents=True)
-    (folder / "templates" / "small.jinja").write_text("{{ bos_token }}{{ messages[0].content }}")
-    # GPT-2's spelling of bytes: those that print stand for themselves, the others for letters from 256 on.
-    printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters = [*map(chr, printed), *(chr(256 + index) for index in range(256 - len(printed)))]
-    writer = gguf.GGUFWriter(folder / "small.gguf", "llama")
-    writer.add_token_list([*letters, "he", "<begin>", "<end>", "<old>"])
-    writer.add_token_types([gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL] * 3)
-    writer.add_token_merges(["h e"])
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
-    return root
+    return write_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def shape() -> script.Shape:
     """The tiny shape over the small vocabulary."""
-    tokenizer = script.Tokenizer(
-        vocabulary="small.gguf",
-        template="small.jinja",
-        bos=257,
-        eos=258,
-        renamed={259: ("<new>", gguf.TokenType.CONTROL)},
-        pre="llama-bpe",
-        size=260,
-    )
-    return dataclasses.replace(script.SHAPES["tiny"], tokenizer=tokenizer)
+    return dataclasses.replace(script.SHAPES["tiny"], tokenizer=TOKENIZER)
 
 
 @pytest.mark.parametrize(

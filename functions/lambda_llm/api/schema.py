@@ -148,14 +148,16 @@ class ModelList(BaseModel):
 
 
 class Memory(BaseModel):
-    """Bytes: what was planned, and what the process occupies now."""
+    """Bytes: the parts of what is in memory, and the sum that the process occupies now."""
 
-    model_file: int
-    weights: int
+    model_file: int = Field(description="of the memory file, which is 0 once the weights are copied out of it")
+    weights: int = Field(description="the one copy; where they are mapped it is the memory file")
     kv_cache: int
-    compute_buffers: int
-    prefixes: int
-    resident: int
+    compute_buffers: int = Field(description="llama.cpp's working buffers, of which only what is used is resident")
+    prefixes: int = Field(description="keys and values of known prompts, kept beside the KV cache")
+    process: int = Field(description="resident before the model was loaded: Python and this package")
+    peak: int = Field(description="the most that loading was to take, known before it began")
+    resident: int = Field(description="now, all together")
 
 
 class Sessions(BaseModel):

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lambda_llm.cli.console import JSON, KV, SHA256, Context, Placement, VersionId, out
-from lambda_llm.limits import MEMORY_MB, MIB
+from lambda_llm.limits import ARCHITECTURE, MEMORY_MB, MIB
 from lambda_llm.loading.fit import fit, needs
 from lambda_llm.loading.gguf import Header
 from lambda_llm.loading.load import inspect as read_header
@@ -54,6 +54,7 @@ def inspect(
         weights=settings.weights,
         memory=(settings.memory_mb or MEMORY_MB) * MIB,
         what=settings.model,
+        machine=ARCHITECTURE,
     )
     if as_json:
         out.print_json(

@@ -1,6 +1,7 @@
 """A model and its one context in llama.cpp: text to tokens, tokens to logits."""
 
 import ctypes
+import re
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -13,13 +14,15 @@ from lambda_llm.engine import native
 from lambda_llm.engine.errors import EngineError
 from lambda_llm.engine.prefix import PrefixCache, common_prefix
 from lambda_llm.loading.errors import UnsupportedModelError
-from lambda_llm.loading.fit import BATCH_TOKENS
+from lambda_llm.loading.fit import BATCH_TOKENS, EMBEDDING
 from lambda_llm.settings import KVType, Weights
 
 Buffer = bytes | bytearray | memoryview
 
 _KV_TYPES: Final = {KVType.F16: llama_cpp.GGML_TYPE_F16, KVType.Q8_0: llama_cpp.GGML_TYPE_Q8_0}
 DECODE_ABORTED: Final = 2
+_ALIGNMENT: Final = 64
+"""More than ggml asks of a buffer's address (TENSOR_ALIGNMENT in ggml-impl.h)."""
 
 _CONVERSATION: Final = 0
 _ASIDE: Final = 1
@@ -74,6 +77,7 @@ class Model:
         kv_type: KVType,
         threads: int,
         shifts: bool = False,
+        when_read: Callable[[], object] = lambda: None,
     ) -> None:
         """Open a GGUF file.
 
@@ -86,6 +90,7 @@ class Model:
             kv_type: type of the KV cache.
             threads: threads to compute with.
             shifts: whether the oldest tokens make room when the context is full.
+            when_read: called when the file is no longer needed, before the KV cache takes memory, too.
 
         Raises:
             UnsupportedModelError: llama.cpp can't run this model.
@@ -101,12 +106,15 @@ class Model:
         # First of all: an earlier model's cancelled generation must not silence what llama.cpp says of this one.
         params = self._params(context, kv_type, threads)
         native.last_errors()
-        self._model = llama_cpp.llama_model_load_from_file(path.encode(), _model_params(placement))
+        model_params, keep = _model_params(placement)
+        self._model = llama_cpp.llama_model_load_from_file(path.encode(), model_params)
+        del keep
         if not self._model:
             raise UnsupportedModelError(
                 f"llama.cpp can't run {what} ({native.last_errors() or 'it gives no reason'}): use a model whose "
                 "architecture it knows, converted by a current llama.cpp."
             )
+        when_read()
         self.vocabulary = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self.vocabulary))
         self._context = llama_cpp.llama_init_from_model(self._model, params)
@@ -369,10 +377,38 @@ class Model:
         self.close()
 
 
-def _model_params(placement: Weights) -> Any:
+def _model_params(placement: Weights) -> tuple[Any, Any]:
+    """Parameters, and what must live while they are used."""
     params = llama_cpp.llama_model_default_params()
-    mapped = placement is Weights.MAPPED
     params.n_gpu_layers = 0
-    params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP if mapped else llama_cpp.LLAMA_LOAD_MODE_NONE
-    params.use_extra_bufts = not mapped  # repacking a mapped tensor would make a second copy of it
-    return params
+    if placement is Weights.MAPPED:
+        params.load_mode = llama_cpp.LLAMA_LOAD_MODE_MMAP
+        params.use_extra_bufts = False  # repacking a mapped tensor would make a second copy of it
+        return params, None
+    params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
+    # Where the embedding is the output matrix, too, llama.cpp would keep it as it is and, for the other, repacked.
+    plain = _Override(f"^{re.escape(EMBEDDING)}$".encode(), _plain_buffer_type())
+    overrides = (_Override * 2)(plain)  # ended by an empty one
+    params.tensor_buft_overrides = ctypes.addressof(overrides)
+    return params, overrides
+
+
+class _Override(ctypes.Structure):
+    """`llama_model_tensor_buft_override` in llama.h."""
+
+    _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
+
+
+def _plain_buffer_type() -> int:
+    """Type of buffers whose tensors stay as they are: of any buffer that is made from a pointer.
+
+    It is not ggml's default type, in whose place, when an override names it, llama.cpp looks for a faster one.
+    """
+    ggml = native.library()
+    memory = ctypes.create_string_buffer(2 * _ALIGNMENT)
+    address = -(-ctypes.addressof(memory) // _ALIGNMENT) * _ALIGNMENT
+    buffer = ggml.ggml_backend_cpu_buffer_from_ptr(address, _ALIGNMENT)
+    try:
+        return int(ggml.ggml_backend_buffer_get_type(buffer))
+    finally:
+        ggml.ggml_backend_buffer_free(buffer)

@@ -45,6 +45,24 @@ def start() -> None:
     llama_cpp.llama_backend_init()
 
 
+@cache
+def library() -> ctypes.CDLL:
+    """llama.cpp's library, with what the bindings do not declare: functions of ggml, whose library it brings along."""
+    ggml: ctypes.CDLL = llama_cpp.llama_cpp._lib  # noqa: SLF001 - the bindings have no name for it
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    for name, result, arguments in (
+        ("ggml_nbytes", size, [pointer]),
+        ("ggml_op_name", ctypes.c_char_p, [ctypes.c_int]),
+        ("ggml_backend_buffer_get_usage", ctypes.c_int, [pointer]),
+        ("ggml_backend_buffer_get_type", pointer, [pointer]),
+        ("ggml_backend_buffer_free", None, [pointer]),
+        ("ggml_backend_cpu_buffer_from_ptr", pointer, [pointer, size]),
+    ):
+        function = getattr(ggml, name)
+        function.restype, function.argtypes = result, arguments
+    return ggml
+
+
 def last_errors() -> str:
     """What llama.cpp complained of since the last call, on one line."""
     said = "; ".join(_recent_errors)

@@ -3,8 +3,7 @@
 import ctypes
 from typing import Final, NamedTuple
 
-from llama_cpp import llama_cpp
-
+from lambda_llm.engine import native
 from lambda_llm.engine.model import Model
 
 _WEIGHTS: Final = 1
@@ -57,10 +56,7 @@ def weights_in_order(model: Model) -> list[Region]:
     Raises:
         EngineError: llama.cpp could not evaluate a token.
     """
-    ggml = llama_cpp._lib  # noqa: SLF001 - the bindings declare none of ggml's own functions
-    ggml.ggml_nbytes.argtypes, ggml.ggml_nbytes.restype = [ctypes.POINTER(_Tensor)], ctypes.c_size_t
-    ggml.ggml_op_name.argtypes, ggml.ggml_op_name.restype = [ctypes.c_int], ctypes.c_char_p
-    ggml.ggml_backend_buffer_get_usage.argtypes = [ctypes.c_void_p]
+    ggml = native.library()
     found: dict[Region, None] = {}  # a set that keeps its order
 
     def look(address: int) -> None:
@@ -70,7 +66,7 @@ def weights_in_order(model: Model) -> list[Region]:
             del sources[0]
         for source in sources:
             if source.buffer and ggml.ggml_backend_buffer_get_usage(source.buffer) == _WEIGHTS:
-                found[Region(source.data, ggml.ggml_nbytes(source))] = None
+                found[Region(source.data, ggml.ggml_nbytes(ctypes.addressof(source)))] = None
 
     model.watch(look)
     return list(found)

@@ -61,6 +61,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
         LambdaLLMError: one sentence that says why this environment can't serve.
     """
     check_invariants(os.environ)
+    process = resident()
     # What is small is read first: a wrong reference shows before a long download.
     given = [settings.system_prompt] if settings.system_prompt else []
     system_prompts = [read_text(text, seconds=settings.load_seconds) for text in (*given, *settings.system_prompts)]
@@ -91,6 +92,7 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
             kv_type=settings.kv_type,
             threads=settings.threads or threads_for(loaded.fit.weights),
             shifts=settings.context_overflow is Overflow.SHIFT,
+            when_read=file.close,
         )
     opened = time.perf_counter()
     try:
@@ -112,6 +114,8 @@ def start(settings: Settings, progress: Progress | None = None) -> Environment:
             kv_cache=fit.kv,
             compute_buffers=fit.compute,
             prefixes=model.prefixes.bytes,
+            process=process,
+            peak=fit.peak,
             resident=resident(),
         )
 

@@ -1,5 +1,7 @@
 """Memory arithmetic: what a model needs at a given context, and whether that fits."""
 
+import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,10 +17,15 @@ BATCH_TOKENS: Final = 512
 PROCESS_BYTES: Final = 256 * MIB
 """Python, this package and what the system itself takes beside the model."""
 
-REPACKED_TYPES: Final = frozenset(
-    {"Q4_0", "Q4_K", "Q2_K", "Q5_K", "Q6_K", "IQ4_NL", "MXFP4", "Q8_0", "Q1_0"},
-)
-"""Types that llama.cpp can store in a faster layout of its own (ggml-cpu/repack.cpp, ggml 0.25)."""
+REPACKED_TYPES: Final[Mapping[str, frozenset[str]]] = {
+    "arm64": frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4", "Q1_0"}),
+    "x86_64": frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"}),
+}
+"""Types that llama.cpp stores in a faster layout of its own: on arm64 with dot products, which every Graviton since the
+second has, and on x86-64 with AVX2. Source: ggml_repack_get_optimal_repack_type in ggml-cpu/repack.cpp, ggml 0.25"""
+
+EMBEDDING: Final = "token_embd.weight"
+"""Stays as it is in the file, since single rows of it are looked up; many models use it as their output matrix, too."""
 
 CONTEXT_STEP: Final = 256
 """llama.cpp rounds the length of the KV cache up to a multiple of this."""
@@ -86,7 +93,7 @@ class Fit:
             )
 
 
-def fit(
+def fit(  # noqa: PLR0913 - a fact each
     header: Header,
     file_size: int,
     *,
@@ -96,6 +103,7 @@ def fit(
     memory: int,
     what: str,
     kept_tokens: int = 0,
+    machine: str | None = None,
 ) -> Fit:
     """Work out what a model needs and choose where its weights lie.
 
@@ -108,6 +116,7 @@ def fit(
         memory: bytes that may be used in all.
         what: the model's address, for errors.
         kept_tokens: tokens whose keys and values may lie in memory beside the KV cache.
+        machine: `arm64` or `x86_64`, where the model is to run; default: this one.
 
     Raises:
         UnsupportedModelError: the model has no weights or was not made for so long a context.
@@ -126,14 +135,15 @@ def fit(
     kept = _kv_bytes(header, kept_tokens, kv_type)
     rest = kv + compute + kept + PROCESS_BYTES
     stays = header.weight_bytes
+    repacked = _repacked(header, machine or platform.machine())
     copied = Fit(
         weights=stays,
         kv=kv,
         compute=compute,
         kept=kept,
         process=PROCESS_BYTES,
-        # The KV cache is made after the memory file is gone.
-        peak=max(stays + file_size + PROCESS_BYTES, stays + rest),
+        # A tensor is read as it is, and repacked from there. The KV cache is made after the memory file is gone.
+        peak=max(stays + max(repacked, default=0) + file_size + PROCESS_BYTES, stays + rest),
         memory=memory,
         context=context,
         placement=Weights.COPIED,
@@ -151,8 +161,13 @@ def fit(
     )
     if weights is Weights.COPIED:
         return copied
-    repacking_pays = not REPACKED_TYPES.isdisjoint(header.tensor_types)
-    return copied if weights is Weights.AUTO and repacking_pays and copied.fits else mapped
+    return copied if weights is Weights.AUTO and repacked and copied.fits else mapped
+
+
+def _repacked(header: Header, machine: str) -> list[int]:
+    """Bytes of each tensor that llama.cpp repacks."""
+    types = REPACKED_TYPES.get({"aarch64": "arm64", "AMD64": "x86_64"}.get(machine, machine), frozenset())
+    return [tensor.size for tensor in header.tensors if tensor.type in types and tensor.name != EMBEDDING]
 
 
 @dataclass(frozen=True)

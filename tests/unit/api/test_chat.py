@@ -176,7 +176,9 @@ async def test_health_tells_what_is_served_and_what_was_done(client: httpx2.Asyn
             "kv_cache": 3,
             "compute_buffers": 4,
             "prefixes": 5,
-            "resident": 6,
+            "process": 6,
+            "peak": 7,
+            "resident": 8,
         },
         "sessions": None,
         "requests": {

@@ -1,6 +1,8 @@
 """The memory that a model takes: what `fit` says, against what llama.cpp reserves."""
 
+import dataclasses
 import logging
+import platform
 import re
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from gguf import GGMLQuantizationType
 
 from lambda_llm.limits import MIB
-from lambda_llm.loading.fit import Fit, fit
+from lambda_llm.loading.fit import REPACKED_TYPES, Fit, fit
 from lambda_llm.loading.gguf import parse_header
 from lambda_llm.loading.memfile import MemoryFile
 from lambda_llm.settings import KVType, Weights
@@ -27,6 +29,7 @@ HUGE_VOCABULARY = Shape(
     weights=GGMLQuantizationType.Q8_0,
 )
 WIDE = Shape(layers=1, width=1024, heads=16, kv_heads=16, feed_forward=4096, context=2048)
+TIED = Shape(vocabulary=8192, width=256, tied=True)
 UNEVEN = Shape(layers=3, width=192, heads=3, kv_heads=1, feed_forward=640, context=1024)
 
 
@@ -44,6 +47,7 @@ class Reserved:
     def __init__(self, log: str) -> None:
         self.kv = self._sum(r"llama_kv_cache: size = +([\d.]+) MiB", log)
         self.compute = self._sum(r"compute buffer size = +([\d.]+) MiB", log)
+        self.weights = self._sum(r"model buffer size = +([\d.]+) MiB", log)
         self.output = self._sum(r"output buffer size = +([\d.]+) MiB", log)
 
     @staticmethod
@@ -84,6 +88,22 @@ def test_an_encoder_reserves_what_is_planned_and_no_kv_cache(
     assert "llama_kv_cache" not in caplog.text
     took = sum(map(float, re.findall(r"(?:compute|output) buffer size = +([\d.]+) MiB", caplog.text)))
     assert 0 < took <= plan.compute / MIB <= 2 * took + 32
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "F32"])
+@pytest.mark.parametrize("shape", [TIED, dataclasses.replace(TIED, tied=False)], ids=["tied", "untied"])
+def test_copied_weights_exist_once_even_where_the_embedding_is_the_output(
+    open_model: OpenModel, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, shape: Shape
+) -> None:
+    path = write_llama(tmp_path / "m.gguf", dataclasses.replace(shape, weights=GGMLQuantizationType[kind]))
+    with caplog.at_level(logging.INFO, "llama.cpp"):
+        model = open_model(path, context=256, placement=Weights.COPIED)
+    weights = parse_header(path.read_bytes(), path.stat().st_size, path.name).weight_bytes / MIB
+    assert Reserved(caplog.text).weights == pytest.approx(weights, rel=0.02)
+    repacked = "CPU_REPACK model buffer" in caplog.text
+    machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    assert repacked is (kind in REPACKED_TYPES[machine]), "the table of types is llama.cpp's"
+    model.evaluate([1, 2, 3])
 
 
 @pytest.mark.parametrize("placement", [Weights.COPIED, Weights.MAPPED])

@@ -98,8 +98,18 @@ def fitted(
     kv_type: KVType = KVType.F16,
     weights: Weights = Weights.AUTO,
     memory: int = 10 * GB,
+    machine: str = "arm64",
 ) -> Fit:
-    return fit(header, file_size, context=context, kv_type=kv_type, weights=weights, memory=memory, what=WHAT)
+    return fit(
+        header,
+        file_size,
+        context=context,
+        kv_type=kv_type,
+        weights=weights,
+        memory=memory,
+        what=WHAT,
+        machine=machine,
+    )
 
 
 # -- The KV cache -----------------------------------------------------------------------------------
@@ -187,13 +197,21 @@ def test_copied_weights_exist_twice_while_they_are_loaded() -> None:
     weighed = fitted(made(LLAMA_3_2_1B, {"Q4_0": 700_000_000}), 707_000_000, weights=Weights.COPIED)
     assert weighed.placement is Weights.COPIED
     assert weighed.weights == 700_000_000
-    assert weighed.peak == 700_000_000 + 707_000_000 + PROCESS_BYTES
+    assert weighed.peak == 700_000_000 + 700_000_000 + 707_000_000 + PROCESS_BYTES, "repacked in one piece, in a third"
     assert weighed.resident == 700_000_000 + weighed.kv + weighed.compute + PROCESS_BYTES
     assert weighed.resident < weighed.peak
 
 
+def test_only_the_largest_tensor_that_is_repacked_is_there_a_third_time() -> None:
+    sizes = {"token_embd.weight": 400, "blk.0.ffn_up.weight": 300, "blk.0.ffn_down.weight": 200}
+    tensors = tuple(Tensor(name, (1,), "Q4_0", 0, size * MIB) for name, size in sizes.items())
+    header = dataclasses.replace(made(LLAMA_3_2_1B), tensors=tensors)
+    weighed = fitted(header, 900 * MIB, weights=Weights.COPIED)
+    assert weighed.peak == (900 + 900 + 300) * MIB + PROCESS_BYTES
+
+
 def test_the_kv_cache_counts_for_the_peak_where_it_is_larger_than_the_file() -> None:
-    weighed = fitted(made(PHI_2, {"Q4_0": 100_000_000}), 101_000_000, context=2048, weights=Weights.COPIED)
+    weighed = fitted(made(PHI_2, {"F16": 100_000_000}), 101_000_000, context=2048, weights=Weights.COPIED)
     assert weighed.kv > 101_000_000
     assert weighed.peak == weighed.resident
 
@@ -289,6 +307,7 @@ def test_the_refusal_has_every_number_and_what_helps() -> None:
         pytest.param({"Q4_0": GB}, Weights.AUTO, 1 * GB, Weights.MAPPED, id="nothing fits"),
         pytest.param({"F16": GB}, Weights.AUTO, 5 * GB, Weights.MAPPED, id="nothing can be repacked"),
         pytest.param({"F32": 9, "Q6_K": GB}, Weights.AUTO, 5 * GB, Weights.COPIED, id="some can be repacked"),
+        pytest.param({"Q2_K": GB}, Weights.AUTO, 5 * GB, Weights.MAPPED, id="no layout for this type"),
         pytest.param({"F16": GB}, Weights.COPIED, 5 * GB, Weights.COPIED, id="copied as told"),
         pytest.param({"Q4_0": GB}, Weights.COPIED, 2 * GB, Weights.COPIED, id="copied as told though it doesn't fit"),
         pytest.param({"Q4_0": GB}, Weights.MAPPED, 5 * GB, Weights.MAPPED, id="mapped as told"),
@@ -300,5 +319,21 @@ def test_weights_lie_where_they_are_fastest_and_fit(
     assert fitted(made(LLAMA_3_2_1B, kinds), GB, weights=weights, memory=memory, context=256).placement is placement
 
 
-def test_repacked_types_are_types() -> None:
-    assert {name for name, _, _ in TENSOR_TYPES.values()} >= REPACKED_TYPES
+@pytest.mark.parametrize(
+    ("machine", "kind", "placement"),
+    [
+        ("arm64", "Q8_0", Weights.COPIED),
+        ("aarch64", "Q8_0", Weights.COPIED),
+        ("x86_64", "Q8_0", Weights.MAPPED),
+        ("AMD64", "Q6_K", Weights.MAPPED),
+        ("x86_64", "Q4_K", Weights.COPIED),
+        ("riscv64", "Q4_0", Weights.MAPPED),
+    ],
+)
+def test_whether_repacking_pays_depends_on_the_machine(machine: str, kind: str, placement: Weights) -> None:
+    assert fitted(made(LLAMA_3_2_1B, {kind: GB}), machine=machine).placement is placement
+
+
+@pytest.mark.parametrize("machine", REPACKED_TYPES)
+def test_repacked_types_are_types(machine: str) -> None:
+    assert {name for name, _, _ in TENSOR_TYPES.values()} >= REPACKED_TYPES[machine]

@@ -1,0 +1,152 @@
+"""How much memory a served model occupies: after warm-up, and at most while it is loaded."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from common import console, synthesized
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lambda_llm.settings import Settings, Weights
+
+SHAPES_AND_TYPES: Final = ("llama-3.2-1b:Q4_0", "llama-3.2-1b:Q4_K_M", "llama-3.2-1b:Q8_0")
+LOOK_SECONDS: Final = 0.002
+_RESERVED: Final = re.compile(r"(KV|compute|output) buffer size = +([\d.]+) MiB")
+
+
+def occupied(model: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Load, warm and get ready for the snapshot in a process of its own, and watch it.
+
+    Args:
+        model: a GGUF file.
+        environment: variables of the process, `LAMBDA_LLM_*` among them.
+
+    Returns:
+        Bytes: what `/health` says of the memory (see `Memory`), `file`, `kv` and `compute` as llama.cpp reserved them,
+        `seen`: the most that was there at once, the memory file included, looked at every 2 ms, and `ratio`: of what
+        is resident to file, KV and compute together.
+
+    Raises:
+        subprocess.CalledProcessError: the model can't be served.
+    """
+    command = [sys.executable, __file__, "--watched", str(model)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        seen = 0
+        while process.poll() is None:
+            seen = max(seen, _in_use(process.pid))
+            try:
+                process.wait(LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+        output = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    result: dict[str, Any] = json.loads(output)
+    needed = result["file"] + result["kv"] + result["compute"]
+    return result | {"seen": seen, "ratio": result["resident"] / needed}
+
+
+def _in_use(process: int) -> int:
+    """Bytes of a process in memory; a memory file counts once, however often it is open or mapped."""
+    folder = Path(f"/proc/{process}")
+    try:
+        status = (folder / "status").read_text()
+        held = [link.stat() for link in (folder / "fd").iterdir() if "memfd" in str(link.readlink())]
+    except OSError:  # it has just ended
+        return 0
+    kinds = {kind: int(size) * 1024 for kind, size in re.findall(r"^Rss(\w+):\s+(\d+) kB", status, re.MULTILINE)}
+    sizes = {each.st_ino: each.st_blocks * 512 for each in held}
+    files = sum(sizes.values()) or kinds.get("Shmem", 0)  # closed, it lives on as the weights
+    return kinds.get("Anon", 0) + kinds.get("File", 0) + files
+
+
+def watched(model: str) -> dict[str, int]:
+    """The process that is looked at: what the web adapter's front door does until the snapshot."""
+    from lambda_llm.api.app import create_app  # noqa: PLC0415 - the process that looks loads no libraries
+    from lambda_llm.lifecycle.hooks import SnapshotHooks  # noqa: PLC0415 - as above
+    from lambda_llm.lifecycle.start import start  # noqa: PLC0415 - as above
+
+    said: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign] # that is all it does
+    logger = logging.getLogger("llama.cpp")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(listener)
+    environment = start(Settings.load(model=model))
+    logger.removeHandler(listener)
+    create_app(environment.served)
+    SnapshotHooks(environment.served.model, environment.resources).before_snapshot()
+    reserved = {"KV": 0.0, "compute": 0.0, "output": 0.0}
+    for kind, size in _RESERVED.findall("\n".join(said)):
+        reserved[kind] += float(size) * 2**20
+    return environment.served.memory().model_dump() | {
+        "file": environment.loaded.inspection.described.size,
+        "kv": round(reserved["KV"]),
+        "compute": round(reserved["compute"] + reserved["output"]),
+    }
+
+
+_HELP: Final = """Measure how much memory a served model occupies.
+
+Each model is loaded, warmed and made ready for a snapshot in a process of its own, exactly as the function does it.
+[bold]Ratio[/] is everything that is resident then, Python included, to file + KV cache + compute buffers.
+
+[dim]Examples[/dim]
+  python scripts/bench/resident.py                      Llama 3.2 1B's shape, Q4_0, Q4_K_M and Q8_0
+  python scripts/bench/resident.py model.gguf --weights copied --json
+"""
+
+
+def main(
+    models: Annotated[list[Path] | None, typer.Argument(help="GGUF files; default: synthetic ones.")] = None,
+    *,
+    weights: Annotated[list[Weights] | None, typer.Option(help="Placement; again for another; default: both.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    watch: Annotated[bool, typer.Option("--watched", hidden=True)] = False,
+) -> None:
+    """Measures; the help text is `_HELP`."""
+    if watch and models:
+        print(json.dumps(watched(str(models[0]))))
+        return
+    paths = models or [synthesized(each) for each in SHAPES_AND_TYPES]
+    rows = []
+    for path, placement in product(paths, weights or (Weights.COPIED, Weights.MAPPED)):
+        with console.status(f"loading {escape(path.name)}, {placement}"):
+            memory = occupied(path, os.environ | {"LAMBDA_LLM_WEIGHTS": placement})
+        rows.append({"model": path.stem, "placement": placement} | memory)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
+    words = ("Model", "Weights")
+    for column in (*words, "File", "KV", "Compute", "Resident", "of it Python", "Ratio", "Peak, planned", "seen"):
+        table.add_column(column, justify="left" if column in words else "right")
+    for row in rows:
+        sizes = (row[name] for name in ("file", "kv", "compute", "resident", "process"))
+        table.add_row(
+            escape(row["model"]),
+            row["placement"],
+            *(f"{size / 2**20:,.0f} MB" for size in sizes),
+            f"{row['ratio']:.3f}",
+            *(f"{row[name] / 2**20:,.0f} MB" for name in ("peak", "seen")),
+        )
+    Console(width=200 if markdown else None).print(table)
+
+
+app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+app.command(help=_HELP)(main)
+
+if __name__ == "__main__":
+    app()
