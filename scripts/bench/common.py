@@ -47,6 +47,21 @@ def synthesized(wanted: str) -> Path:
     return path
 
 
+def named(model: Path | None, synthesize: str | None) -> Path:
+    """The one model that a command line names.
+
+    Args:
+        model: its path, or None.
+        synthesize: see `synthesized`, or None.
+
+    Raises:
+        typer.BadParameter: both or none are given, or see `synthesized`.
+    """
+    if (model is None) is (synthesize is None):
+        raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODEL")
+    return model or synthesized(synthesize or "")
+
+
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[str], None]]:
     """Show how far a measurement is; gives a function to call after each step, with a few words on it.

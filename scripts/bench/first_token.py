@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 
 import llama_cpp
 import typer
-from common import SCRIPTS, console, progress_bar, synthesized
+from common import SCRIPTS, console, named, progress_bar
 from measurement import machine
 from rich import box
 from rich.console import Console
@@ -121,6 +121,10 @@ class Conversation:
         self._said.append({"role": "user", "content": self._text(self._new)})
         return self._template.tokens(self._said)
 
+    def ask_otherwise(self) -> list[int]:
+        """The prompt of the same turn with other words, which nobody has asked before."""
+        return self._template.tokens([*self._said[:-1], {"role": "user", "content": self._text(self._new)}])
+
     def answer(self, history: int) -> list[int]:
         """Have an answer said that brings the conversation to `history` tokens; all tokens until its end."""
         long = max(1, history - len(self._template.tokens(self._said)))
@@ -170,9 +174,7 @@ def main(  # noqa: PLR0913 - an option each
     if show:
         result = json.loads(show.read_text(encoding="utf-8"))
     else:
-        if (model is None) is (synthesize is None):
-            raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODEL")
-        path = model or synthesized(synthesize or "")
+        path = named(model, synthesize)
         lengths = (_lengths(full_at, "--full-at"), _lengths(library_at, "--library-at"))
         here = machine()
         try:
@@ -315,7 +317,8 @@ def _with_store(
             turn.settle()
             save = time.perf_counter() - began
             prompt = conversation.ask()
-            samples = [_elsewhere(model, uri, prompt) for _ in range(repeats)]
+            # What one measurement stores must be of no use to the next.
+            samples = [_elsewhere(model, uri, conversation.ask_otherwise()) for _ in range(repeats)]
             yield Turn(
                 history=len(answered),
                 prompt=len(prompt),

@@ -14,6 +14,7 @@ import signal
 import struct
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +29,6 @@ CHUNK_BYTES: Final = STEP_BYTES
 # linux/userfaultfd.h
 _NEW, _API, _REGISTER, _WAKE, _COPY = 0xAA00, 0xC018AA3F, 0xC020AA00, 0x8010AA02, 0xC028AA03
 _MISSING, _PAGEFAULT, _MESSAGE_BYTES = 1, 0x12, 32
-_DONTFORK = 10
 _PARENT_DEATH_SIGNAL = 1
 
 _libc: Any = ctypes.CDLL(None, use_errno=True)
@@ -56,110 +56,118 @@ def _open() -> int:
     return fd
 
 
-class LazyMemory:
-    """Some of this process's memory, which must not change any more, and a copy of it from which it is served.
+@contextmanager
+def lazily_loaded(regions: Sequence[Region], latency: float, bandwidth: float) -> Iterator["Loads"]:
+    """Drop some of this process's memory, and load it chunk by chunk as it is touched, in the context only.
+
+    A fork of this process, made on entry, is the snapshot: it serves the memory as it was then. Whoever touches what is
+    not loaded waits for that process, for good if it is lost: give the whole a time limit.
+
+    Args:
+        regions: anonymous memory that nobody writes to, so nothing that belongs to Python; of their edges only whole
+            pages are taken.
+        latency: seconds from a touch to the chunk, however many are on their way.
+        bandwidth: bytes a second, shared by all.
+
+    Yields:
+        What is loaded.
+
+    Raises:
+        OSError: userfaultfd is not allowed, or one of the regions is of another kind.
+    """
+    ranges = _joined(regions)
+    loads = Loads(sum(size for _, size in ranges))
+    faults = _open()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            if os.getppid() == parent:
+                _Store(faults, ranges, latency, bandwidth, loads).serve()
+        finally:
+            os._exit(1)
+    try:
+        for address, size in ranges:
+            fcntl.ioctl(faults, _REGISTER, struct.pack("QQQQ", address, size, _MISSING, 0))
+            _drop(address, size)
+        yield loads
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(faults)
+
+
+class Loads:
+    """How much is there again.
 
     Attributes:
-        size: bytes of it.
+        size: bytes that were dropped.
     """
 
-    def __init__(self, regions: Sequence[Region]) -> None:
-        """Copy and register; the memory itself stays for now.
-
-        Args:
-            regions: anonymous memory; of their edges only whole pages are taken.
-
-        Raises:
-            OSError: userfaultfd is not allowed, or one of the regions is of another kind.
-        """
-        self._ranges = _joined(regions)
-        self.size = sum(size for _, size in self._ranges)
-        self._copy = mmap.mmap(-1, self.size)  # shared with the process that serves
-        self._served = mmap.mmap(-1, 8)
-        self._fd = _open()
-        at = 0
-        for address, size in self._ranges:
-            self._copy[at : at + size] = (ctypes.c_char * size).from_address(address)
-            fcntl.ioctl(self._fd, _REGISTER, struct.pack("QQQQ", address, size, _MISSING, 0))
-            _advise(address, size, _DONTFORK)
-            at += size
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._count = mmap.mmap(-1, 8)  # shared with the process that serves
 
     @property
-    def served(self) -> int:
-        """Bytes that were loaded since the memory was dropped."""
-        return int.from_bytes(self._served[:8], sys.byteorder)
+    def bytes(self) -> int:
+        """That were loaded until now."""
+        return int.from_bytes(self._count[:8], sys.byteorder)
 
-    @contextmanager
-    def dropped(self, latency: float, bandwidth: float) -> Iterator[None]:
-        """Drop the memory, and load it chunk by chunk as it is touched, in the context only.
+    def add(self, size: int) -> None:
+        """Count some more; only who serves does."""
+        self._count[:8] = (self.bytes + size).to_bytes(8, sys.byteorder)
 
-        Whoever touches what is not loaded waits for a process that may be lost: give the whole a time limit.
 
-        Args:
-            latency: seconds from a touch to the chunk, however many are on their way.
-            bandwidth: bytes a second, shared by all.
-        """
-        self._served[:8] = bytes(8)
-        for address, size in self._ranges:
-            _advise(address, size, mmap.MADV_DONTNEED)
-        parent = os.getpid()
-        child = os.fork()
-        if child == 0:
-            try:
-                _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-                if os.getppid() == parent:
-                    self._serve(latency, bandwidth)
-            finally:
-                os._exit(1)
-        try:
-            yield
-        finally:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+class _Store:
+    """Where the dropped memory comes from."""
 
-    def _serve(self, latency: float, bandwidth: float) -> None:
+    def __init__(self, faults: int, ranges: Sequence[Region], latency: float, bandwidth: float, loads: Loads) -> None:
+        self._faults = faults
+        self._ranges = ranges
+        self._starts = [address for address, _ in ranges]
+        self._latency = latency
+        self._bandwidth = bandwidth
+        self._loads = loads
+
+    def serve(self) -> None:
         seen: set[int] = set()
-        waiting: list[tuple[float, int, int, int]] = []
+        waiting: list[tuple[float, Region]] = []
         line_free = 0.0
-        copy = ctypes.addressof(ctypes.c_char.from_buffer(self._copy))
         while True:
             due = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
-            select.select([self._fd], [], [], due)
-            for fault in self._faults():
-                address, size, at = self._chunk(fault)
-                if address in seen:  # on its way, or there: then the toucher may have missed the news
-                    if all(address != each[1] for each in waiting):
-                        fcntl.ioctl(self._fd, _WAKE, struct.pack("QQ", address, size))
+            select.select([self._faults], [], [], due)
+            for fault in self._touched():
+                chunk = self._chunk(fault)
+                if chunk.address in seen:  # on its way, or there: then the toucher may have missed the news
+                    if all(chunk != each for _, each in waiting):
+                        fcntl.ioctl(self._faults, _WAKE, struct.pack("QQ", *chunk))
                     continue
-                seen.add(address)
+                seen.add(chunk.address)
                 now = time.monotonic()
-                line_free = max(line_free, now) + size / bandwidth
-                heapq.heappush(waiting, (max(now + latency, line_free), address, size, at))
+                line_free = max(line_free, now) + chunk.size / self._bandwidth
+                heapq.heappush(waiting, (max(now + self._latency, line_free), chunk))
             while waiting and waiting[0][0] <= time.monotonic():
-                _, address, size, at = heapq.heappop(waiting)
-                fcntl.ioctl(self._fd, _COPY, struct.pack("QQQQq", address, copy + at, size, 0, 0))
-                self._served[:8] = (self.served + size).to_bytes(8, sys.byteorder)
+                _, (address, size) = heapq.heappop(waiting)
+                fcntl.ioctl(self._faults, _COPY, struct.pack("QQQQq", address, address, size, 0, 0))
+                self._loads.add(size)
 
-    def _faults(self) -> Iterator[int]:
+    def _touched(self) -> Iterator[int]:
         with suppress(BlockingIOError):
-            messages = os.read(self._fd, 64 * _MESSAGE_BYTES)
+            messages = os.read(self._faults, 64 * _MESSAGE_BYTES)
             for event, address in struct.iter_unpack("B15xQ8x", messages):
                 if event == _PAGEFAULT:
                     yield address
 
-    def _chunk(self, fault: int) -> tuple[int, int, int]:
-        """Address and size of the chunk with this byte, and where it lies in the copy."""
-        before = 0
-        for address, size in self._ranges:
-            if address <= fault < address + size:
-                start = (fault - address) // CHUNK_BYTES * CHUNK_BYTES
-                return address + start, min(CHUNK_BYTES, size - start), before + start
-            before += size
-        raise AssertionError(hex(fault))
+    def _chunk(self, fault: int) -> Region:
+        """The chunk with this byte."""
+        address, size = self._ranges[bisect_right(self._starts, fault) - 1]
+        start = (fault - address) // CHUNK_BYTES * CHUNK_BYTES
+        return Region(address + start, min(CHUNK_BYTES, size - start))
 
 
-def _advise(address: int, size: int, advice: int) -> None:
-    if _libc.madvise(address, size, advice):
+def _drop(address: int, size: int) -> None:
+    if _libc.madvise(address, size, mmap.MADV_DONTNEED):
         number = ctypes.get_errno()
         raise OSError(number, f"madvise: {errno.errorcode[number]}")
 

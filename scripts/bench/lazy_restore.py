@@ -1,0 +1,144 @@
+"""Restores one warmed process many times, from memory that is loaded as it is touched, and prints what each took.
+
+`restore.py` is the command line over this, and starts it. Each restore is a fork: all begin with the same memory.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+from lazy_memory import lazily_loaded
+
+from lambda_llm.engine.errors import EngineError
+from lambda_llm.engine.generate import Generation
+from lambda_llm.engine.order import Region, weights_in_order
+from lambda_llm.engine.sampling import Sampling
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.lifecycle.hooks import SnapshotHooks
+from lambda_llm.lifecycle.pages import THREADS, Reading, other_memory
+from lambda_llm.lifecycle.start import start
+from lambda_llm.settings import Settings, Weights
+
+PROMPT: Final = "How many boats pass through the seven towns, and who counts them?"
+LIMIT_SECONDS: Final = 120
+"""For one restore: if what serves the memory were lost, the rest would wait for ever."""
+
+
+class Way(StrEnum):
+    """Who reads the weights after a restore."""
+
+    ON_DEMAND = "on demand"
+    ONE_THREAD = "one thread, in order"
+    BY_ADDRESS = f"{THREADS} threads, by address"
+    OURS = f"{THREADS} threads, in order"
+
+
+def run(model: str, threads: int, latencies: list[float], bandwidths: list[float], repeats: int) -> None:
+    """Print one JSON object a line: what the weights take, then each restore.
+
+    Args:
+        model: a GGUF file.
+        threads: to compute with.
+        latencies: seconds from a touch to the chunk.
+        bandwidths: bytes a second.
+        repeats: of each combination, by turns.
+
+    Raises:
+        EngineError: a restored process did not end, or answered otherwise than the warm one.
+    """
+    # Only memory that is nobody else's can be dropped, so the weights are copied out of the memory file.
+    warmed = start(Settings.load(model=model, threads=threads, weights=Weights.COPIED)).served
+    hooks = SnapshotHooks(warmed.model)
+    hooks.before_snapshot()
+    prompt = warmed.template.tokens([{"role": "user", "content": PROMPT}])
+    weights = weights_in_order(warmed.model)
+
+    def answer() -> str:
+        return "".join(Generation(warmed.model, prompt, Sampling(temperature=0), max_tokens=1))
+
+    def warm() -> dict[str, Any]:
+        began = time.perf_counter()
+        text = answer()
+        return {"warm": time.perf_counter() - began, "text": text}
+
+    def restored(way: Way, latency: float, bandwidth: float) -> dict[str, Any]:
+        with lazily_loaded(weights, latency, bandwidth) as loads:
+            began = time.perf_counter()
+            reading = _read(way, hooks, weights)
+            text = answer()
+            took, loaded = time.perf_counter() - began, loads.bytes
+            if reading:
+                reading.stop()
+        settings = {"way": way, "latency": latency, "bandwidth": bandwidth}
+        return settings | {"first_token": took, "bytes": loaded, "dropped": loads.size, "text": text}
+
+    for _ in range(repeats):
+        expected = _in_a_fork(warm)
+        _say(expected)
+        for latency in latencies:
+            for bandwidth in bandwidths:
+                for way in Way:
+                    found = _in_a_fork(partial(restored, way, latency, bandwidth))
+                    if found["text"] != expected["text"]:
+                        raise EngineError(f"Restored ({way}), the model answers otherwise than before.")
+                    _say(found)
+
+
+def _read(way: Way, hooks: SnapshotHooks, weights: Sequence[Region]) -> Reading | None:
+    """Begin to read the weights as after a restore, or otherwise, to compare."""
+    match way:
+        case Way.ON_DEMAND:
+            return None
+        case Way.ONE_THREAD:
+            return Reading(weights, other_memory(weights), threads=1)
+        case Way.BY_ADDRESS:
+            return Reading(sorted(weights), other_memory(weights))
+        case Way.OURS:
+            hooks.after_restore()
+            return hooks.reading
+
+
+def _in_a_fork(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `measure` returns in a process that begins with this one's memory.
+
+    Raises:
+        EngineError: it failed, or did not end.
+    """
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(LIMIT_SECONDS)  # ends the process whatever its threads wait for
+            os.write(send, json.dumps(measure()).encode())
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(1)
+    os.close(send)
+    with os.fdopen(receive, "rb") as result:
+        text = result.read()
+    if status := os.waitpid(child, 0)[1]:
+        ended = os.waitstatus_to_exitcode(status) == -signal.SIGALRM
+        raise EngineError(f"A restored process {f'did not end within {LIMIT_SECONDS} s' if ended else 'failed'}.")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _say(found: dict[str, Any]) -> None:
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        run(**json.loads(sys.argv[1]))
+    except LambdaLLMError as error:
+        sys.exit(str(error))
