@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from local_aws import LocalAWS, local_aws
 from local_package import local_package
 from support.answers import QUESTION, user
 from support.modules import ROOT
+from support.servers import LIMIT_SECONDS
 
 TERRAFORM_S_HOSTS = "registry.terraform.io,releases.hashicorp.com,github.com"
 """What it downloads the provider from, where there is no mirror: not through the local AWS's proxy."""
@@ -118,6 +119,14 @@ class Applied:
                 and str(self.aws.log.parent) in variables["TMPDIR"]
             ):
                 found.append({**variables, "PID": str(process.pid)})
+        return found
+
+    def memory_maps(self, function: str) -> list[str]:
+        """What the processes that run a function now have in their memory."""
+        found = []
+        for process in self.processes(function):
+            with suppress(OSError):  # it ended meanwhile
+                found.append(Path(f"/proc/{process['PID']}/maps").read_text())
         return found
 
     def role_credentials(self, function: str) -> dict[str, str]:
@@ -207,7 +216,7 @@ def asked_by_url(url: str) -> str:
 
 def health(url: str) -> dict[str, Any]:
     """What the function says of itself, through its Function URL."""
-    with httpx2.Client(auth=function_url_auth(url)) as client:
+    with httpx2.Client(auth=function_url_auth(url), timeout=LIMIT_SECONDS) as client:
         answer: dict[str, Any] = client.get(f"{url}health").raise_for_status().json()
         return answer
 

@@ -1,8 +1,12 @@
 """OpenAI's JSON as tests write and read it."""
 
+import asyncio
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 from fastapi import FastAPI
 
 from lambda_llm.api.app import create_app
@@ -23,6 +27,23 @@ def made(model: Model, *, with_metrics: bool = False, **changes: Any) -> FastAPI
     memory = Memory(**parts, resident=8)
     served = Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory, **changes)
     return create_app(served, with_metrics=with_metrics)
+
+
+@contextmanager
+def answering(app: FastAPI) -> Iterator[Callable[[str, str | bytes], httpx2.Response]]:
+    """Run an application for a test that has no event loop of its own; gives what posts JSON to a path."""
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    client = httpx2.AsyncClient(transport=transport, base_url="http://server")
+    lifespan = app.router.lifespan_context(app)
+    with asyncio.Runner() as runner:
+        runner.run(lifespan.__aenter__())
+        try:
+            yield lambda path, content: runner.run(
+                client.post(path, content=content, headers={"content-type": "application/json"})
+            )
+        finally:
+            runner.run(client.aclose())
+            runner.run(lifespan.__aexit__(None, None, None))
 
 
 def body(question: str = QUESTION, **changes: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def leftovers(ports: Collection[int] = ()) -> list[str]:
     found += [
         f"thread {thread.name}"
         for thread in threading.enumerate()
-        if thread.name.startswith("lambda-llm") or isinstance(thread, threading.Timer)
+        if thread.name.startswith("lambda-llm-load") or isinstance(thread, threading.Timer)
     ]
     if ports:
         found += [

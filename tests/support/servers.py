@@ -20,6 +20,7 @@ from demo import MODEL
 from lambda_llm.lifecycle.serve import AFTER_PATH, BEFORE_PATH, PORT
 from lambda_llm.loading.push import Pushed, push
 from local_aws import LocalAWS
+from local_aws import local_aws as run_local_aws
 
 ROOT = Path(__file__).parents[2]
 SERVE = ROOT / "functions/bin/serve"
@@ -119,6 +120,16 @@ def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
     with started(folder, environment) as server:
         until(server.ready)
         yield server
+
+
+@pytest.fixture(scope="session")
+def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    """One local AWS for the whole run: `endpoint`, and `environment` for whatever is to talk to it.
+
+    It keeps what it is given until the end, so each test makes buckets and names of its own.
+    """
+    with run_local_aws(tmp_path_factory.mktemp("local-aws")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

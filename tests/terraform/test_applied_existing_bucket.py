@@ -43,8 +43,7 @@ def test_it_serves_the_pushed_model_out_of_the_memory_file(example: Any, applied
     assert EXPECTED in asked_by_invoke(applied.aws, outputs["alias_arn"])
     # Mapped weights are the memory file's own pages, so whoever serves has it in its map.
     assert health(outputs["url"])["placement"] == "mapped"
-    maps = [Path(f"/proc/{process['PID']}/maps").read_text() for process in applied.processes(FUNCTION)]
-    assert any("/memfd:lambda-llm" in each for each in maps)
+    assert any("/memfd:lambda-llm" in each for each in applied.memory_maps(FUNCTION))
     assert not any(name.endswith(".gguf") for _, _, names in os.walk(applied.aws.log.parent) for name in names), (
         "on disk"
     )

@@ -48,7 +48,8 @@ def create_app(served: Served, *, with_page: bool = False, with_metrics: bool = 
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        responses={400: {"model": ErrorResponse}, 500: {"model": ErrorResponse}},
+        # by this FastAPI leaves out its own 422, which is never answered
+        responses={"4XX": {"model": ErrorResponse}, 500: {"model": ErrorResponse}},
     )
     app.state.stop_answering = service.worker.stop
     app.add_middleware(BodyLimit)

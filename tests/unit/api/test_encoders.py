@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lambda_llm.engine.encoder import Encoder
 from support.answers import OpenModel
-from support.chat import MODEL_ID, PATH, made
+from support.chat import MODEL_ID, PATH, answering, made
 from support.encoders import CONTEXT, ENCODERS, ENTRIES, OpenEncoder
 
 EMBEDDINGS, CLASSIFY, RERANK = "/v1/embeddings", "/v1/classify", "/v1/rerank"
@@ -272,19 +272,13 @@ SOUND = st.fixed_dictionaries(
 def test_whatever_is_sent_the_answer_is_an_answer_or_a_sentence(
     open_encoder: OpenEncoder, path: str, name: str
 ) -> None:
-    app = made(open_encoder(name))
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-    with asyncio.Runner() as runner:
-        client = httpx2.AsyncClient(transport=transport, base_url="http://server")
+    with answering(made(open_encoder(name))) as post:
 
         @settings(max_examples=150, deadline=None, database=None)
         @given(sound=SOUND, noise=st.dictionaries(FIELDS, VALUE, max_size=2))
         def try_it(sound: dict[str, Any], noise: dict[str, Any]) -> None:
-            content = json.dumps({"model": MODEL_ID} | sound | noise)
-            answer = runner.run(client.post(path, content=content, headers={"content-type": "application/json"}))
+            answer = post(path, json.dumps({"model": MODEL_ID} | sound | noise))
             assert answer.status_code in {200, 400}, answer.text
             assert ("error" in answer.json()) == (answer.status_code == 400)
 
         try_it()
-        runner.run(client.aclose())
-    app.state.stop_answering()

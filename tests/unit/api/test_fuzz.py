@@ -1,8 +1,7 @@
 """Whatever a client sends, the answer is an answer or a sentence about what was wrong, never a defect."""
 
-import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from lambda_llm.api.schema import Input
 from lambda_llm.engine.model import Model
-from support.chat import PATH, body, events, made
+from support.chat import PATH, answering, body, events, made
 
 JSON = st.recursive(
     st.none()
@@ -49,31 +48,13 @@ NEARLY = st.dictionaries(st.sampled_from(sorted(Input.known)) | st.text(max_size
 """Bodies that are right but for a field or two get further than noise does."""
 
 
-class App:
-    def __init__(self, model: Model, runner: asyncio.Runner) -> None:
-        self._runner = runner
-        self._app = made(model)
-        self._lifespan = self._app.router.lifespan_context(self._app)
-        self._client = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(self._app, raise_app_exceptions=False), base_url="http://server"
-        )
-        runner.run(self._lifespan.__aenter__())
-
-    def post(self, content: str | bytes) -> httpx2.Response:
-        headers = {"content-type": "application/json"}
-        return self._runner.run(self._client.post(PATH, content=content, headers=headers))
-
-    def close(self) -> None:
-        self._runner.run(self._client.aclose())
-        self._runner.run(self._lifespan.__aexit__(None, None, None))
+Post = Callable[[str, str | bytes], httpx2.Response]
 
 
 @pytest.fixture
-def app(model: Model) -> Iterator[App]:
-    with asyncio.Runner() as runner:
-        app = App(model, runner)
-        yield app
-        app.close()
+def post(model: Model) -> Iterator[Post]:
+    with answering(made(model)) as post:
+        yield post
 
 
 def check(response: httpx2.Response) -> None:
@@ -101,11 +82,14 @@ SETTINGS = settings(
 @example(sound={}, changes={"user": "\udfff", "model": "\udfff"})
 @example(sound={}, changes={"temperature": 5e-324, "top_p": 5e-324})
 @example(sound={}, changes={"max_tokens": 2**70})
-def test_no_json_object_makes_the_server_fail(app: App, sound: dict[str, object], changes: dict[str, object]) -> None:
-    check(app.post(json.dumps(body() | {"max_tokens": 2} | sound | changes)))
+def test_no_json_object_makes_the_server_fail(post: Post, sound: dict[str, object], changes: dict[str, object]) -> None:
+    check(post(PATH, json.dumps(body() | {"max_tokens": 2} | sound | changes)))
 
 
+@pytest.mark.parametrize(
+    "path", [PATH, "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/rerank", "/tokenize", "/detokenize"]
+)
 @SETTINGS
 @given(content=st.binary(max_size=50) | st.text(max_size=50).map(str.encode) | JSON.map(json.dumps))
-def test_no_body_at_all_makes_the_server_fail(app: App, content: str | bytes) -> None:
-    check(app.post(content))
+def test_no_body_at_all_makes_the_server_fail(post: Post, path: str, content: str | bytes) -> None:
+    check(post(path, content))

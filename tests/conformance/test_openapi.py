@@ -1,0 +1,53 @@
+"""The application's own OpenAPI document is true: what it promises is what it answers, whatever is sent."""
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from demo import MODEL
+from lambda_llm.engine.model import Model
+from lambda_llm.settings import KVType, Weights
+from support.chat import PATH, answering, made
+
+EXAMPLES = 60
+"""Requests for each operation."""
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[FastAPI]:
+    given = {"placement": Weights.COPIED, "context": 256, "kv_type": KVType.F16, "threads": 1}
+    with Model(str(MODEL), what="demo", **given) as model:  # type: ignore[arg-type]
+        app = made(model)
+        with answering(app):
+            yield app
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_every_answer_is_one_that_the_document_promises(app: FastAPI, mode: GenerationMode) -> None:
+    """For requests that the document allows, and for those that it does not."""
+    tried = []
+    for found in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations():
+        operation = found.ok()
+        if mode is GenerationMode.NEGATIVE and not operation.body:
+            continue  # nothing to get wrong
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def answers(case: schemathesis.Case) -> None:
+            # A schema doesn't tell the length of the context, nor which messages belong together.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        answers()
+        tried.append(operation.path)
+    assert PATH in tried
