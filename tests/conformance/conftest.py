@@ -1,33 +1,28 @@
 """The doors through which clients come: the server's process, and the function behind Lambda's Python runtime."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import httpx2
 import pytest
 from openai import OpenAI
 
-from support.function import FunctionURL, started
-from support.servers import Server
-
-
-@pytest.fixture(scope="session")
-def base_url(demo_server: Server) -> str:
-    """Of the streaming server, as clients are told it."""
-    return f"{demo_server.url}/v1"
+from support.function import behind_a_url, started
+from support.function_url import listening
 
 
 @pytest.fixture(scope="session", params=["server", "function"])
-def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
-    """OpenAI's own client, through each door."""
+def base_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of each door, as clients are told it."""
     if request.param == "server":
-        with OpenAI(base_url=request.getfixturevalue("base_url"), api_key="unused", max_retries=0) as client:
-            yield client
+        yield f"{request.getfixturevalue('demo_server').url}/v1"
         return
-    environment: dict[str, Any] = request.getfixturevalue("pinned")
-    with (
-        started(environment, tmp_path_factory.mktemp("function") / "log") as function,
-        httpx2.Client(transport=FunctionURL(function)) as http_client,
-        OpenAI(base_url="https://abc.on.aws/v1", api_key="unused", max_retries=0, http_client=http_client) as client,
-    ):
+    environment: dict[str, str] = request.getfixturevalue("pinned")
+    log = tmp_path_factory.mktemp("function") / "log"
+    with started(environment, log) as function, listening(behind_a_url(function)) as url:
+        yield f"{url}/v1"
+
+
+@pytest.fixture(scope="session")
+def client(base_url: str) -> Iterator[OpenAI]:
+    """OpenAI's own client, through each door."""
+    with OpenAI(base_url=base_url, api_key="unused", max_retries=0) as client:
         yield client

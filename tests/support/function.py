@@ -1,5 +1,6 @@
 """The function behind Lambda's own Python runtime, in a process of its own, and the events that Lambda hands it."""
 
+import asyncio
 import base64
 import json
 import subprocess
@@ -9,7 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from support.chat import PATH
 
@@ -115,14 +120,11 @@ def function_url_event(body: str | None, *, method: str = "POST", path: str = PA
     return event if body is None else event | {"body": body}
 
 
-class FunctionURL(httpx2.BaseTransport):
-    """A Function URL in front of the function, for any HTTP client: requests become events."""
+def behind_a_url(function: Function) -> ASGIApp:
+    """A Function URL in front of the function, for one client at a time: requests become events."""
 
-    def __init__(self, function: Function) -> None:
-        self._function = function
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        body = request.read()
+    async def answer(request: Request) -> Response:
+        body = await request.body()
         event = function_url_event(
             base64.b64encode(body).decode() if body else None,
             method=request.method,
@@ -130,7 +132,9 @@ class FunctionURL(httpx2.BaseTransport):
             encoded=bool(body),
         )
         event["headers"] |= {"content-type": request.headers.get("content-type", "application/json")}
-        answer = self._function.handle(event)
-        content = answer.get("body", "")
-        content = base64.b64decode(content) if answer.get("isBase64Encoded") else content.encode()
-        return httpx2.Response(answer["statusCode"], headers=answer.get("headers"), content=content)
+        answered = await asyncio.to_thread(function.handle, event)
+        content = answered.get("body", "")
+        content = base64.b64decode(content) if answered.get("isBase64Encoded") else content.encode()
+        return Response(content, answered["statusCode"], answered.get("headers"))
+
+    return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
