@@ -35,7 +35,8 @@ from lambda_llm.settings import KVType, Weights
 
 TURNS: Final = 10
 HISTORY: Final = 4000
-NEW_TOKENS: Final = 64
+NEW_TOKENS: Final = 54
+"""With what Llama's template adds 64, from which on llama.cpp's attention works in tiles: docs/first-token.md."""
 SYSTEM_TOKENS: Final = 1000
 REPEATS: Final = 3
 FULL_AT: Final = "1000,2000,4000"
@@ -305,6 +306,9 @@ def _with_store(
     turns, history, new_tokens, repeats = sizes
     conversation = Conversation(model, new_tokens)
     prompt = conversation.ask()
+    _elsewhere(
+        model, uri, prompt
+    )  # the first use of a client loads modules, which the function does before the snapshot
     with _environment(model, uri) as writer:
         for number in range(1, turns):
             answered = conversation.answer(history * number // (turns - 1))
