@@ -1,6 +1,7 @@
 """A real server process, spoken to by the official client."""
 
 import asyncio
+import platform
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from openai import (
     OpenAI,
 )
 
+from demo import MODEL
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, QUESTION, user
 from support.chat import PATH
 from support.endless import CONTEXT, NAME
@@ -45,9 +47,12 @@ def test_the_model_is_listed(client: OpenAI) -> None:
 def test_health_tells_how_the_model_is_served(demo_server: Server) -> None:
     health = demo_server.health()
     assert (health["status"], health["model"], health["threads"]) == ("ok", MODEL_ID, 1)
-    assert (health["context"], health["placement"]) == (2048, "copied")
+    # llama.cpp has a layout of its own for Q8_0 on arm64 only; where it has none, a copy would win nothing.
+    placement = "mapped" if platform.machine() == "x86_64" else "copied"
+    assert (health["context"], health["placement"]) == (2048, placement)
     memory = health["memory"]
-    assert memory["model_file"] == 0, "the memory file was given back"
+    # A copy lets the memory file go.
+    assert memory["model_file"] == (MODEL.stat().st_size if placement == "mapped" else 0)
     assert memory["resident"] > memory["weights"] + memory["kv_cache"]
 
 

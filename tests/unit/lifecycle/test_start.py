@@ -32,7 +32,8 @@ def test_a_warm_environment_has_what_the_api_needs(demo_model: Path, weights: We
         memory = served.memory()
         assert memory.model_file == (demo_model.stat().st_size if weights is Weights.MAPPED else 0)
         assert memory.resident > memory.weights + memory.kv_cache
-        assert 0 < memory.process < memory.resident
+        # Not more is certain: what earlier tests gave back to the allocator is used again.
+        assert 0 < memory.process <= memory.resident
         assert memory.peak == environment.loaded.fit.peak
         assert 0 < environment.warm_tokens == len(served.model.evaluated)
         assert EXPECTED in answer(served.model)
