@@ -1,5 +1,6 @@
 """The models that tests of several folders answer with."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -33,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """A shell without job control has what it starts in the background ignore Ctrl-C, which tests press."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Whoever asks for an event loop where none runs (LiteLLM does) would be given one that nobody closes.
+    asyncio.set_event_loop(None)
     # pytest-terraform would end the whole run where Terraform is missing; the tests that need it say so themselves.
     if config.option.dest_tf_binary is None and shutil.which("terraform") is None:
         config.option.dest_tf_binary = "terraform"
