@@ -1,4 +1,4 @@
-"""What the command lines of this folder share: models of random weights, and a bar that shows how far they are."""
+"""What the command lines of this folder share: the model that is named, how far they are, and how they say it."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 SCRIPTS: Final = Path(__file__).resolve().parents[1]
@@ -47,11 +48,11 @@ def synthesized(wanted: str) -> Path:
     return path
 
 
-def named(model: Path | None, synthesize: str | None) -> Path:
+def named(model: Path | str | None, synthesize: str | None) -> Path | str:
     """The one model that a command line names.
 
     Args:
-        model: its path, or None.
+        model: its path or address, or None.
         synthesize: see `synthesized`, or None.
 
     Raises:
@@ -60,6 +61,31 @@ def named(model: Path | None, synthesize: str | None) -> Path:
     if (model is None) is (synthesize is None):
         raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODEL")
     return model or synthesized(synthesize or "")
+
+
+def command_line(main: Callable[..., None], text: str) -> typer.Typer:
+    """The application of one command, whose `--help` is `text`, in rich's markup."""
+    app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+    app.command(help=text)(main)
+    return app
+
+
+@contextmanager
+def ended_by(error: type[Exception]) -> Iterator[None]:
+    """Such an error is a sentence for whoever called, and the end."""
+    try:
+        yield
+    except error as raised:
+        console.print(f"[bold red]Error:[/] {escape(str(raised))}", soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def printer(*, markdown: bool) -> Console:
+    """What results are printed with; a row stays one line for whatever is no screen, however long its paths."""
+    out = Console(highlight=False)
+    if markdown or not out.is_terminal:
+        out.width = 10_000
+    return out
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import httpx2
 import llama_cpp
 import psutil
 import typer
-from common import console, progress_bar, synthesized
+from common import command_line, ended_by, named, progress_bar
 from measurement import cpu_name, machine
 from rich import box
 from rich.console import Console
@@ -113,15 +113,10 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Measures; the help text is `_HELP`."""
-    if (model is None) is (synthesize is None):
-        raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODEL")
-    uri = model or str(synthesized(synthesize or ""))
+    uri = str(named(model, synthesize))
     here = machine()
-    try:
+    with ended_by(LambdaLLMError):
         result = {"machine": here} | measure(uri, threads or available_cpus(), context, tokens, repeats)
-    except LambdaLLMError as error:
-        console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
     if as_json:
         print(json.dumps(result))
     else:
@@ -313,8 +308,7 @@ def _print(result: Mapping[str, Any]) -> None:
     )
 
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
-app.command(help=_HELP)(main)
+app = command_line(main, _HELP)
 
 if __name__ == "__main__":
     app()

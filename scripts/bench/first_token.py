@@ -15,10 +15,9 @@ from typing import Annotated, Any, Final
 
 import llama_cpp
 import typer
-from common import SCRIPTS, console, named, progress_bar
+from common import SCRIPTS, command_line, ended_by, named, printer, progress_bar
 from measurement import machine
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -175,10 +174,10 @@ def main(  # noqa: PLR0913 - an option each
     if show:
         result = json.loads(show.read_text(encoding="utf-8"))
     else:
-        path = named(model, synthesize)
+        path = Path(named(model, synthesize))
         lengths = (_lengths(full_at, "--full-at"), _lengths(library_at, "--library-at"))
         here = machine()
-        try:
+        with ended_by(LambdaLLMError):
             measured = measure(
                 path,
                 threads or available_cpus(),
@@ -186,9 +185,6 @@ def main(  # noqa: PLR0913 - an option each
                 (turns, history, new_tokens, system_tokens, repeats),
                 lengths,
             )
-        except LambdaLLMError as error:
-            console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-            raise typer.Exit(1) from None
         result = {"machine": here} | measured
     if figure:
         draw(result, figure)
@@ -306,9 +302,8 @@ def _with_store(
     turns, history, new_tokens, repeats = sizes
     conversation = Conversation(model, new_tokens)
     prompt = conversation.ask()
-    _elsewhere(
-        model, uri, prompt
-    )  # the first use of a client loads modules, which the function does before the snapshot
+    # The first use of a client loads modules, which the function does before the snapshot.
+    _elsewhere(model, uri, prompt)
     with _environment(model, uri) as writer:
         for number in range(1, turns):
             answered = conversation.answer(history * number // (turns - 1))
@@ -436,9 +431,7 @@ def draw(result: Mapping[str, Any], target: Path) -> None:
 
 
 def _print(result: Mapping[str, Any], *, markdown: bool) -> None:
-    out = Console(highlight=False)
-    if markdown or not out.is_terminal:
-        out.width = 10_000
+    out = printer(markdown=markdown)
     style = box.MARKDOWN if markdown else box.SIMPLE_HEAD
     table = Table(box=style)
     for column in ("Turn", "History", "From the store", "First token", "Spread", "Save adds", "Written"):
@@ -478,8 +471,7 @@ def _print(result: Mapping[str, Any], *, markdown: bool) -> None:
     )
 
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
-app.command(help=_HELP)(main)
+app = command_line(main, _HELP)
 
 if __name__ == "__main__":
     app()

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
+from common import command_line, console, ended_by, printer
 from measurement import machine
 from rich import box
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from s3_server import KEY_ID, REGION, SECRET, stored_checksum
@@ -66,8 +66,6 @@ row.
   python scripts/bench/loading.py --show first.json --show second.json --figure docs/loading.svg --markdown
 """
 
-console = Console(stderr=True, highlight=False)
-
 
 class BenchError(Exception):
     """A measurement could not be made."""
@@ -96,11 +94,8 @@ def main(  # noqa: PLR0913 - an option each
         results = [json.loads(path.read_text(encoding="utf-8")) for path in show]
     else:
         wanted = _chosen(methods)
-        try:
+        with ended_by(BenchError):
             results = [measure(_numbers(sizes), wanted, repeats, network_mb * MB, latency_ms / 1000)]
-        except BenchError as error:
-            console.print(f"[bold red]Error:[/] {error}", soft_wrap=True)
-            raise typer.Exit(1) from None
     if as_json:
         print(json.dumps(results[0] if len(results) == 1 else results))
     else:
@@ -326,9 +321,7 @@ def _progress(total: int) -> Iterator[Any]:
 
 
 def _print(result: Mapping[str, Any], *, markdown: bool) -> None:
-    out = Console(highlight=False)
-    if markdown or not out.is_terminal:
-        out.width = 10_000  # whatever reads it is no narrow screen
+    out = printer(markdown=markdown)
     limited = bool(result["bytes_per_second"])
     table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     table.add_column("Object")
@@ -366,8 +359,7 @@ def _ratio(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
-app.command(help=_HELP)(main)
+app = command_line(main, _HELP)
 
 if __name__ == "__main__":
     app()

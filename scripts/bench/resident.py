@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from common import console, synthesized
+from common import command_line, console, printer, synthesized
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -142,11 +141,10 @@ def main(
             f"{row['ratio']:.3f}",
             *(f"{row[name] / 2**20:,.0f} MB" for name in ("peak", "seen")),
         )
-    Console(width=200 if markdown else None).print(table)
+    printer(markdown=markdown).print(table)
 
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
-app.command(help=_HELP)(main)
+app = command_line(main, _HELP)
 
 if __name__ == "__main__":
     app()

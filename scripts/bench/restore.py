@@ -10,11 +10,10 @@ from typing import Annotated, Any, Final
 
 import lazy_memory
 import typer
-from common import console, named, progress_bar
+from common import command_line, console, ended_by, named, printer, progress_bar
 from lazy_restore import Way
 from measurement import machine
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -69,7 +68,7 @@ def main(  # noqa: PLR0913 - an option each
     if show:
         result = json.loads(show.read_text(encoding="utf-8"))
     else:
-        path = named(model, synthesize)
+        path = Path(named(model, synthesize))
         if reason := lazy_memory.unavailable():
             console.print(f"Nothing was measured, and nothing drawn. {escape(reason)}", soft_wrap=True)
             if as_json:
@@ -78,11 +77,8 @@ def main(  # noqa: PLR0913 - an option each
         latencies = [each / 1e3 for each in latency or LATENCIES]
         bandwidths = [each * 1e9 for each in bandwidth or BANDWIDTHS]
         here = machine()
-        try:
+        with ended_by(LambdaLLMError):
             measured = measure(path, threads or available_cpus(), latencies, bandwidths, repeats)
-        except LambdaLLMError as error:
-            console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-            raise typer.Exit(1) from None
         result = {"machine": here} | measured
     if figure:
         draw(result, figure)
@@ -205,9 +201,7 @@ def draw(result: Mapping[str, Any], target: Path) -> None:
 
 
 def _print(result: Mapping[str, Any], *, markdown: bool) -> None:
-    out = Console(highlight=False)
-    if markdown or not out.is_terminal:
-        out.width = 10_000
+    out = printer(markdown=markdown)
     table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     for column in ("Latency", "Bandwidth", "Bound", *Way, "On demand over ours", "Loaded by then, on demand", "ours"):
         table.add_column(column.capitalize() if column in list(Way) else column, justify="right")
@@ -231,8 +225,7 @@ def _print(result: Mapping[str, Any], *, markdown: bool) -> None:
     )
 
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
-app.command(help=_HELP)(main)
+app = command_line(main, _HELP)
 
 if __name__ == "__main__":
     app()

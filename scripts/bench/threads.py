@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from common import console, progress_bar, synthesized
+from common import command_line, ended_by, printer, progress_bar, synthesized
 from measurement import ANSWER_TOKENS, PROMPT_TOKENS, REPEATS, Clock, Combination, Workload, machine, measure, report
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -87,13 +86,10 @@ def main(  # noqa: PLR0913 - an option each
         here = machine()
         uris = [*(models or ()), *(str(synthesized(each)) for each in synthesize or ())]
         rows = []
-        try:
+        with ended_by(LambdaLLMError):
             for uri in uris:
                 with progress_bar(escape(uri), len(combinations) * repeats) as progress:
                     rows += measure(uri, combinations, workload, progress=progress)
-        except LambdaLLMError as error:
-            console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
-            raise typer.Exit(1) from None
         result = report(here, workload, rows)
     if as_json:
         print(json.dumps(result))
@@ -128,9 +124,7 @@ def _combinations(
 
 
 def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:
-    out = Console(highlight=False)
-    if markdown or not out.is_terminal:
-        out.width = 10_000  # whatever reads it is no narrow screen: a row stays one line, however long its paths
+    out = printer(markdown=markdown)
     unit = "tok/s" if clock is Clock.WALL else "tok/CPU s"
     table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     table.add_column("Model")
@@ -170,8 +164,7 @@ def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:
     )
 
 
-app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
-app.command(help=_HELP)(main)
+app = command_line(main, _HELP)
 
 if __name__ == "__main__":
     app()

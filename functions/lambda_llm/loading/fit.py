@@ -164,9 +164,14 @@ def fit(  # noqa: PLR0913 - a fact each
     return copied if weights is Weights.AUTO and repacked and copied.fits else mapped
 
 
+def repacked_types(machine: str) -> frozenset[str]:
+    """Types that llama.cpp repacks on a machine, which may be named as Lambda or as `platform.machine` does."""
+    return REPACKED_TYPES.get({"aarch64": "arm64", "AMD64": "x86_64"}.get(machine, machine), frozenset())
+
+
 def _repacked(header: Header, machine: str) -> list[int]:
     """Bytes of each tensor that llama.cpp repacks."""
-    types = REPACKED_TYPES.get({"aarch64": "arm64", "AMD64": "x86_64"}.get(machine, machine), frozenset())
+    types = repacked_types(machine)
     return [tensor.size for tensor in header.tensors if tensor.type in types and tensor.name != EMBEDDING]
 
 

@@ -10,7 +10,7 @@ import pytest
 from gguf import GGMLQuantizationType
 
 from lambda_llm.limits import MIB
-from lambda_llm.loading.fit import REPACKED_TYPES, Fit, fit
+from lambda_llm.loading.fit import Fit, fit, repacked_types
 from lambda_llm.loading.gguf import parse_header
 from lambda_llm.loading.memfile import MemoryFile
 from lambda_llm.settings import KVType, Weights
@@ -101,8 +101,7 @@ def test_copied_weights_exist_once_even_where_the_embedding_is_the_output(
     weights = parse_header(path.read_bytes(), path.stat().st_size, path.name).weight_bytes / MIB
     assert Reserved(caplog.text).weights == pytest.approx(weights, rel=0.02)
     repacked = "CPU_REPACK model buffer" in caplog.text
-    machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    assert repacked is (kind in REPACKED_TYPES[machine]), "the table of types is llama.cpp's"
+    assert repacked is (kind in repacked_types(platform.machine())), "the table of types is llama.cpp's"
     model.evaluate([1, 2, 3])
 
 
