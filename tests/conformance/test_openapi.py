@@ -20,8 +20,7 @@ EXAMPLES = 60
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[FastAPI]:
-    given = {"placement": Weights.COPIED, "context": 256, "kv_type": KVType.F16, "threads": 1}
-    with Model(str(MODEL), what="demo", **given) as model:  # type: ignore[arg-type]
+    with Model(str(MODEL), what="demo", placement=Weights.COPIED, context=256, kv_type=KVType.F16, threads=1) as model:
         app = made(model)
         with answering(app):
             yield app
