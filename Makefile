@@ -10,7 +10,7 @@ BIN := .venv/bin
 
 define setup
 @$(if $(PYTHON),,echo "make: No Python 3.11 or later was found. Install one, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1)
-@$(PYTHON) scripts/bootstrap.py
+@$(PYTHON) -m scripts.build.bootstrap
 endef
 
 help:
@@ -26,7 +26,7 @@ help:
 
 demo:
 	$(setup) demo
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m scripts.demo
 
 # Two at a time: most tests wait for a process of theirs half of the time. A file's tests stay together.
 test: lint
@@ -52,7 +52,7 @@ package:
 
 lock:
 	$(setup) lock
-	@$(PYTHON) scripts/lock.py --uv .build/lock/bin/uv
+	@$(PYTHON) -m scripts.build.lock --uv .build/lock/bin/uv
 
 clean:
 	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

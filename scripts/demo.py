@@ -21,14 +21,13 @@ from openai import OpenAI
 from rich.console import Console
 from rich.table import Table
 
-import deployment
-import terraform
 from lambda_llm.units import megabytes
-from local_aws import LocalAWS, LocalAWSError, local_aws
-from local_package import LocalPackageError, local_package
-from processes import running
+from scripts import ROOT
+from scripts.local_aws import deployment, terraform
+from scripts.local_aws.package import LocalPackageError, local_package
+from scripts.local_aws.processes import running
+from scripts.local_aws.server import LocalAWS, LocalAWSError, local_aws
 
-ROOT: Final = Path(__file__).parent.parent
 MODEL: Final = ROOT / "models/demo/lambda-llm-demo.gguf"
 BUCKET: Final = "lambda-llm-demo"
 QUESTIONS: Final = (

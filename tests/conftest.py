@@ -5,19 +5,15 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from demo import MODEL
-from lambda_llm.engine.model import Model
-from lambda_llm.settings import KVType, Weights
-from support.answers import OpenModel
+from scripts.demo import MODEL
 from support.endless import write_endless
 
 pytest_plugins = [
+    "support.answers",
     "support.encoders",
     "support.function_url",
     "support.gate",
@@ -61,22 +57,3 @@ def demo_model() -> Path:
 def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A slow model that never ends its turn."""
     return write_endless(tmp_path_factory.mktemp("models") / "endless.gguf", MODEL)
-
-
-@pytest.fixture
-def open_model() -> Iterator[OpenModel]:
-    """Open models, which takes milliseconds, and close them behind the test."""
-    with ExitStack() as opened:
-
-        def open_it(path: Path | str = MODEL, kind: type[Model] = Model, **changes: Any) -> Any:
-            given = {"placement": Weights.COPIED, "context": 2048, "kv_type": KVType.F16} | changes
-            # llama.cpp's threads spin while they wait; on a machine with few CPUs one is the fastest.
-            return opened.enter_context(kind(str(path), what=Path(path).name, threads=1, **given))
-
-        yield open_it
-
-
-@pytest.fixture
-def model(open_model: OpenModel) -> Model:
-    """The demo model with an empty KV cache."""
-    return open_model()

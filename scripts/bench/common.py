@@ -1,17 +1,13 @@
 """What the command lines of this folder share: the model that is named, how far they are, and how they say it."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-SCRIPTS: Final = Path(__file__).resolve().parents[1]
 
 console = Console(stderr=True, highlight=False)
 
@@ -25,8 +21,7 @@ def synthesized(wanted: str) -> Path:
     Raises:
         typer.BadParameter: there is no such model, or something to make it from is missing.
     """
-    sys.path.insert(0, str(SCRIPTS))
-    from synthesize_model import DEFAULT_FOLDER, SHAPES, synthesize  # noqa: PLC0415 - needs gguf and NumPy
+    from scripts.models.synthesize import DEFAULT_FOLDER, SHAPES, synthesize  # noqa: PLC0415 - needs gguf and NumPy
 
     shape, _, mix = wanted.partition(":")
     if shape not in SHAPES or not mix:

@@ -17,21 +17,21 @@ import httpx2
 import llama_cpp
 import psutil
 import typer
-from common import command_line, ended_by, named, progress_bar
-from measurement import cpu_name, machine
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lambda_llm.engine.model import Model
-from lambda_llm.engine.order import weights_in_order
+from lambda_llm.engine.decoder import Decoder
+from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.threads import available_cpus
+from lambda_llm.engine.weight_order import weights_in_order
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.lifecycle.memory import available_memory
+from lambda_llm.inference.settings import Settings
+from lambda_llm.inference.snapshot.memory import available_memory
 from lambda_llm.loading.load import load
-from lambda_llm.loading.source import ModelReference
-from lambda_llm.settings import Settings, Weights
+from scripts.bench.common import command_line, ended_by, named, progress_bar
+from scripts.bench.measurement import cpu_name, machine
 
 TARGET: Final = 0.97
 TOKENS: Final = 64
@@ -56,8 +56,8 @@ time, with --threads 1.
 be. It is measured in the same run, by comparing buffers with as many threads.
 
 [dim]Examples[/dim]
-  python scripts/bench/decode.py --synthesize llama-3.2-1b:Q4_0
-  python scripts/bench/decode.py models/demo/lambda-llm-demo.gguf --tokens 32 --repeats 3 --json
+  python -m scripts.bench.decode --synthesize llama-3.2-1b:Q4_0
+  python -m scripts.bench.decode models/demo/lambda-llm-demo.gguf --tokens 32 --repeats 3 --json
 """
 
 
@@ -163,28 +163,19 @@ def measure(uri: str, threads: int, context: int, tokens: int, repeats: int) -> 
 
 
 @contextmanager
-def _opened(uri: str, threads: int, context: int) -> Iterator[Model]:
+def _opened(uri: str, threads: int, context: int) -> Iterator[Decoder]:
     """The model as the server opens it."""
-    settings = Settings.load(model=uri)
+    settings = Settings.load(model=uri, threads=threads, context=context)
     loaded = load(
-        ModelReference.of(settings),
-        context=context,
-        kv_type=settings.kv_type,
-        weights=settings.weights,
+        settings.reference,
+        options=settings.options,
         memory=available_memory(settings),
         seconds=settings.load_seconds,
     )
     with loaded.file as file:
-        model = Model(
-            file.path,
-            what=uri,
-            placement=Weights(loaded.fit.placement),
-            context=context,
-            kv_type=settings.kv_type,
-            threads=threads,
-        )
-    with model:
-        yield model
+        engine = Engine.open(file.path, loaded.plan)
+    with engine:
+        yield engine.decoder
 
 
 @contextmanager
@@ -248,11 +239,11 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _loop(model: Model, prompt: int, tokens: int) -> Speed:
+def _loop(decoder: Decoder, prompt: int, tokens: int) -> Speed:
     """Decode so many tokens behind a prompt of that length and do nothing else."""
-    with model.lock:
-        model.evaluate([1] * prompt)
-        context = model._context  # noqa: SLF001 - whatever the engine does around it is what is measured
+    with decoder.lock:
+        decoder.evaluate([1] * prompt)
+        context = decoder._context  # noqa: SLF001 - whatever the engine does around it is what is measured
         llama_cpp.llama_set_abort_callback(context, llama_cpp.ggml_abort_callback(), None)
         one = (llama_cpp.llama_token * 1)(1)
         batch = llama_cpp.llama_batch_get_one(one, 1)

@@ -3,7 +3,6 @@
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,22 +14,23 @@ from typing import Annotated, Any, Final
 
 import llama_cpp
 import typer
-from common import SCRIPTS, command_line, ended_by, named, printer, progress_bar
-from measurement import machine
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from lambda_llm.engine.generate import Generation
-from lambda_llm.engine.model import Model
-from lambda_llm.engine.prefix import Scope, common_prefix
+from lambda_llm.aws.s3_objects import S3Objects
+from lambda_llm.engine.decoder import common_prefix
+from lambda_llm.engine.engine import Engine
+from lambda_llm.engine.generate import Generation, GenerationRequest
+from lambda_llm.engine.prefix_cache import CacheScope
 from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.session_store import BLOCK_TOKENS, SessionStore
-from lambda_llm.engine.template import ChatTemplate
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.loading.objects import S3Objects
-from lambda_llm.settings import KVType, Weights
+from lambda_llm.gguf.options import KVType, ModelOptions, Weights
+from scripts.bench.common import command_line, ended_by, named, printer, progress_bar
+from scripts.bench.measurement import machine
+from scripts.models.opening import open_engine
 
 TURNS: Final = 10
 HISTORY: Final = 4000
@@ -62,9 +62,9 @@ reuse, and llama-cpp-python with its defaults and no reuse, which is what AWS's 
 evaluated as a batch, so that the run takes minutes; their keys and values are what is stored.
 
 [dim]Examples[/dim]
-  python scripts/bench/first_token.py --synthesize llama-3.2-1b:Q4_0
-  python scripts/bench/first_token.py --synthesize llama-3.2-1b:Q4_0 --json > measured.json
-  python scripts/bench/first_token.py --show measured.json --figure docs/first-token.svg
+  python -m scripts.bench.first_token --synthesize llama-3.2-1b:Q4_0
+  python -m scripts.bench.first_token --synthesize llama-3.2-1b:Q4_0 --json > measured.json
+  python -m scripts.bench.first_token --show measured.json --figure docs/first-token.svg
 """
 
 
@@ -109,9 +109,9 @@ class Prompt:
 class Conversation:
     """Prompts of given lengths, as the model's own template writes them."""
 
-    def __init__(self, model: Model, new_tokens: int) -> None:
-        self._model = model
-        self._template = ChatTemplate(model)
+    def __init__(self, engine: Engine, new_tokens: int) -> None:
+        self._model = engine.model
+        self._template = engine.template
         self._new = new_tokens
         self._said: list[dict[str, str]] = []
         self._at = 0
@@ -131,7 +131,7 @@ class Conversation:
         self._said.append({"role": "assistant", "content": self._text(long)})
         both = [self._template.tokens([*self._said, {"role": "user", "content": words}]) for words in ("Hello", "1")]
         tokens = both[0][: common_prefix(*both)]
-        end = max(index for index, token in enumerate(tokens) if self._model.ends(token))
+        end = max(index for index, token in enumerate(tokens) if self._model.ends_turn(token))
         return tokens[:end]
 
     def with_system(self, tokens: int) -> tuple[list[int], list[int], list[int]]:
@@ -223,23 +223,23 @@ def measure(
     """
     turns, history, new_tokens, system_tokens, repeats = sizes
     context = 256 * -(-(max(history, *lengths[0], *lengths[1], system_tokens) + 2 * new_tokens + 256) // 256)
-    with Model(
-        str(path), what=str(path), placement=Weights.COPIED, context=context, kv_type=kv_type, threads=threads
-    ) as model:
+    options = ModelOptions(context_length=context, kv_type=kv_type, placement=Weights.COPIED, threads=threads)
+    with open_engine(path, options) as engine:
+        decoder = engine.decoder
         steps = turns - 1 + len(lengths[0]) + len(lengths[1]) + repeats
         with progress_bar(escape(path.name), steps) as progress:
             with _bucket() as uri:
-                stored = list(_with_store(model, uri, (turns, history, new_tokens, repeats), progress))
+                stored = list(_with_store(engine, uri, (turns, history, new_tokens, repeats), progress))
             full = []
             for length in lengths[0]:
-                full.append(_alone(model, *_history(model, length, new_tokens)))
+                full.append(_alone(engine, *_history(engine, length, new_tokens)))
                 progress(f"{length} tokens of history without reuse")
-            with model.lock:
-                bytes_per_token = len(model.cached(0, BLOCK_TOKENS)) / BLOCK_TOKENS
-            system, plain = _system(model, system_tokens, new_tokens, repeats, progress)
+            with decoder.lock:
+                bytes_per_token = len(decoder.read_state(0, BLOCK_TOKENS)) / BLOCK_TOKENS
+            system, plain = _system(engine, system_tokens, new_tokens, repeats, progress)
             library = []
             for length in lengths[1]:
-                library.append(_library(path, context, *_history(model, length, new_tokens)))
+                library.append(_library(path, context, *_history(engine, length, new_tokens)))
                 progress(f"{length} tokens of history, llama-cpp-python")
     return {
         "model": path.name,
@@ -281,8 +281,7 @@ def _nearest(stored: Sequence[Turn], history: int) -> Turn:
 @contextmanager
 def _bucket() -> Iterator[str]:
     """A local S3 with a bucket; AWS clients of this process are pointed to it."""
-    sys.path.insert(0, str(SCRIPTS))
-    from local_aws import local_aws  # noqa: PLC0415 - a script beside this folder
+    from scripts.local_aws.server import local_aws  # noqa: PLC0415 - a script beside this folder
 
     with tempfile.TemporaryDirectory() as folder, local_aws(Path(folder)) as aws:
         with closing(aws.client("s3")) as s3:
@@ -297,33 +296,33 @@ def _bucket() -> Iterator[str]:
 
 
 def _with_store(
-    model: Model, uri: str, sizes: tuple[int, int, int, int], progress: Callable[[str], None]
+    engine: Engine, uri: str, sizes: tuple[int, int, int, int], progress: Callable[[str], None]
 ) -> Iterator[Turn]:
     turns, history, new_tokens, repeats = sizes
-    conversation = Conversation(model, new_tokens)
+    conversation = Conversation(engine, new_tokens)
     prompt = conversation.ask()
     # The first use of a client loads modules, which the function does before the snapshot.
-    _elsewhere(model, uri, prompt)
-    with _environment(model, uri) as writer:
+    _elsewhere(engine, uri, prompt)
+    with _environment(engine, uri) as writer:
         for number in range(1, turns):
             answered = conversation.answer(history * number // (turns - 1))
             before = writer.counts.saved_bytes
-            turn = writer.turn(prompt, Scope())
-            with model.lock:
-                model.evaluate(answered)
+            turn = writer.turn(prompt, CacheScope())
+            with engine.decoder.lock:
+                engine.decoder.evaluate(answered)
                 began = time.perf_counter()
                 turn.save_answer()
             turn.settle()
             save = time.perf_counter() - began
             prompt = conversation.ask()
             # What one measurement stores must be of no use to the next.
-            samples = [_elsewhere(model, uri, conversation.ask_otherwise()) for _ in range(repeats)]
+            samples = [_elsewhere(engine, uri, conversation.ask_otherwise()) for _ in range(repeats)]
             yield Turn(
                 history=len(answered),
                 prompt=len(prompt),
-                restored=samples[-1].cached_tokens,
-                first_token=statistics.median(each.seconds_to_first_token for each in samples),
-                first_tokens=[each.seconds_to_first_token for each in samples],
+                restored=samples[-1].stats.cached_tokens,
+                first_token=statistics.median(each.stats.seconds_to_first_token for each in samples),
+                first_tokens=[each.stats.seconds_to_first_token for each in samples],
                 save=save,
                 saved_bytes=writer.counts.saved_bytes - before,
             )
@@ -331,44 +330,45 @@ def _with_store(
 
 
 @contextmanager
-def _environment(model: Model, uri: str) -> Iterator[SessionStore]:
+def _environment(engine: Engine, uri: str) -> Iterator[SessionStore]:
     """What a new environment has: a client, and nothing that it remembers."""
     with closing(S3Objects(uri)) as storage:
         storage.after_restore()
-        with closing(SessionStore(model, storage, b"benchmark")) as store:
+        with closing(SessionStore(engine.decoder, storage, b"benchmark")) as store:
             yield store
 
 
-def _elsewhere(model: Model, uri: str, prompt: list[int]) -> Generation:
+def _elsewhere(engine: Engine, uri: str, prompt: list[int]) -> Generation:
     """Have a new environment answer; returns what it did."""
-    with model.lock:
-        model.cut(0)
-    with _environment(model, uri) as store:
-        going = _generated(model, prompt, store)
+    with engine.decoder.lock:
+        engine.decoder.truncate(0)
+    with _environment(engine, uri) as store:
+        going = _generated(engine, prompt, store)
         going.settle()
     return going
 
 
-def _generated(model: Model, prompt: list[int], store: SessionStore | None = None) -> Generation:
-    going = Generation(model, prompt, Sampling(temperature=0), max_tokens=1, sessions=store)
+def _generated(engine: Engine, prompt: list[int], store: SessionStore | None = None) -> Generation:
+    request = GenerationRequest(prompt, Sampling(temperature=0), max_tokens=1, remember=store is not None)
+    going = Generation(request, engine.decoder, engine.prefixes, sessions=store)
     for _ in going:
         pass
     return going
 
 
-def _history(model: Model, history: int, new_tokens: int) -> tuple[int, list[int]]:
+def _history(engine: Engine, history: int, new_tokens: int) -> tuple[int, list[int]]:
     """A prompt with so many tokens of history, and how many those are."""
-    conversation = Conversation(model, new_tokens)
+    conversation = Conversation(engine, new_tokens)
     conversation.ask()
     known = conversation.answer(history)
     return len(known), conversation.ask()
 
 
-def _alone(model: Model, history: int, prompt: list[int]) -> Prompt:
+def _alone(engine: Engine, history: int, prompt: list[int]) -> Prompt:
     """Evaluate a prompt without any reuse."""
-    with model.lock:
-        model.cut(0)
-    return Prompt(history, len(prompt), _generated(model, prompt).seconds_to_first_token)
+    with engine.decoder.lock:
+        engine.decoder.truncate(0)
+    return Prompt(history, len(prompt), _generated(engine, prompt).stats.seconds_to_first_token)
 
 
 def _library(path: Path, context: int, history: int, prompt: list[int]) -> Prompt:
@@ -385,19 +385,19 @@ def _library(path: Path, context: int, history: int, prompt: list[int]) -> Promp
 
 
 def _system(
-    model: Model, system_tokens: int, new_tokens: int, repeats: int, progress: Callable[[str], None]
+    engine: Engine, system_tokens: int, new_tokens: int, repeats: int, progress: Callable[[str], None]
 ) -> tuple[list[float], list[float]]:
     """Seconds to the first token behind a kept system prompt, and without one, by turns."""
-    long, beginning, plain = Conversation(model, new_tokens).with_system(system_tokens)
-    with model.lock:
-        model.prefixes.keep(beginning)
+    long, beginning, plain = Conversation(engine, new_tokens).with_system(system_tokens)
+    with engine.decoder.lock:
+        engine.prefixes.pin(beginning)
     with_it, without = [], []
     for number in range(repeats):
-        with model.lock:
-            model.cut(0)
-        without.append(_generated(model, plain).seconds_to_first_token)
+        with engine.decoder.lock:
+            engine.decoder.truncate(0)
+        without.append(_generated(engine, plain).stats.seconds_to_first_token)
         # The cache holds another conversation now: the system prompt comes from where it is kept.
-        with_it.append(_generated(model, long).seconds_to_first_token)
+        with_it.append(_generated(engine, long).stats.seconds_to_first_token)
         progress(f"{len(beginning)} tokens of system prompt, round {number + 1}")
     return with_it, without
 

@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from lambda_llm.engine.order import Region
-from lambda_llm.lifecycle.pages import STEP_BYTES
+from lambda_llm.engine.weight_order import Region
+from lambda_llm.inference.snapshot.prefetch import STEP_BYTES
 
 DEVICE: Final = Path("/dev/userfaultfd")
 CHUNK_BYTES: Final = STEP_BYTES

@@ -14,17 +14,17 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from lazy_memory import lazily_loaded
-
 from lambda_llm.engine.errors import EngineError
-from lambda_llm.engine.generate import Generation
-from lambda_llm.engine.order import Region, weights_in_order
+from lambda_llm.engine.generate import GenerationRequest
 from lambda_llm.engine.sampling import Sampling
+from lambda_llm.engine.weight_order import Region, weights_in_order
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.lifecycle.hooks import SnapshotHooks
-from lambda_llm.lifecycle.pages import THREADS, Reading, other_memory
-from lambda_llm.lifecycle.start import start
-from lambda_llm.settings import Settings, Weights
+from lambda_llm.gguf.options import Weights
+from lambda_llm.inference.init import init
+from lambda_llm.inference.settings import Settings
+from lambda_llm.inference.snapshot.hooks import SnapshotHooks
+from lambda_llm.inference.snapshot.prefetch import THREADS, Prefetch, other_memory
+from scripts.bench.lazy_memory import lazily_loaded
 
 PROMPT: Final = "How many boats pass through the seven towns, and who counts them?"
 LIMIT_SECONDS: Final = 120
@@ -54,14 +54,14 @@ def run(model: str, threads: int, latencies: list[float], bandwidths: list[float
         EngineError: a restored process did not end, or answered otherwise than the warm one.
     """
     # Only memory that is nobody else's can be dropped, so the weights are copied out of the memory file.
-    warmed = start(Settings.load(model=model, threads=threads, weights=Weights.COPIED)).served
-    hooks = SnapshotHooks(warmed.model)
+    engine = init(Settings.load(model=model, threads=threads, weights=Weights.COPIED)).engine
+    hooks = SnapshotHooks(engine.context)
     hooks.before_snapshot()
-    prompt = warmed.template.tokens([{"role": "user", "content": PROMPT}])
-    weights = weights_in_order(warmed.model)
+    prompt = engine.template.tokens([{"role": "user", "content": PROMPT}])
+    weights = weights_in_order(engine.context)
 
     def answer() -> str:
-        return "".join(Generation(warmed.model, prompt, Sampling(temperature=0), max_tokens=1))
+        return "".join(engine.generate(GenerationRequest(prompt, Sampling(temperature=0), max_tokens=1)))
 
     def warm() -> dict[str, Any]:
         began = time.perf_counter()
@@ -91,18 +91,18 @@ def run(model: str, threads: int, latencies: list[float], bandwidths: list[float
                     _say(found)
 
 
-def _read(way: Way, hooks: SnapshotHooks, weights: Sequence[Region]) -> Reading | None:
+def _read(way: Way, hooks: SnapshotHooks, weights: Sequence[Region]) -> Prefetch | None:
     """Begin to read the weights as after a restore, or otherwise, to compare."""
     match way:
         case Way.ON_DEMAND:
             return None
         case Way.ONE_THREAD:
-            return Reading(weights, other_memory(weights), threads=1)
+            return Prefetch(weights, other_memory(weights), threads=1)
         case Way.BY_ADDRESS:
-            return Reading(sorted(weights), other_memory(weights))
+            return Prefetch(sorted(weights), other_memory(weights))
         case Way.OURS:
             hooks.after_restore()
-            return hooks.reading
+            return hooks.prefetch
 
 
 def _in_a_fork(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

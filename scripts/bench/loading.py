@@ -17,16 +17,15 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
-from common import command_line, console, ended_by, printer
-from measurement import machine
 from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from s3_server import KEY_ID, REGION, SECRET, stored_checksum
 
 from lambda_llm.limits import MIB
+from scripts.bench.common import command_line, console, ended_by, printer
+from scripts.bench.measurement import machine
+from scripts.bench.s3_server import KEY_ID, REGION, SECRET, stored_checksum
 
-HERE: Final = Path(__file__).resolve().parent
 BUCKET: Final = "models"
 BASELINE: Final = "sample"
 
@@ -59,11 +58,11 @@ the highest peak beyond what the process had before and the model's own size.
 row.
 
 [dim]Examples[/dim]
-  python scripts/bench/loading.py
-  python scripts/bench/loading.py --sizes 4 --repeats 3 --methods ours,sample
-  python scripts/bench/loading.py --sizes 0.7 --network-mb 78 --latency-ms 20 --methods ours,sample,curl
-  python scripts/bench/loading.py --json > first.json
-  python scripts/bench/loading.py --show first.json --show second.json --figure docs/loading.svg --markdown
+  python -m scripts.bench.loading
+  python -m scripts.bench.loading --sizes 4 --repeats 3 --methods ours,sample
+  python -m scripts.bench.loading --sizes 0.7 --network-mb 78 --latency-ms 20 --methods ours,sample,curl
+  python -m scripts.bench.loading --json > first.json
+  python -m scripts.bench.loading --show first.json --show second.json --figure docs/loading.svg --markdown
 """
 
 
@@ -265,7 +264,7 @@ def _sha256(path: Path) -> str:
 @contextmanager
 def _served(folder: Path, bytes_per_second: float, latency: float) -> Iterator[dict[str, str]]:
     """Run the server; gives the variables that point an AWS client to it."""
-    command = [sys.executable, str(HERE / "s3_server.py"), str(folder)]
+    command = [sys.executable, "-m", "scripts.bench.s3_server", str(folder)]
     command += ["--bytes-per-second", str(bytes_per_second), "--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -289,7 +288,7 @@ def _served(folder: Path, bytes_per_second: float, latency: float) -> Iterator[d
 def _run(method: str, path: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """Run one method once, in a process of its own."""
     _requests(environment)
-    command = [sys.executable, str(HERE / "loading_methods.py"), method, BUCKET, path.name]
+    command = [sys.executable, "-m", "scripts.bench.loading_methods", method, BUCKET, path.name]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BenchError(f"{NAMES[method]} failed: {done.stderr.strip()[-1000:]}")

@@ -28,9 +28,9 @@ from botocore.session import Session
 
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.download import download
-from lambda_llm.loading.memfile import MemoryFile
-from lambda_llm.loading.s3 import S3Source
-from lambda_llm.loading.source import Description
+from lambda_llm.loading.memory_file import MemoryFile
+from lambda_llm.loading.sources.base import Description
+from lambda_llm.loading.sources.s3 import S3Source
 
 SAMPLE_PART_BYTES: Final = 100 * 1024 * 1024
 """Parts of AWS's sample (aws-samples/sample-chatbot-lambda-snapstart)."""

@@ -22,11 +22,11 @@ from typing import Any, Final
 
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.lifecycle.memory import available_memory
-from lambda_llm.loading.gguf import Header
+from lambda_llm.gguf.header import Header
+from lambda_llm.gguf.options import KVType, ModelOptions, Weights
+from lambda_llm.inference.settings import Settings
+from lambda_llm.inference.snapshot.memory import available_memory
 from lambda_llm.loading.load import Loaded, load
-from lambda_llm.loading.source import ModelReference
-from lambda_llm.settings import Settings, Weights
 
 PROMPT_TOKENS: Final = 256
 ANSWER_TOKENS: Final = 32
@@ -256,10 +256,12 @@ def measure(
     settings = Settings.load(model=uri)
     copied = any(each.placement is Weights.COPIED for each in combinations)
     loaded = load(
-        ModelReference.of(settings),
-        context=context,
-        kv_type=settings.kv_type,
-        weights=Weights.COPIED if copied else Weights.MAPPED,
+        settings.reference,
+        options=ModelOptions(
+            context_length=context,
+            kv_type=settings.kv_type,
+            placement=Weights.COPIED if copied else Weights.MAPPED,
+        ),
         memory=available_memory(settings),
         seconds=settings.load_seconds,
     )
@@ -378,17 +380,16 @@ def work(task: Mapping[str, Any]) -> Sample:
     import llama_cpp  # noqa: PLC0415 - the measuring process must not load the libraries, only the measured one
 
     from lambda_llm.engine import backend  # noqa: PLC0415 - as above
-    from lambda_llm.engine.model import Model  # noqa: PLC0415 - as above
-    from lambda_llm.settings import KVType  # noqa: PLC0415 - as above
+    from lambda_llm.engine.decoder import Decoder  # noqa: PLC0415 - as above
+    from lambda_llm.engine.loaded_model import LoadedModel  # noqa: PLC0415 - as above
 
-    with Model(
-        task["path"],
-        what="the model",
-        placement=Weights(task["placement"]),
-        context=task["context"],
+    options = ModelOptions(
+        context_length=task["context"],
         kv_type=KVType(task["kv_type"]),
+        placement=Weights(task["placement"]),
         threads=task["threads"],
-    ) as model:
+    )
+    with LoadedModel(task["path"], options.placement) as model, Decoder(model, options) as decoder:
         features = llama_cpp.llama_print_system_info().decode()
         notable = [name for name in NOTABLE if f"{name} = 1" in features]
         text = _TEXT
@@ -397,18 +398,18 @@ def work(task: Mapping[str, Any]) -> Sample:
         prompt = tokens[: task["prompt_tokens"]]
         sampler = llama_cpp.llama_sampler_init_greedy()
         try:
-            model.evaluate(prompt[::-1][:WARM_TOKENS])
-            model.append(model.sample(sampler))
+            decoder.evaluate(prompt[::-1][:WARM_TOKENS])
+            decoder.append(decoder.sample(sampler))
             kept = 0
 
             def prefill() -> None:
                 nonlocal kept
-                kept = model.evaluate(prompt)
+                kept = decoder.evaluate(prompt)
 
             def decode() -> None:
                 # An answer's end is a token like any other here.
                 for _ in range(task["answer_tokens"]):
-                    model.append(model.sample(sampler))
+                    decoder.append(decoder.sample(sampler))
 
             wall, cpu = _timed(prefill)
             evaluated = Timing(len(prompt) - kept, wall, cpu)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from common import command_line, console, printer, synthesized
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from lambda_llm.settings import Settings, Weights
+from lambda_llm.gguf.options import Weights
+from lambda_llm.inference.settings import Settings
+from scripts.bench.common import command_line, console, printer, synthesized
 
 SHAPES_AND_TYPES: Final = ("llama-3.2-1b:Q4_0", "llama-3.2-1b:Q4_K_M", "llama-3.2-1b:Q8_0")
 LOOK_SECONDS: Final = 0.002
@@ -39,7 +40,7 @@ def occupied(model: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         subprocess.CalledProcessError: the model can't be served.
     """
-    command = [sys.executable, __file__, "--watched", str(model)]
+    command = [sys.executable, "-m", "scripts.bench.resident", "--watched", str(model)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         seen = 0
         while process.poll() is None:
@@ -72,9 +73,11 @@ def _in_use(process: int) -> int:
 
 def watched(model: str) -> dict[str, int]:
     """The process that is looked at: what the web adapter's front door does until the snapshot."""
-    from lambda_llm.api.app import create_app  # noqa: PLC0415 - the process that looks loads no libraries
-    from lambda_llm.lifecycle.hooks import SnapshotHooks  # noqa: PLC0415 - as above
-    from lambda_llm.lifecycle.start import start  # noqa: PLC0415 - as above
+    from fastapi.testclient import TestClient  # noqa: PLC0415 - as above
+
+    from lambda_llm.inference.init import init  # noqa: PLC0415 - as above
+    from lambda_llm.inference.snapshot.hooks import SnapshotHooks  # noqa: PLC0415 - as above
+    from lambda_llm.serving.app import create_app  # noqa: PLC0415 - the process that looks loads no libraries
 
     said: list[str] = []
     listener = logging.Handler()
@@ -82,14 +85,16 @@ def watched(model: str) -> dict[str, int]:
     logger = logging.getLogger("llama.cpp")
     logger.setLevel(logging.INFO)
     logger.addHandler(listener)
-    environment = start(Settings.load(model=model))
+    environment = init(Settings.load(model=model))
     logger.removeHandler(listener)
-    create_app(environment.served)
-    SnapshotHooks(environment.served.model, environment.resources).before_snapshot()
+    app = create_app(environment.engine, environment.serving)
+    SnapshotHooks(environment.engine.context, environment.resources).before_snapshot()
     reserved = {"KV": 0.0, "compute": 0.0, "output": 0.0}
     for kind, size in _RESERVED.findall("\n".join(said)):
         reserved[kind] += float(size) * 2**20
-    return environment.served.memory().model_dump() | {
+    with TestClient(app) as client:
+        memory: dict[str, int] = client.get("/health").json()["memory"]
+    return memory | {
         "file": environment.loaded.inspection.described.size,
         "kv": round(reserved["KV"]),
         "compute": round(reserved["compute"] + reserved["output"]),
@@ -102,8 +107,8 @@ Each model is loaded, warmed and made ready for a snapshot in a process of its o
 [bold]Ratio[/] is everything that is resident then, Python included, to file + KV cache + compute buffers.
 
 [dim]Examples[/dim]
-  python scripts/bench/resident.py                      Llama 3.2 1B's shape, Q4_0, Q4_K_M and Q8_0
-  python scripts/bench/resident.py model.gguf --weights copied --json
+  python -m scripts.bench.resident                      Llama 3.2 1B's shape, Q4_0, Q4_K_M and Q8_0
+  python -m scripts.bench.resident model.gguf --weights copied --json
 """
 
 

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import lazy_memory
 import typer
-from common import command_line, console, ended_by, named, printer, progress_bar
-from lazy_restore import Way
-from measurement import machine
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
+from scripts.bench import lazy_memory
+from scripts.bench.common import command_line, console, ended_by, named, printer, progress_bar
+from scripts.bench.lazy_restore import Way
+from scripts.bench.measurement import machine
 
 LATENCIES: Final = (0.25, 1.0, 4.0)
 BANDWIDTHS: Final = (0.5, 1.0, 2.0)
@@ -39,9 +39,9 @@ in order, many do by address, many do in order, which is what the function does.
 the bandwidth.
 
 [dim]Examples[/dim]
-  python scripts/bench/restore.py --synthesize llama-3.2-1b:Q4_0
-  python scripts/bench/restore.py --synthesize llama-3.2-1b:Q4_0 --latency 1 --bandwidth 1 --json > measured.json
-  python scripts/bench/restore.py --show measured.json --figure docs/restore.svg
+  python -m scripts.bench.restore --synthesize llama-3.2-1b:Q4_0
+  python -m scripts.bench.restore --synthesize llama-3.2-1b:Q4_0 --latency 1 --bandwidth 1 --json > measured.json
+  python -m scripts.bench.restore --show measured.json --figure docs/restore.svg
 """
 
 
@@ -110,7 +110,7 @@ def measure(
         "bandwidths": list(bandwidths),
         "repeats": repeats,
     }
-    command = [sys.executable, str(Path(__file__).with_name("lazy_restore.py")), json.dumps(given)]
+    command = [sys.executable, "-m", "scripts.bench.lazy_restore", json.dumps(given)]
     said = []
     steps = repeats * (1 + len(latencies) * len(bandwidths) * len(Way))
     with (

@@ -6,15 +6,25 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from common import command_line, ended_by, printer, progress_bar, synthesized
-from measurement import ANSWER_TOKENS, PROMPT_TOKENS, REPEATS, Clock, Combination, Workload, machine, measure, report
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.settings import Weights
+from lambda_llm.gguf.options import Weights
+from scripts.bench.common import command_line, ended_by, printer, progress_bar, synthesized
+from scripts.bench.measurement import (
+    ANSWER_TOKENS,
+    PROMPT_TOKENS,
+    REPEATS,
+    Clock,
+    Combination,
+    Workload,
+    machine,
+    measure,
+    report,
+)
 
 DISTURBED: Final = 0.95
 """Below this share of time on a CPU a row is marked."""
@@ -36,11 +46,11 @@ half free CPUs say nothing. One thread can still be measured with --clock cpu, b
 says how to invoke it, and --show prints what it answers.
 
 [dim]Examples[/dim]
-  python scripts/bench/threads.py models/demo/lambda-llm-demo.gguf
-  python scripts/bench/threads.py s3://bucket/model.gguf --threads 4,5,6 --markdown
-  python scripts/bench/threads.py --synthesize llama-3.2-1b:Q4_0 --synthesize tiny:Q8_0 --threads 1 --clock cpu
-  python scripts/bench/threads.py model.gguf --threads 2 --libraries /builds/openmp/lib --busy 1
-  python scripts/bench/threads.py --show measured-on-lambda.json
+  python -m scripts.bench.threads models/demo/lambda-llm-demo.gguf
+  python -m scripts.bench.threads s3://bucket/model.gguf --threads 4,5,6 --markdown
+  python -m scripts.bench.threads --synthesize llama-3.2-1b:Q4_0 --synthesize tiny:Q8_0 --threads 1 --clock cpu
+  python -m scripts.bench.threads model.gguf --threads 2 --libraries /builds/openmp/lib --busy 1
+  python -m scripts.bench.threads --show measured-on-lambda.json
 """
 
 

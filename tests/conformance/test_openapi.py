@@ -1,6 +1,7 @@
 """The application's own OpenAPI document is true: what it promises is what it answers, whatever is sent."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import schemathesis
@@ -9,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from demo import MODEL
-from lambda_llm.engine.model import Model
-from lambda_llm.settings import KVType, Weights
+from scripts.demo import MODEL
+from scripts.models.opening import ONE_THREAD, open_engine
 from support.chat import PATH, answering, made
 
 EXAMPLES = 60
@@ -20,8 +20,8 @@ EXAMPLES = 60
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[FastAPI]:
-    with Model(str(MODEL), what="demo", placement=Weights.COPIED, context=256, kv_type=KVType.F16, threads=1) as model:
-        app = made(model)
+    with open_engine(MODEL, replace(ONE_THREAD, context_length=256)) as engine:
+        app = made(engine)
         with answering(app):
             yield app
 

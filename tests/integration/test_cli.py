@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx2
 
-from local_aws import LocalAWS
+from scripts.local_aws.server import LocalAWS
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, QUESTION
 from support.commands import COMMAND, INTERRUPTED, interrupted, run, running
 from support.gate import Gate

@@ -12,17 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo import MODEL, QUESTIONS
+from scripts.demo import MODEL, QUESTIONS
 from support.answers import LONG_QUESTION
 from support.modules import TERRAFORM_FROM
 from support.servers import LIMIT_SECONDS, ROOT, until
 
-SCRIPT = ROOT / "scripts/demo.py"
 CHANGED = f"""
 import sys
-sys.path.insert(0, {str(SCRIPT.parent)!r})
+sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-import demo
+from scripts import demo
 %s
 sys.exit(demo.main())
 """
@@ -73,7 +72,7 @@ def run(folder: Path, *arguments: object, **variables: str) -> subprocess.Comple
 
 @pytest.mark.needs("terraform", get=TERRAFORM_FROM)
 def test_the_demo_serves_then_deploys_and_shows_what_both_took(tmp_path: Path) -> None:
-    done = run(tmp_path, SCRIPT)
+    done = run(tmp_path, "-m", "scripts.demo")
     assert (done.returncode, done.stderr) == (0, "")
     served, _, deployed = done.stdout.partition(DEPLOYING)
     for question, expected in QUESTIONS:
@@ -92,7 +91,7 @@ def test_the_demo_serves_then_deploys_and_shows_what_both_took(tmp_path: Path) -
 
 
 def test_without_terraform_it_says_what_to_install_and_the_rest_is_shown(tmp_path: Path) -> None:
-    done = run(tmp_path, SCRIPT, PATH=str(tmp_path))
+    done = run(tmp_path, "-m", "scripts.demo", PATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     assert "Left out: the same as a deployed function." in done.stdout
     assert "install terraform from https://developer.hashicorp.com/terraform/install" in done.stdout

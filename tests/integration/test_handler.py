@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lambda_llm.engine.model import Model
+from lambda_llm.engine.engine import Engine
 from support.answers import EXPECTED, LONG_QUESTION, QUESTION, user
 from support.chat import PATH, events, text_of
 from support.encoders import ENCODERS
@@ -51,11 +51,11 @@ def body_of(response: Any) -> Any:
     return json.loads(response["body"])
 
 
-def test_the_first_request_finds_the_system_prompt_read(function: Function, model: Model) -> None:
+def test_the_first_request_finds_the_system_prompt_read(function: Function, engine: Engine) -> None:
     messages = [{"role": "system", "content": SYSTEM_PROMPT}, user("What is a token?")]
     answer = function.handle(asked(messages=messages, max_tokens=1))
     cached = answer["usage"]["prompt_tokens_details"]["cached_tokens"]
-    assert cached >= len(model.tokenize(SYSTEM_PROMPT, add_special=False))
+    assert cached >= len(engine.model.tokenize(SYSTEM_PROMPT, add_special=False))
 
 
 def test_a_function_url_is_answered(function: Function) -> None:
@@ -160,7 +160,7 @@ def test_the_log_is_json_and_knows_no_prompt(function: Function) -> None:
 def test_an_init_that_fails_says_why(pinned: dict[str, str]) -> None:
     wrong = {**pinned, "LAMBDA_LLM_MODEL_SHA256": "0" * 64}
     done = subprocess.run(
-        [sys.executable, "-c", "import lambda_llm.lifecycle.handler"],
+        [sys.executable, "-c", "import lambda_llm.inference.handler"],
         env=wrong,
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws import ACCOUNT, REGION, LocalAWS, LocalAWSError, local_aws
+from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, LocalAWSError, local_aws
 
 URL = f"https://{'a' * 32}.lambda-url.{REGION}.on.aws/health"
 

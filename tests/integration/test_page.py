@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, expect
 
-from lambda_llm.api import page as module
+from lambda_llm.serving import page as module
 from support.answers import EXPECTED, OTHER_EXPECTED, OTHER_QUESTION, QUESTION
 from support.browser import NEEDS_CHROMIUM, opened
 from support.commands import running

@@ -17,10 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from demo import MODEL
-from lambda_llm.engine.model import Model
 from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES
-from lambda_llm.settings import KVType, Weights
+from scripts.demo import MODEL
+from scripts.models.opening import open_engine
 from support.answers import EXPECTED, QUESTION, user
 from support.chat import MODEL_ID, made
 from support.commands import INTERRUPTED, running
@@ -102,8 +101,8 @@ def odd() -> Odd:
 @pytest.fixture(scope="module")
 def function_url(odd: Odd) -> Iterator[FunctionURL]:
     """The real application over the demo model, and the odd paths, behind a Function URL."""
-    with Model(str(MODEL), what="demo", placement=Weights.COPIED, context=2048, kv_type=KVType.F16, threads=1) as model:
-        app = Starlette(routes=[*odd.routes, Mount("/", made(model))])
+    with open_engine(MODEL) as engine:
+        app = Starlette(routes=[*odd.routes, Mount("/", made(engine))])
         with serving_signed(app) as function_url:
             yield function_url
 

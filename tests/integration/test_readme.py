@@ -17,9 +17,9 @@ import httpx2
 import pytest
 import typer
 
-import write_docs
 from lambda_llm.cli import app
-from local_aws import local_aws
+from scripts.docs import readme as write_docs
+from scripts.local_aws.server import local_aws
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def test_every_command_and_program_of_the_readme_works(shell: Shell) -> None:
 
 
 def test_the_table_of_settings_is_the_code_s_own() -> None:
-    assert write_docs.with_settings(README) == README, "run scripts/write_docs.py"
+    assert write_docs.with_settings(README) == README, "run python -m scripts.docs.readme"
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http|#)([^)#]+)", README))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import synthesize_model
-from bench import measurement
+from scripts.bench import measurement
+from scripts.models import synthesize as synthesize_model
 from support.synthetic import TOKENIZER, write_source
 
 SHAPE = dataclasses.replace(

@@ -15,13 +15,13 @@ from support.answers import EXPECTED, QUESTION, user
 from support.runtime_api import RuntimeAPI
 from support.servers import LIMIT_SECONDS
 
-CLIENT = ["-m", "awslambdaric", "lambda_llm.lifecycle.handler.handle"]
+CLIENT = ["-m", "awslambdaric", "lambda_llm.inference.handler.handle"]
 ON_A_LESSER_CPU = """
 import runpy, sys
-from lambda_llm.lifecycle import cpu
+from lambda_llm.inference.snapshot import cpu
 looks = iter([{"sve"}, {"sve"}, set()])
 cpu.features = lambda: frozenset(next(looks))
-sys.argv = ["awslambdaric", "lambda_llm.lifecycle.handler.handle"]
+sys.argv = ["awslambdaric", "lambda_llm.inference.handler.handle"]
 runpy.run_module("awslambdaric", run_name="__main__")
 """
 """The runtime client, on a CPU that has lost a feature at the third look, which is the one after the restore."""

@@ -14,7 +14,7 @@ from openai import (
     OpenAI,
 )
 
-from demo import MODEL
+from scripts.demo import MODEL
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, QUESTION, user
 from support.chat import PATH
 from support.endless import CONTEXT, NAME

@@ -11,7 +11,7 @@ import httpx2
 import psutil
 import pytest
 
-from local_aws import LocalAWS
+from scripts.local_aws.server import LocalAWS
 from support.answers import EXPECTED, LONG_QUESTION, OTHER_EXPECTED, OTHER_QUESTION, QUESTION, user
 from support.chat import PATH
 from support.gate import Gate

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from build_package import MACHINES
 from lambda_llm.limits import ARCHITECTURE, PACKAGE_DIRECT_UPLOAD_BYTES, PACKAGE_UNZIPPED_BYTES, RUNTIME
 from lambda_llm.packaging import archive
 from lambda_llm.packaging.manifest import NAME, beside
-from local_package import LocalPackage, local_package
+from scripts.build.package import MACHINES
+from scripts.local_aws.package import LocalPackage, local_package
 
 HERE = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
@@ -49,7 +49,7 @@ def test_everything_that_the_handler_needs_is_in_it(local: LocalPackage, tmp_pat
     with zipfile.ZipFile(local.zip) as opened:
         opened.extractall(tmp_path)
     program = (
-        "import boto3, llama_cpp, mangum, snapshot_restore_py, lambda_llm.lifecycle.serve; print(llama_cpp.__file__)"
+        "import boto3, llama_cpp, mangum, snapshot_restore_py, lambda_llm.inference.serve; print(llama_cpp.__file__)"
     )
     # -S: nothing from this environment's own packages; -P: nothing from the working directory.
     done = subprocess.run(

@@ -17,11 +17,11 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from elftools.elf.elffile import ELFFile
 
-from build_llama import BUILD
-from build_package import IN_RUNTIME, NOT_ON_LAMBDA
 from lambda_llm import __version__
 from lambda_llm.packaging import archive
 from lambda_llm.packaging.manifest import NAME, SBOM_NAME
+from scripts.build.llama import BUILD
+from scripts.build.package import IN_RUNTIME, NOT_ON_LAMBDA
 
 ZIPPED_MAX_BYTES = 30_000_000
 UNZIPPED_MAX_BYTES = 100_000_000

@@ -19,13 +19,13 @@ import httpx2
 import pytest
 from openai import OpenAI
 
-from build_package import IN_RUNTIME
-from demo import MODEL
 from lambda_llm.limits import MEMORY_MB
 from lambda_llm.loading.push import push
 from lambda_llm.packaging import archive
 from lambda_llm.packaging.manifest import NAME
-from local_aws import local_aws
+from scripts.build.package import IN_RUNTIME
+from scripts.demo import MODEL
+from scripts.local_aws.server import local_aws
 from support.answers import EXPECTED, QUESTION, user
 from support.debian import arm64_root, interpreter, needs_arm64
 from support.servers import AFTER, BEFORE, Server, free_port

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import terraform
+from scripts.local_aws import terraform
 from support.modules import ROOT
 from support.policies import POLICIES, PROVIDER, checkov_environment, reports, run_policies
 

@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 import yaml
 
-import terraform
 from lambda_llm import __version__
+from scripts.local_aws import terraform
 from support.policies import CHECKOV, HERE, PROVIDER, ROOT, checkov_environment
 
 DOC: Final = (ROOT / "docs/policies/README.md").read_text(encoding="utf-8")

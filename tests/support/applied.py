@@ -26,10 +26,10 @@ from botocore.exceptions import ClientError
 from openai import OpenAI
 from pytest_terraform import tf
 
-import deployment
-from lambda_llm.client import function_url_auth
-from local_aws import LocalAWS, local_aws
-from local_package import local_package
+from lambda_llm.aws.function_url import function_url_auth
+from scripts.local_aws import deployment
+from scripts.local_aws.package import local_package
+from scripts.local_aws.server import LocalAWS, local_aws
 from support.answers import QUESTION, user
 from support.modules import ROOT
 from support.servers import LIMIT_SECONDS

@@ -9,24 +9,18 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from lambda_llm.api.app import create_app
-from lambda_llm.api.schema import Memory
-from lambda_llm.api.service import Served
-from lambda_llm.engine.model import Model
-from lambda_llm.engine.template import ChatTemplate
-from lambda_llm.settings import Weights
+from lambda_llm.engine.engine import Engine
+from lambda_llm.serving.app import create_app
+from lambda_llm.serving.service import ServingOptions
 from support.answers import QUESTION, user
 
 PATH = "/v1/chat/completions"
 MODEL_ID = "demo"
 
 
-def made(model: Model, *, with_metrics: bool = False, **changes: Any) -> FastAPI:
-    """The application over `model`; `changes` are fields of `Served`."""
-    parts = {"model_file": 1, "weights": 2, "kv_cache": 3, "compute_buffers": 4, "prefixes": 5, "process": 6, "peak": 7}
-    memory = Memory(**parts, resident=8)
-    served = Served(model, ChatTemplate(model), MODEL_ID, Weights.MAPPED, lambda: memory, **changes)
-    return create_app(served, with_metrics=with_metrics)
+def made(engine: Engine, *, with_metrics: bool = False, **changes: Any) -> FastAPI:
+    """The application over `engine`; `changes` are fields of `ServingOptions`."""
+    return create_app(engine, ServingOptions(MODEL_ID, **changes), with_metrics=with_metrics)
 
 
 @contextmanager

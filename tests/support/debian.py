@@ -16,8 +16,8 @@ from typing import Final
 
 import pytest
 
-from build_llama import BUILD
 from lambda_llm.limits import RUNTIME
+from scripts.build.llama import BUILD
 
 SUITE: Final = "trixie"
 """The release of Debian with the Python of Lambda's runtime."""

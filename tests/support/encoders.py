@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from demo_model.corpus import FOLDER, entries
-from lambda_llm.engine.encoder import Encoder
-from lambda_llm.settings import KVType, Weights
+from lambda_llm.engine.engine import Engine
+from scripts.models.demo_model.corpus import FOLDER, entries
+from scripts.models.opening import ONE_THREAD, open_engine
 
 ENCODERS = FOLDER.parent / "demo-encoder"
 ENTRIES = entries()
 CONTEXT = 128
 
-OpenEncoder = Callable[..., Encoder]
+OpenEncoder = Callable[..., Engine]
 """Takes a demo encoder's name or a path."""
 
 
@@ -23,9 +24,8 @@ def open_encoder() -> Iterator[OpenEncoder]:
     """Open encoders, and close them behind the test."""
     with ExitStack() as opened:
 
-        def open_it(name: Any) -> Encoder:
+        def open_it(name: Any) -> Engine:
             path = ENCODERS / f"{name}.gguf" if isinstance(name, str) else name
-            given: Any = {"placement": Weights.COPIED, "context": CONTEXT, "kv_type": KVType.F16, "threads": 1}
-            return opened.enter_context(Encoder(str(path), what=path.name, **given))
+            return opened.enter_context(open_engine(path, replace(ONE_THREAD, context_length=CONTEXT)))
 
         yield open_it

@@ -21,7 +21,8 @@ from support.chat import PATH
 PROGRAM = """
 import json, sys
 import snapshot_restore_py
-from lambda_llm.lifecycle import cpu, handler
+from lambda_llm.inference import handler
+from lambda_llm.inference.snapshot import cpu
 
 def hooks(registered):
     for function, arguments, named in registered:

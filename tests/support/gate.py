@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local_aws import LocalAWS
+from scripts.local_aws.server import LocalAWS
 
 LIMIT_SECONDS = 120
 

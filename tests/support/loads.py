@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from lambda_llm.gguf.options import ModelOptions
 from lambda_llm.limits import MIB
 from lambda_llm.loading.load import Loaded, load
-from lambda_llm.loading.source import ModelReference
-from lambda_llm.settings import KVType, Weights
+from lambda_llm.loading.sources.base import ModelReference
 
 MEMORY = 1_000_000_000
 PART = 4 * MIB
@@ -16,13 +16,7 @@ def load_model(
     uri: str, *, version_id: str | None = None, size: int | None = None, sha256: str | None = None, **changes: Any
 ) -> Loaded:
     """`load` of `uri` with these pins; `changes` are the other arguments of `load`."""
-    given: dict[str, Any] = {
-        "context": 256,
-        "kv_type": KVType.F16,
-        "weights": Weights.AUTO,
-        "memory": MEMORY,
-        "seconds": 30,
-    }
+    given: dict[str, Any] = {"options": ModelOptions(context_length=256), "memory": MEMORY, "seconds": 30}
     return load(ModelReference(uri, version_id, size, sha256), **(given | changes))
 
 

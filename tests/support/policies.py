@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import terraform
+from scripts.local_aws import terraform
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "tests/policies"

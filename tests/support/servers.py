@@ -16,11 +16,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from demo import MODEL
-from lambda_llm.lifecycle.serve import AFTER_PATH, BEFORE_PATH, PORT
+from lambda_llm.inference.serve import AFTER_PATH, BEFORE_PATH, PORT
 from lambda_llm.loading.push import Pushed, push
-from local_aws import LocalAWS
-from local_aws import local_aws as run_local_aws
+from scripts.demo import MODEL
+from scripts.local_aws.server import LocalAWS
+from scripts.local_aws.server import local_aws as run_local_aws
 
 ROOT = Path(__file__).parents[2]
 SERVE = ROOT / "functions/bin/serve"

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from lambda_llm.engine.model import Model
+from lambda_llm.aws.errors import StorageError
+from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.session_store import SessionStore
-from lambda_llm.loading.errors import StorageError
 
-IDENTITY = b"the demo model"
+FINGERPRINT = b"the demo model"
 
 
 class Shelf:
@@ -49,9 +49,9 @@ class Shelf:
 
 
 @contextmanager
-def sessions(model: Model, shelf: Shelf, identity: bytes = IDENTITY) -> Iterator[SessionStore]:
+def sessions(engine: Engine, shelf: Shelf, fingerprint: bytes = FINGERPRINT) -> Iterator[SessionStore]:
     """A store of one process; each has its own, over the same shelf."""
-    store = SessionStore(model, shelf, identity)
+    store = SessionStore(engine.decoder, shelf, fingerprint)
     try:
         yield store
     finally:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gguf
 
-from synthesize_model import Tokenizer
+from scripts.models.synthesize import Tokenizer
 
 TOKENIZER = Tokenizer(
     vocabulary="small.gguf",

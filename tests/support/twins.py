@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from lambda_llm.lifecycle import serve
+from lambda_llm.inference import serve
+from lambda_llm.serving.server import Server
 
 T = TypeVar("T")
 
@@ -41,20 +42,20 @@ def split(twins: Sequence[T]) -> T:
 
 
 def behind_the_web_adapter(ports: Sequence[int], before: str) -> None:
-    """Run `lambda_llm.lifecycle.serve` up to its snapshot, and then once on each port."""
-    run = serve.Server.run
+    """Run `lambda_llm.inference.serve` up to its snapshot, and then once on each port."""
+    run = Server.run
 
-    async def take_the_snapshot(server: serve.Server) -> None:
+    async def take_the_snapshot(server: Server) -> None:
         transport = httpx2.ASGITransport(server.config.app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://server") as adapter:
             (await adapter.post(before)).raise_for_status()
 
-    def run_twice(server: serve.Server) -> None:
+    def run_twice(server: Server) -> None:
         asyncio.run(take_the_snapshot(server))
         server.config.port = split(ports)
         run(server)
 
-    serve.Server.run = run_twice
+    Server.run = run_twice
     sys.exit(serve.main())
 
 
@@ -71,7 +72,7 @@ def under_the_runtime_client(apis: Sequence[str]) -> None:
         client.runtime_client.initialize_client("twin")
 
     client.LambdaRuntimeClient.restore_next = restored
-    sys.argv = ["awslambdaric", "lambda_llm.lifecycle.handler.handle"]
+    sys.argv = ["awslambdaric", "lambda_llm.inference.handler.handle"]
     runpy.run_module("awslambdaric", run_name="__main__")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import terraform
+from scripts.local_aws import terraform
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import hcl
-import module_docs
-import terraform
+from scripts.docs import hcl
+from scripts.docs import module_tables as module_docs
+from scripts.local_aws import terraform
 from support.modules import MODULES, ROOT, name
 
 DOCUMENTED = [module for module in MODULES if module != ROOT]
@@ -55,7 +55,7 @@ def test_the_block_of_a_readme_is_valid(module: Path, stack: Path) -> None:
 @pytest.mark.parametrize("module", DOCUMENTED, ids=name)
 def test_the_tables_of_a_readme_are_the_module_s_own(module: Path) -> None:
     readme = (module / "README.md").read_text(encoding="utf-8")
-    assert module_docs.with_tables(module) == readme, "run scripts/module_docs.py"
+    assert module_docs.with_tables(module) == readme, "run python -m scripts.docs.module_tables"
     for kind in ("Inputs", "Outputs"):
         assert f"## {kind}\n" in readme
 

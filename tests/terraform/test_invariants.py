@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-import hcl
 from lambda_llm import limits
-from lambda_llm.lifecycle import prune, serve
-from lambda_llm.loading.fit import CONTEXT_STEP, PROCESS_BYTES
+from lambda_llm.gguf.memory_plan import CONTEXT_STEP, PROCESS_BYTES
+from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType
+from lambda_llm.inference import serve
+from lambda_llm.inference.settings import PREFIX, Settings
 from lambda_llm.packaging.manifest import PackageManifest
-from lambda_llm.settings import DEFAULT_CONTEXT, PREFIX, KVType, Settings
+from lambda_llm.pruner import handler as pruner
+from scripts.docs import hcl
 from support.modules import ROOT
 
 INFERENCE = {block.address: block for block in hcl.module(ROOT / "modules/inference")}
@@ -111,10 +113,10 @@ def test_every_variable_that_is_set_is_one_that_is_read() -> None:
 
 def test_the_pruner_is_told_what_it_reads() -> None:
     function = PRUNER["aws_lambda_function.this"]
-    assert literal(function.attributes["handler"]) == f"{prune.__name__}.{prune.handle.__name__}"
+    assert literal(function.attributes["handler"]) == f"{pruner.__name__}.{pruner.handle.__name__}"
     variables = function.inside("environment")[0].attributes["variables"]
-    assert f"{prune.FUNCTION} " in variables
-    assert f"{prune.KEEP_NEWEST} " in variables
+    assert f"{pruner.FUNCTION} " in variables
+    assert f"{pruner.KEEP_NEWEST} " in variables
 
 
 def test_what_is_read_of_a_manifest_is_in_it() -> None:

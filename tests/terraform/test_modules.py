@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import terraform
+from scripts.local_aws import terraform
 from support.modules import MODULES, ROOT, TERRAFORM_FROM, name, own_tests, sources
 
 EVERY_MODULE = pytest.mark.parametrize("module", MODULES, ids=name)

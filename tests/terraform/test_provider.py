@@ -1,7 +1,7 @@
 """The modules work with AWS provider 5.100 and with 6.x: what they use of it exists in both.
 
 `terraform test` holds them against whichever is installed; here they are held against what the newest one knows, as
-scripts/provider_typings.py wrote it down.
+scripts/docs/provider_typings.py wrote it down.
 """
 
 import json
@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import hcl
-import provider_typings
-from hcl import Block
-from provider_typings import WRITTEN, Schema, canonical
+from scripts.docs import hcl, provider_typings
+from scripts.docs.hcl import Block
+from scripts.docs.provider_typings import WRITTEN, Schema, canonical
 from support.modules import MODULES, name
 
 KNOWN = json.loads(WRITTEN.read_text(encoding="utf-8"))
@@ -51,7 +50,7 @@ def unknown(block: Block, schema: Schema, path: str) -> Iterator[str]:
 
 def test_the_newest_provider_is_one_that_the_modules_allow() -> None:
     assert KNOWN["provider"].startswith("6.")
-    assert provider_typings.used() == sorted(KNOWN["types"]), "run scripts/provider_typings.py"
+    assert provider_typings.used() == sorted(KNOWN["types"]), "run python -m scripts.docs.provider_typings"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name)

@@ -15,9 +15,9 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-import terraform
-from lambda_llm.lifecycle import prune
-from local_aws import ACCOUNT, REGION, LocalAWS, local_aws
+from lambda_llm.pruner.handler import prune
+from scripts.local_aws import terraform
+from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, local_aws
 from support.modules import ROOT
 
 pytestmark = pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")
@@ -71,7 +71,7 @@ def code(number: int) -> dict[str, bytes]:
 def write_package(folder: Path) -> None:
     """The pruner's part of the package, with a manifest."""
     package = ROOT / "functions"
-    files = ("lambda_llm/__init__.py", "lambda_llm/lifecycle/__init__.py", "lambda_llm/lifecycle/prune.py")
+    files = ("lambda_llm/__init__.py", "lambda_llm/pruner/__init__.py", "lambda_llm/pruner/handler.py")
     data = zipped({file: (package / file).read_text(encoding="utf-8") for file in files})
     (folder / "package.zip").write_bytes(data)
     manifest = {
@@ -171,4 +171,4 @@ def test_the_pruner_may_do_nothing_else(aws: LocalAWS, functions: Any, pruner: d
 
 def test_the_newest_version_always_stays() -> None:
     with pytest.raises(ValueError, match="keep_newest is 0: the newest version must stay"):
-        prune.prune(FUNCTION, keep_newest=0)
+        prune(FUNCTION, keep_newest=0)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import hcl
-import terraform
-from hcl import Block
+from scripts.docs import hcl
+from scripts.docs.hcl import Block
+from scripts.local_aws import terraform
 from support.modules import MODULES, ROOT, name, own_tests
 
 pytestmark = pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")

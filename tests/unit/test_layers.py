@@ -74,7 +74,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_the_function_does_without_what_only_the_command_line_brings() -> None:
-    code = "import lambda_llm.lifecycle.serve, lambda_llm.lifecycle.hooks, mangum, snapshot_restore_py"
+    code = "import lambda_llm.inference.serve, lambda_llm.inference.snapshot.hooks, mangum, snapshot_restore_py"
     assert modules_after(code).isdisjoint(ONLY_ON_THE_COMMAND_LINE)
 
 

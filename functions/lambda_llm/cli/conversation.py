@@ -12,8 +12,8 @@ from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError, omit
 from openai.types.chat import ChatCompletionMessageParam
 from rich.markup import escape
 
+from lambda_llm.aws.function_url import function_url_auth
 from lambda_llm.cli.console import err, out
-from lambda_llm.client import function_url_auth
 from lambda_llm.errors import LambdaLLMError
 
 HELP = """[bold]/reset[/] forgets the conversation, [bold]/system TEXT[/] sets the system prompt, [bold]/exit[/] or \

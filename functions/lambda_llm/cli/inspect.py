@@ -8,12 +8,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from lambda_llm.cli.console import JSON, KV, SHA256, Context, Placement, VersionId, out
+from lambda_llm.gguf.errors import about
+from lambda_llm.gguf.header import Header
+from lambda_llm.gguf.memory_plan import memory_needs, plan_memory
+from lambda_llm.inference.settings import Settings
 from lambda_llm.limits import ARCHITECTURE, MEMORY_MB, MIB
-from lambda_llm.loading.fit import fit, needs
-from lambda_llm.loading.gguf import Header
 from lambda_llm.loading.load import inspect as read_header
-from lambda_llm.loading.source import ModelReference
-from lambda_llm.settings import Settings
 from lambda_llm.units import checksum, megabytes
 
 
@@ -43,19 +43,17 @@ def inspect(
         weights=weights,
         memory_mb=memory_mb,
     )
-    reference = ModelReference.of(settings)
+    reference = settings.reference
     inspection = read_header(reference, seconds=settings.load_seconds)
     header, described = inspection.header, inspection.described
-    needed = fit(
-        header,
-        described.size,
-        context=settings.context,
-        kv_type=settings.kv_type,
-        weights=settings.weights,
-        memory=(settings.memory_mb or MEMORY_MB) * MIB,
-        what=settings.model,
-        machine=ARCHITECTURE,
-    )
+    with about(settings.model):
+        plan = plan_memory(
+            header,
+            described.size,
+            settings.options,
+            memory=(settings.memory_mb or MEMORY_MB) * MIB,
+            machine=ARCHITECTURE,
+        )
     if as_json:
         out.print_json(
             data={
@@ -73,18 +71,18 @@ def inspect(
                 "encoder": header.encodes,
                 "chat_template": bool(header.text("tokenizer.chat_template")),
                 "fit": {
-                    "context": needed.context,
-                    "placement": needed.placement.value,
-                    "weights": needed.weights,
-                    "kv_cache": needed.kv,
-                    "compute_buffers": needed.compute,
-                    "process": needed.process,
-                    "resident": needed.resident,
-                    "peak": needed.peak,
-                    "memory": needed.memory,
-                    "fits": needed.fits,
+                    "context": plan.context_length,
+                    "placement": plan.options.placement.value,
+                    "weights": plan.weights,
+                    "kv_cache": plan.kv_cache,
+                    "compute_buffers": plan.compute_buffers,
+                    "process": plan.process,
+                    "resident": plan.resident,
+                    "peak": plan.peak,
+                    "memory": plan.memory,
+                    "fits": plan.fits,
                 },
-                "memory": asdict(needs(header)),
+                "memory": asdict(memory_needs(header)),
             }
         )
     else:
@@ -95,21 +93,21 @@ def inspect(
             "Architecture": f"{header.architecture}, {header.parameters / 1e6:,.1f} million parameters, "
             f"{header.layers} layers, {header.vocabulary:,} tokens",
             "File": f"{megabytes(described.size)} in {len(header.tensors)} tensors ({types})",
-            "Context": f"{needed.context:,} tokens, the model was made for {header.context_length:,}",
+            "Context": f"{plan.context_length:,} tokens, the model was trained for {header.context_length:,}",
             "Chat template": _template(header),
             "Checksum": "CRC64NVME in S3" if described.crc64nvme is not None else "none kept by the store",
-            "Weights": f"{megabytes(needed.weights)}, {needed.placement.value}",
-            "KV cache": f"{megabytes(needed.kv)} as {settings.kv_type.value}",
-            "Compute buffers": megabytes(needed.compute),
-            "Process": megabytes(needed.process),
-            "Stays in use": megabytes(needed.resident),
-            "At most in use": f"{megabytes(needed.peak)}, of {megabytes(needed.memory)}",
+            "Weights": f"{megabytes(plan.weights)}, {plan.options.placement.value}",
+            "KV cache": f"{megabytes(plan.kv_cache)} as {settings.kv_type.value}",
+            "Compute buffers": megabytes(plan.compute_buffers),
+            "Process": megabytes(plan.process),
+            "Stays in use": megabytes(plan.resident),
+            "At most in use": f"{megabytes(plan.peak)}, of {megabytes(plan.memory)}",
         }.items():
             table.add_row(f"[dim]{name}[/]", escape(value))
         out.print(table)
-        verdict = "[bold green]It fits.[/]" if needed.fits else "[bold red]It does not fit.[/]"
+        verdict = "[bold green]It fits.[/]" if plan.fits else "[bold red]It does not fit.[/]"
         out.print(verdict)
-    if not needed.fits:
+    if not plan.fits:
         raise typer.Exit(2)
 
 

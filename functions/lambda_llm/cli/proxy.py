@@ -7,11 +7,11 @@ import httpx2
 import typer
 from rich.markup import escape
 
+from lambda_llm.aws.function_url import function_url_auth
 from lambda_llm.cli.console import JSON, Port, err, listening, out
-from lambda_llm.client import function_url_auth
+from lambda_llm.cli.signing_proxy import LOOPBACK, Proxy
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.lifecycle.serve import Server
-from lambda_llm.proxy import LOOPBACK, Proxy
+from lambda_llm.serving.server import Server
 
 
 class TargetError(LambdaLLMError):

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from lambda_llm.api.app import create_app
 from lambda_llm.cli.console import (
     JSON,
     KV,
@@ -21,10 +20,11 @@ from lambda_llm.cli.console import (
     out,
     progress_bar,
 )
-from lambda_llm.lifecycle.memory import resident
-from lambda_llm.lifecycle.serve import Server
-from lambda_llm.lifecycle.start import Environment, start
-from lambda_llm.settings import Settings
+from lambda_llm.inference.init import Environment, init
+from lambda_llm.inference.settings import Settings
+from lambda_llm.inference.snapshot.memory import resident
+from lambda_llm.serving.app import create_app
+from lambda_llm.serving.server import Server
 from lambda_llm.units import megabytes
 
 
@@ -69,28 +69,28 @@ def serve(
     with listening(host, port) as (bound, address):
         resident_before = resident()
         with progress_bar("Loading") as progress:
-            environment = start(settings, progress)
+            environment = init(settings, progress)
         url = f"{address}/v1"
         _say_ready(environment, url, resident_before, as_json=as_json)
-        with_page &= environment.served.model.generates
+        with_page &= not environment.encodes
         if with_page and not as_json:
             err.print(f"Or in a browser: [bold]{address}[/]")
-        app = create_app(environment.served, with_page=with_page, with_metrics=True)
+        app = create_app(environment.engine, environment.serving, with_page=with_page, with_metrics=True)
         Server(app, app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 
 def _say_ready(environment: Environment, url: str, resident_before: int, *, as_json: bool) -> None:
-    loaded, served = environment.loaded, environment.served
+    loaded, model = environment.loaded, environment.serving.model_id
     if as_json:
         ready = {
             "url": url,
-            "model": served.model_id,
+            "model": model,
             "size": loaded.download.size,
             "checksums": loaded.download.checksums,
             "download_seconds": loaded.download.seconds,
             "open_seconds": environment.open_seconds,
             "warm_seconds": environment.warm_seconds,
-            "placement": served.placement.value,
+            "placement": loaded.plan.options.placement.value,
             "resident": resident(),
             "resident_before": resident_before,
         }
@@ -99,8 +99,8 @@ def _say_ready(environment: Environment, url: str, resident_before: int, *, as_j
         return
     verified = " and ".join(loaded.download.checksums) or "its header (a local file, nothing pinned)"
     err.print(
-        f"[bold]{escape(served.model_id)}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
+        f"[bold]{escape(model)}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
         f"verified by {verified}; opened in {environment.open_seconds:.2f} s, warm in {environment.warm_seconds:.2f} s"
     )
-    hint = f" Talk to it with: lambda-llm chat {url}" if served.model.generates else ""
+    hint = f" Talk to it with: lambda-llm chat {url}" if not environment.encodes else ""
     err.print(f"Serving on [bold]{url}[/] (Ctrl-C stops).{hint}")

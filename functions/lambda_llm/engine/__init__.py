@@ -1,1 +1,1 @@
-"""Prompt in, tokens out: llama.cpp on a model in memory. It knows nothing of HTTP."""
+"""Prompts to tokens, with llama.cpp. It knows nothing of HTTP."""

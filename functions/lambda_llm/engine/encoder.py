@@ -7,10 +7,11 @@ from typing import Any, Final
 import llama_cpp
 import numpy as np
 
-from lambda_llm.engine import native
+from lambda_llm.engine.cancellation import Cancellation
+from lambda_llm.engine.context import Context
 from lambda_llm.engine.errors import EngineError, InputTooLongError
-from lambda_llm.engine.model import DECODE_ABORTED, Cancellation, CancelledError, Model
-from lambda_llm.settings import KVType
+from lambda_llm.engine.loaded_model import LoadedModel
+from lambda_llm.gguf.options import KVType, ModelOptions
 
 _TOGETHER: Final = 32
 """Texts that are evaluated together at most; together they are no longer than the context."""
@@ -28,8 +29,8 @@ class Pooling(IntEnum):
     RANK = 4
 
 
-class Encoder(Model):
-    """A model that answers about texts as a whole; it generates none.
+class Encoder(Context):
+    """The context of a model that answers about whole texts; it generates none.
 
     Attributes:
         pooling: how, as the GGUF file says.
@@ -37,15 +38,13 @@ class Encoder(Model):
         labels: of the classes; empty where the file has none.
     """
 
-    generates = False
-
-    def __init__(self, path: str, **given: Any) -> None:
-        """Open a GGUF file; the arguments are `Model`'s."""
-        super().__init__(path, **given)
+    def __init__(self, model: LoadedModel, options: ModelOptions) -> None:
+        """Allocate the context; arguments and errors are `Context`'s."""
+        super().__init__(model, options)
         self.pooling = Pooling(llama_cpp.llama_pooling_type(self._context))
-        classes = int(llama_cpp.llama_model_n_cls_out(self._model))
-        self.outputs = classes if self.pooling is Pooling.RANK else int(llama_cpp.llama_model_n_embd(self._model))
-        named = [llama_cpp.llama_model_cls_label(self._model, index) for index in range(classes)]
+        classes = int(llama_cpp.llama_model_n_cls_out(model.handle))
+        self.outputs = classes if self.pooling is Pooling.RANK else int(llama_cpp.llama_model_n_embd(model.handle))
+        named = [llama_cpp.llama_model_cls_label(model.handle, index) for index in range(classes)]
         self.labels = tuple(label.decode() for label in named if label)
 
     def encode(self, texts: Sequence[Sequence[int]], cancellation: Cancellation | None = None) -> Rows:
@@ -64,13 +63,13 @@ class Encoder(Model):
             EngineError: llama.cpp failed, or the model pools nothing.
         """
         if self.pooling is Pooling.NONE:
-            raise EngineError("The model says nothing of how its tokens become one vector.")
+            raise EngineError("The model's header does not say how the vectors of its tokens become one.")
         for index, text in enumerate(texts):
-            if len(text) > self.context:
-                raise InputTooLongError(index, len(text), self.context)
+            if len(text) > self.context_length:
+                raise InputTooLongError(index, len(text), self.context_length)
         rows = np.zeros((len(texts), self.outputs), dtype=np.float32)
         self._listen_to(cancellation)
-        for first, group in _groups(texts, self.context):
+        for first, group in _groups(texts, self.context_length):
             self._evaluate(group)
             for sequence in range(len(group)):
                 found = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
@@ -83,29 +82,29 @@ class Encoder(Model):
         BERT reads `[CLS] first [SEP] second [SEP]`, XLM-RoBERTa `<s> first </s></s> second </s>`; a model whose file
         has a template for it (Qwen3's reranker) reads that.
         """
-        template: bytes | None = llama_cpp.llama_model_chat_template(self._model, b"rerank")
+        template: bytes | None = llama_cpp.llama_model_chat_template(self.model.handle, b"rerank")
         if template:
             text = template.decode().replace("{query}", first).replace("{document}", second)
-            return self.tokenize(text, add_special=False)
+            return self.model.tokenize(text, add_special=False)
         begins, ends, separates = (
-            bool(flag(self.vocabulary))
+            bool(flag(self.model.vocabulary))
             for flag in (
                 llama_cpp.llama_vocab_get_add_bos,
                 llama_cpp.llama_vocab_get_add_eos,
                 llama_cpp.llama_vocab_get_add_sep,
             )
         )
-        between = [int(llama_cpp.llama_vocab_sep(self.vocabulary))] if ends and separates else []
-        rest = self.tokenize(second, add_special=True, parse_special=False)
-        return [*self.tokenize(first, add_special=True, parse_special=False), *between, *rest[begins:]]
+        between = [int(llama_cpp.llama_vocab_sep(self.model.vocabulary))] if ends and separates else []
+        rest = self.model.tokenize(second, add_special=True, parse_special=False)
+        return [*self.model.tokenize(first, add_special=True, parse_special=False), *between, *rest[begins:]]
 
-    def _params(self, context: int, kv_type: KVType, threads: int) -> Any:
-        params = super()._params(context, kv_type, threads)
-        params.n_batch = params.n_ubatch = context  # a token may look at any other, so no text is cut
-        params.n_seq_max = min(_TOGETHER, context)
-        params.n_outputs_max = context
-        params.embeddings = True
-        return params
+    def _parameters(self, context_length: int, kv_type: KVType) -> Any:
+        parameters = super()._parameters(context_length, kv_type)
+        parameters.n_batch = parameters.n_ubatch = context_length  # a token may look at any other: no text is cut
+        parameters.n_seq_max = min(_TOGETHER, context_length)
+        parameters.n_outputs_max = context_length
+        parameters.embeddings = True
+        return parameters
 
     def _evaluate(self, group: Sequence[Sequence[int]]) -> None:
         if self._memory:
@@ -119,15 +118,9 @@ class Encoder(Model):
                     batch.n_seq_id[at], batch.seq_id[at][0] = 1, sequence
                     batch.logits[at] = True
                     batch.n_tokens += 1
-            status = llama_cpp.llama_decode(self._context, batch)
+            self._evaluate_batch(batch, batch.n_tokens)
         finally:
             llama_cpp.llama_batch_free(batch)
-        if status == DECODE_ABORTED:
-            raise CancelledError
-        if status != 0:
-            raise EngineError(
-                f"llama.cpp could not evaluate {len(group)} texts (status {status}): {native.last_errors()}"
-            )
 
 
 def _groups(texts: Sequence[Sequence[int]], context: int) -> Iterator[tuple[int, Sequence[Sequence[int]]]]:

@@ -1,4 +1,4 @@
-"""Why the engine could not do what it was asked to."""
+"""Why a request can't be answered by this engine."""
 
 from lambda_llm.errors import LambdaLLMError
 
@@ -12,29 +12,30 @@ class ContextOverflowError(LambdaLLMError):
 
     Attributes:
         prompt_tokens: length of the prompt.
-        context: length of the context in tokens.
+        context_length: in tokens.
     """
 
-    def __init__(self, prompt_tokens: int, context: int) -> None:
+    def __init__(self, prompt_tokens: int, context_length: int) -> None:
         super().__init__(
-            f"This model's context length is {context} tokens, but the messages come to {prompt_tokens} tokens and "
-            "leave no room for an answer: shorten the messages."
+            f"This model's context length is {context_length} tokens, but the messages come to {prompt_tokens} tokens "
+            "and leave no room for an answer: shorten the messages."
         )
         self.prompt_tokens = prompt_tokens
-        self.context = context
+        self.context_length = context_length
 
 
 class InputTooLongError(LambdaLLMError):
     """A text is longer than an encoder's context."""
 
-    def __init__(self, index: int, tokens: int, context: int) -> None:
+    def __init__(self, index: int, tokens: int, context_length: int) -> None:
         super().__init__(
-            f"This model reads {context} tokens at a time, but text {index} comes to {tokens}: shorten or split it."
+            f"This model reads {context_length} tokens at a time, but text {index} comes to {tokens}: shorten or split "
+            "it."
         )
 
 
 class NotGenerativeError(LambdaLLMError):
-    """The model is an encoder and can't go on with a text."""
+    """The model is an encoder and generates no text."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -43,12 +44,22 @@ class NotGenerativeError(LambdaLLMError):
         )
 
 
+class NotEncoderError(LambdaLLMError):
+    """The model generates text and makes no vectors, classes or scores."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model generates text and is no encoder: serve an embedding model, a classifier or a reranker for "
+            "this endpoint."
+        )
+
+
 class TemplateError(LambdaLLMError):
     """The model's chat template refuses these messages, or the model has none."""
 
 
 class ConstraintError(LambdaLLMError):
-    """The model can't be held to this schema."""
+    """Answers of this model can't be constrained by this schema."""
 
 
 class SchemaError(LambdaLLMError):

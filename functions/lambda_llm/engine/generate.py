@@ -1,4 +1,4 @@
-"""The decode loop: tokens in, text out, one piece at a time."""
+"""The decode loop: a prompt's tokens in, text out, one piece at a time."""
 
 import codecs
 import time
@@ -6,10 +6,11 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lambda_llm.engine.errors import ContextOverflowError, NotGenerativeError
-from lambda_llm.engine.model import Cancellation, CancelledError, Model
-from lambda_llm.engine.overflow import kept_beginning, make_room, shortened
-from lambda_llm.engine.prefix import Scope
+from lambda_llm.engine.cancellation import Cancellation, CancelledError
+from lambda_llm.engine.context_shift import fixed_prefix, make_room, shortened
+from lambda_llm.engine.decoder import Decoder
+from lambda_llm.engine.errors import ContextOverflowError
+from lambda_llm.engine.prefix_cache import CacheScope, PrefixCache
 from lambda_llm.engine.sampling import Sampler, Sampling, Scored, score
 from lambda_llm.engine.session_store import SessionStore
 
@@ -22,143 +23,200 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"
 
 
-def check_room(prompt: Sequence[int], context: int) -> None:
-    """Return when a prompt leaves room for one token at least.
-
-    Raises:
-        ContextOverflowError: it does not.
-    """
-    if len(prompt) >= context:
-        raise ContextOverflowError(len(prompt), context)
-
-
-@dataclass
-class Generation:
-    """One answer; iterate once to generate it. Counts are final when the iteration has ended.
+@dataclass(frozen=True)
+class GenerationRequest:
+    """What is to be generated.
 
     Attributes:
-        model: generates.
-        prompt: token ids; shortened where the model's oldest tokens make room and these leave none.
-        sampling: how to choose.
+        prompt: token ids, at least one.
+        sampling: how tokens are chosen.
         max_tokens: the longest answer; None: as long as the context allows.
         stop: texts before which the answer ends.
-        cancellation: ends the generation within one token.
-        top_logprobs: how many of the likeliest tokens to tell with each token; None: tell no probabilities at all.
-        written_out: control tokens that are part of the answer's text, as some models' marks of tool calls are.
-        scope: who may find what this evaluates.
-        sessions: where earlier turns are looked for, and this one is left; None: nowhere.
-        cached_tokens: tokens of the prompt that needed no evaluation.
-        completion_tokens: tokens generated, the one that ended the turn included.
-        finish_reason: None until the end.
-        seconds_to_first_token: from the beginning of the iteration to the first sampled token.
-        decode_seconds: from there to the end.
+        top_logprobs: how many of the likeliest tokens to report with each token; None: no probabilities at all.
+        preserved_tokens: control tokens that are part of the answer's text, as some models' marks of tool calls are.
+        scope: who may reuse what this evaluates.
+        remember: look for earlier turns in the session store, and leave this one there.
     """
 
-    model: Model
     prompt: Sequence[int]
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int | None = None
     stop: Sequence[str] = ()
-    cancellation: Cancellation = field(default_factory=Cancellation)
     top_logprobs: int | None = None
-    written_out: Container[int] = ()
-    scope: Scope = field(default_factory=Scope)
-    sessions: SessionStore | None = None
+    preserved_tokens: Container[int] = ()
+    scope: CacheScope = field(default_factory=CacheScope)
+    remember: bool = False
+
+
+@dataclass
+class GenerationStats:
+    """What a generation took; final when it has ended.
+
+    Attributes:
+        prompt_tokens: length of the prompt as it was evaluated.
+        cached_tokens: tokens of it that needed no evaluation.
+        completion_tokens: tokens generated, the one that ended the turn included.
+        finish_reason: None until the end, and where the engine failed.
+        seconds_to_first_token: from the beginning to the first sampled token.
+        decode_seconds: from there to the end.
+    """
+
+    prompt_tokens: int
     cached_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: FinishReason | None = None
     seconds_to_first_token: float = 0.0
     decode_seconds: float = 0.0
 
-    def __post_init__(self) -> None:
-        """Check before anything is computed.
+
+def check_room(prompt: Sequence[int], context_length: int) -> None:
+    """Return when a prompt leaves room for one token at least.
+
+    Raises:
+        ContextOverflowError: it does not.
+    """
+    if len(prompt) >= context_length:
+        raise ContextOverflowError(len(prompt), context_length)
+
+
+class Generation:
+    """One run of a request; iterate once to generate the answer.
+
+    Attributes:
+        request: what is generated.
+        prompt: token ids as they are evaluated; shortened where the oldest make room and the request's leave none.
+        stats: what it took.
+        cancellation: ends it within one token.
+    """
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        decoder: Decoder,
+        prefixes: PrefixCache,
+        *,
+        sessions: SessionStore | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        """Check the prompt; nothing is computed before the iteration.
+
+        Args:
+            request: what to generate.
+            decoder: generates it.
+            prefixes: of that decoder.
+            sessions: where turns are kept, for requests that are to be remembered; None: nowhere.
+            cancellation: ends the generation; several may share one.
 
         Raises:
-            NotGenerativeError: the model is an encoder.
             ContextOverflowError: the prompt leaves no room for one token.
         """
-        if not self.model.generates:
-            raise NotGenerativeError
-        if self.model.shifts and len(self.prompt) >= self.model.context:
-            self.prompt = shortened(self.model, self.prompt)
-        check_room(self.prompt, self.model.context)
-        # With the oldest making room, an answer might never end.
-        room = self.model.context - (0 if self.model.shifts else len(self.prompt))
+        self.request = request
+        self.cancellation = cancellation or Cancellation()
+        self._decoder = decoder
+        self._prefixes = prefixes
+        self.prompt = request.prompt
+        if decoder.context_shift and len(self.prompt) >= decoder.context_length:
+            self.prompt = shortened(decoder, prefixes, self.prompt)
+        check_room(self.prompt, decoder.context_length)
+        self.stats = GenerationStats(len(self.prompt))
+        self._turn = (
+            sessions.turn(self.prompt, request.scope, prefixes.pinned_length(self.prompt))
+            if sessions and request.remember
+            else None
+        )
+        # With the oldest tokens making room, an answer might never end.
+        room = decoder.context_length - (0 if decoder.context_shift else len(self.prompt))
+        self._longest = room if request.max_tokens is None else min(room, request.max_tokens)
         self._shifted = False
-        self._turn = self.sessions.turn(self.prompt, self.scope) if self.sessions else None
         self._scored: list[tuple[int, Scored]] = []
         self._shown = 0
-        self._most = min(room, self.max_tokens) if self.max_tokens is not None else room
 
     def __iter__(self) -> Iterator[str]:
         """Yield the answer piece by piece, never half a character and never part of a stop text."""
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        held = _StopTexts(self.stop)
+        request, stats, model = self.request, self.stats, self._decoder.model
+        characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        held = _StopTexts(request.stop)
         started = first = time.perf_counter()
         decoded = 0
-        with self.model.lock, Sampler(self.model, self.sampling) as sampler:
+        with self._decoder.lock, Sampler(self._decoder, request.sampling) as sampler:
             try:
                 self._prefill()
-                while self.finish_reason is None:
+                while stats.finish_reason is None:
                     token = sampler.choose()
-                    if self.completion_tokens == 0:
+                    if stats.completion_tokens == 0:
                         first = time.perf_counter()
-                    self.completion_tokens += 1
-                    if self.model.ends(token):
-                        self.finish_reason = FinishReason.STOP
+                    stats.completion_tokens += 1
+                    if model.ends_turn(token):
+                        stats.finish_reason = FinishReason.STOP
                         break
-                    if self.top_logprobs is not None:
-                        self._scored.append((decoded, score(self.model, token, self.top_logprobs)))
-                    new = decoder.decode(self.model.piece(token, control=token in self.written_out))
+                    if request.top_logprobs is not None:
+                        self._scored.append((decoded, score(self._decoder, token, request.top_logprobs)))
+                    new = characters.decode(model.piece(token, control=token in request.preserved_tokens))
                     decoded += len(new)
                     if sampler.waiting:
-                        sampler.saw(new)
+                        sampler.observe(new)
                     if text := held.pass_on(new):
                         self._shown += len(text)
                         yield text
-                    self.finish_reason = self._reason(stopped=held.found)
-                    if self.finish_reason is None:
+                    stats.finish_reason = self._reason(stopped=held.found)
+                    if stats.finish_reason is None:
                         self._save()
                         self._append(token)
                 self._save()
             except CancelledError:
-                self.finish_reason = FinishReason.CANCELLED
+                stats.finish_reason = FinishReason.CANCELLED
             finally:
                 ended = time.perf_counter()
                 self._forget_what_moved()
-                self.seconds_to_first_token = first - started
-                self.decode_seconds = ended - first
-        if rest := held.rest(decoder.decode(b"", final=True)):
+                stats.seconds_to_first_token = first - started
+                stats.decode_seconds = ended - first
+        if rest := held.rest(characters.decode(b"", final=True)):
             self._shown += len(rest)
             yield rest
 
     def settle(self) -> None:
-        """Wait until the conversation is in the session store; a process may be frozen as soon as its answer ended."""
+        """Wait until the turn is in the session store; a process may be frozen as soon as its answer ended."""
         if self._turn:
             self._turn.settle()
 
+    @property
+    def remembered(self) -> bool:
+        """Whether there is something to `settle`."""
+        return self._turn is not None
+
+    def cancelled_while_waiting(self) -> None:
+        """Record that the client left before the run began."""
+        self.stats.finish_reason = FinishReason.CANCELLED
+
+    def take_scored(self) -> list[Scored]:
+        """The tokens of what was shown since the last call, with their probabilities, if `top_logprobs` asks for it."""
+        ready = [scored for start, scored in self._scored if start < self._shown]
+        del self._scored[: len(ready)]
+        return ready
+
     def _prefill(self) -> None:
-        known = self.model.prefixes.recall(self.prompt, self.scope)
+        cached = self._prefixes.load(self.prompt, self.request.scope)
         if self._turn:
-            self._turn.recall(known, self.cancellation)
-        self.cached_tokens = self.model.evaluate(self.prompt, self.cancellation)
+            self._turn.load(cached, self.cancellation)
+        self.stats.cached_tokens = self._decoder.evaluate(self.prompt, self.cancellation)
 
     def _append(self, token: int) -> None:
-        if self.model.shifts and len(self.model.evaluated) >= self.model.context:
-            make_room(self.model, kept_beginning(self.model, self.prompt))
+        if self._decoder.context_shift and len(self._decoder.evaluated) >= self._decoder.context_length:
+            make_room(self._decoder, fixed_prefix(self._prefixes, self.prompt))
             self._shifted = True
-        self.model.append(token)
+        self._decoder.append(token)
 
     def _forget_what_moved(self) -> None:
         if self._shifted:
-            self.model.cut(kept_beginning(self.model, self.prompt))
+            self._decoder.truncate(fixed_prefix(self._prefixes, self.prompt))
 
     def _save(self) -> None:
-        if self._turn is None or self._shifted or self.finish_reason is FinishReason.CANCELLED:
+        reason = self.stats.finish_reason
+        if self._turn is None or self._shifted or reason is FinishReason.CANCELLED:
             return
-        if self.finish_reason is not None:
+        if reason is not None:
             self._turn.save_answer()
-        elif self.completion_tokens == 1:
+        elif self.stats.completion_tokens == 1:
             self._turn.save_prompt()  # beside the answer, which takes longer
 
     def _reason(self, *, stopped: bool) -> FinishReason | None:
@@ -167,17 +225,11 @@ class Generation:
             return FinishReason.STOP
         if self.cancellation.cancelled:
             return FinishReason.CANCELLED
-        return FinishReason.LENGTH if self.completion_tokens >= self._most else None
-
-    def take_scored(self) -> list[Scored]:
-        """The tokens of what was shown since the last call, with their probabilities; `top_logprobs` asks for them."""
-        ready = [scored for start, scored in self._scored if start < self._shown]
-        del self._scored[: len(ready)]
-        return ready
+        return FinishReason.LENGTH if self.stats.completion_tokens >= self._longest else None
 
 
 class _StopTexts:
-    """Holds back text that may turn out to be the beginning of a stop text."""
+    """Keeps back text that may turn out to be the beginning of a stop text."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.found = False
@@ -197,7 +249,7 @@ class _StopTexts:
         return shown
 
     def rest(self, text: str) -> str:
-        """What was held back when the answer ended otherwise."""
+        """What was kept back when the answer ended otherwise."""
         return "" if self.found else self._held + text
 
 

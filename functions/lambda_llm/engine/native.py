@@ -1,40 +1,59 @@
-"""llama.cpp itself: started once, and made to speak through `logging`."""
+"""llama.cpp itself: started once per process, its log lines handed to `logging`."""
 
 import ctypes
 import logging
+import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
 import llama_cpp
 
 from lambda_llm.engine import backend
+from lambda_llm.engine.cancellation import Cancellation
 
 logger = logging.getLogger("llama.cpp")
 
 _LEVELS: Final = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml.h
-_recent_errors: deque[str] = deque(maxlen=8)
-_line: list[str] = []
-_level = logging.DEBUG
-_abort_flag: "ctypes.Array[ctypes.c_char] | None" = None
+
+
+class _Thread(threading.local):
+    """What llama.cpp logs goes through one function for all models, on the thread that called it.
+
+    Attributes:
+        line: fragments of the line that is not complete yet.
+        level: of that line.
+        errors: the last lines that were errors.
+        cancellation: of the evaluation that this thread is in, if any.
+    """
+
+    def __init__(self) -> None:
+        self.line: list[str] = []
+        self.level = logging.DEBUG
+        self.errors: deque[str] = deque(maxlen=8)
+        self.cancellation: Cancellation | None = None
+
+
+_thread = _Thread()
 
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, _: Any) -> None:
     """llama.cpp logs in fragments; a line is complete with its newline."""
-    global _level  # noqa: PLW0603 - C calls back without a place for state
-    _level = _LEVELS.get(level, _level)
-    _line.append(text.decode(errors="replace"))
+    _thread.level = _LEVELS.get(level, _thread.level)
+    _thread.line.append(text.decode(errors="replace"))
     if not text.endswith(b"\n"):
         return
-    line = "".join(_line).strip()
-    _line.clear()
-    if _abort_flag is not None and _abort_flag[0] != b"\0":
+    line = "".join(_thread.line).strip()
+    _thread.line.clear()
+    if _thread.cancellation is not None and _thread.cancellation.cancelled:
         logger.debug("%s", line)  # llama.cpp reports an abort that was asked for as a failure
         return
-    logger.log(_level, "%s", line)
-    if _level == logging.ERROR:
-        _recent_errors.append(line)
+    logger.log(_thread.level, "%s", line)
+    if _thread.level == logging.ERROR:
+        _thread.errors.append(line)
 
 
 @cache
@@ -64,23 +83,35 @@ def library() -> ctypes.CDLL:
 
 
 def last_errors() -> str:
-    """What llama.cpp complained of since the last call, on one line."""
-    said = "; ".join(_recent_errors)
-    _recent_errors.clear()
-    return said
+    """The errors that llama.cpp logged on this thread since the last call, on one line."""
+    errors = "; ".join(_thread.errors)
+    _thread.errors.clear()
+    return errors
 
 
-def never_or_when(flag: "ctypes.Array[ctypes.c_char]") -> tuple[Any, ctypes.c_void_p]:
-    """An abort callback for llama.cpp, and its argument, which asks `flag` and needs no Python.
+@contextmanager
+def cancellable(cancellation: Cancellation) -> Iterator[None]:
+    """While this lasts, what llama.cpp logs on this thread after a cancellation is no error.
+
+    Args:
+        cancellation: the one that the context's abort callback asks.
+    """
+    _thread.cancellation = cancellation
+    try:
+        yield
+    finally:
+        _thread.cancellation = None
+
+
+def abort_callback(cancellation: Cancellation) -> tuple[Any, ctypes.c_void_p]:
+    """An abort callback for llama.cpp, and its argument, that asks a cancellation's flag and needs no Python.
 
     llama.cpp asks between any two operations, from its own thread; a Python callback would take the
     interpreter's lock some hundred times a token. C's `strlen` does the same: 0 (go on) for an empty string,
     1 (abort) for a string of one byte.
 
     Args:
-        flag: two bytes, the second one zero; must outlive the use of the callback.
+        cancellation: must outlive the use of the callback.
     """
-    global _abort_flag  # noqa: PLW0603 - as above
-    _abort_flag = flag
     address = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value or 0
-    return llama_cpp.ggml_abort_callback(address), ctypes.cast(flag, ctypes.c_void_p)
+    return llama_cpp.ggml_abort_callback(address), ctypes.cast(cancellation.flag, ctypes.c_void_p)

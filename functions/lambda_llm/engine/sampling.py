@@ -10,11 +10,11 @@ from typing import Any, Final, NamedTuple, Self
 import llama_cpp
 import numpy as np
 
+from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.errors import ConstraintError
-from lambda_llm.engine.model import Model
 
 _OWN_SEED: Final = 0xFFFFFFFF
-"""LLAMA_DEFAULT_SEED: told this one, llama.cpp draws a seed of its own."""
+"""LLAMA_DEFAULT_SEED: given this one, llama.cpp draws a seed of its own."""
 _CANDIDATE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama.cpp's `llama_token_data`."""
 _TAIL: Final = 64
@@ -27,7 +27,7 @@ class Constraint:
 
     Attributes:
         grammar: in llama.cpp's GBNF, with the rule `root`.
-        after: texts that must have been said, in this order, before it applies; none: from the first token on.
+        after: texts that must have been generated, in this order, before it applies; none: from the first token on.
         leading: nothing but white space may come before the last of them; otherwise it never applies.
     """
 
@@ -79,9 +79,9 @@ class Scored(NamedTuple):
     top: Sequence[tuple[int, float]]
 
 
-def score(model: Model, token: int, top: int) -> Scored:
+def score(decoder: Decoder, token: int, top: int) -> Scored:
     """Look at the logits that `token` was chosen from, together with the `top` likeliest tokens."""
-    logits = model.logits().astype(np.float64)
+    logits = decoder.logits().astype(np.float64)
     logits -= logits.max()
     logits -= np.log(np.exp(logits).sum())
     likeliest = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.int64)
@@ -93,21 +93,22 @@ class Sampler:
     """Chooses tokens for one answer; close it behind.
 
     Without a constraint it is one llama.cpp sampler chain, which works on the logits where they are, without a
-    Python object per token. With one, the chain's choice is held against the grammar, and only where it doesn't
+    Python object per token. With one, the chain's choice is checked against the grammar, and only where it doesn't
     fit is the whole vocabulary, which takes long: 128,000 tokens, each character by character.
     """
 
-    def __init__(self, model: Model, sampling: Sampling) -> None:
+    def __init__(self, decoder: Decoder, sampling: Sampling) -> None:
         """Make the chain.
 
         Raises:
             ConstraintError: llama.cpp can't use the grammar.
         """
-        self._model = model
+        self._decoder = decoder
+        model = decoder.model
         self._grammar: Any = None
         self._waiting: list[str] = []
         self._tail = ""
-        self._chain = _chain(model, sampling)
+        self._chain = _chain(decoder, sampling)
         if sampling.constraint:
             self._constraint = sampling.constraint
             self._waiting = list(sampling.constraint.after)
@@ -121,7 +122,7 @@ class Sampler:
 
     @property
     def waiting(self) -> bool:
-        """Whether the constraint is still to come: then `saw` must be told what is said."""
+        """Whether the constraint does not apply yet: then `observe` must be given the answer's text."""
         return bool(self._waiting)
 
     def choose(self) -> int:
@@ -131,7 +132,7 @@ class Sampler:
             ConstraintError: no token of this vocabulary fits the grammar.
         """
         if not self._grammar:
-            return self._model.sample(self._chain)
+            return self._decoder.sample(self._chain)
         token = self._pick(self._fresh())
         if not self._fits(token):
             array = self._fresh()
@@ -143,17 +144,17 @@ class Sampler:
         llama_cpp.llama_sampler_accept(self._grammar, token)
         return token
 
-    def saw(self, text: str) -> None:
-        """Take note of what was said, for a constraint that waits for it."""
+    def observe(self, text: str) -> None:
+        """Follow the answer's text, for a constraint that waits for a part of it."""
         self._tail = (self._tail + text)[-_TAIL:]
-        said, awaited = self._tail.strip(), self._waiting[0]
+        text, awaited = self._tail.strip(), self._waiting[0]
         if self._constraint.leading and len(self._waiting) == 1:
-            if said == awaited[: len(said)] and said != awaited:
+            if text == awaited[: len(text)] and text != awaited:
                 return
-            if said != awaited:
+            if text != awaited:
                 self._waiting.clear()  # and with it the constraint, whose time never comes
                 return
-        elif not said.endswith(awaited):
+        elif not text.endswith(awaited):
             return
         del self._waiting[0]
         self._tail = ""
@@ -170,14 +171,14 @@ class Sampler:
         if self._waiting:
             return
         grammar = self._constraint.grammar.encode()
-        self._grammar = llama_cpp.llama_sampler_init_grammar(self._model.vocabulary, grammar, b"root")
+        self._grammar = llama_cpp.llama_sampler_init_grammar(self._decoder.model.vocabulary, grammar, b"root")
         if not self._grammar:
             raise ConstraintError("llama.cpp can't use the grammar that was made of the schema: use a simpler schema.")
 
     def _fresh(self) -> Any:
         """All tokens with their logits."""
         self._candidates["id"] = self._ids
-        self._candidates["logit"] = self._model.logits()
+        self._candidates["logit"] = self._decoder.logits()
         return _array(self._candidates)
 
     def _pick(self, array: Any) -> int:
@@ -198,13 +199,13 @@ class Sampler:
         self.close()
 
 
-def check_constraint(model: Model, constraint: Constraint) -> None:
-    """Return when the model can be held to a constraint.
+def check_constraint(decoder: Decoder, constraint: Constraint) -> None:
+    """Return when answers can be constrained this way.
 
     Raises:
         ConstraintError: llama.cpp can't use the grammar, as one that refers to nothing but itself.
     """
-    Sampler(model, Sampling(temperature=0, constraint=Constraint(constraint.grammar))).close()
+    Sampler(decoder, Sampling(temperature=0, constraint=Constraint(constraint.grammar))).close()
 
 
 def _array(candidates: np.ndarray) -> Any:
@@ -212,8 +213,9 @@ def _array(candidates: np.ndarray) -> Any:
     return llama_cpp.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
 
 
-def _chain(model: Model, sampling: Sampling) -> Any:
+def _chain(decoder: Decoder, sampling: Sampling) -> Any:
     """A chain in the order that llama.cpp recommends: what changes logits, what narrows, what chooses."""
+    vocabulary_size = decoder.model.vocabulary_size
     chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
 
     def add(sampler: Any) -> None:
@@ -222,12 +224,12 @@ def _chain(model: Model, sampling: Sampling) -> Any:
     if sampling.logit_bias:
         biases = [llama_cpp.llama_logit_bias(token, bias) for token, bias in sampling.logit_bias.items()]
         array = (llama_cpp.llama_logit_bias * len(biases))(*biases)
-        add(llama_cpp.llama_sampler_init_logit_bias(model.vocabulary_size, len(biases), array))
+        add(llama_cpp.llama_sampler_init_logit_bias(vocabulary_size, len(biases), array))
     if (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty) != (1, 0, 0):
         add(
             llama_cpp.llama_sampler_init_penalties(
-                model.vocabulary_size,
-                model.context,  # all that was generated, as OpenAI counts, not llama.cpp's last 64 tokens
+                vocabulary_size,
+                decoder.context_length,  # all that was generated, as OpenAI counts, not llama.cpp's last 64 tokens
                 sampling.repeat_penalty,
                 sampling.frequency_penalty,
                 sampling.presence_penalty,

@@ -1,6 +1,6 @@
-"""Conversations that wake up: keys and values of what was said, kept outside of this process, found by content.
+"""KV caches of conversations, stored outside of this process and found by their content.
 
-A conversation is kept in entries: one for each `BLOCK_TOKENS` tokens, which never changes, and one for the rest up to
+A conversation is stored in entries: one for each `BLOCK_TOKENS` tokens, which never changes, and one for the rest up to
 the end of a turn. An entry's name is a hash chained over everything before it, so the next turn's prompt, whoever sends
 it and wherever it arrives, names the entries that it can use. docs/decisions/0021-sessions-by-content.md has the
 reasons.
@@ -20,10 +20,11 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from lambda_llm.aws.errors import StorageError
+from lambda_llm.engine.cancellation import Cancellation
+from lambda_llm.engine.decoder import Buffer, Decoder
 from lambda_llm.engine.errors import EngineError
-from lambda_llm.engine.model import Buffer, Cancellation, Model
-from lambda_llm.engine.prefix import Scope
-from lambda_llm.loading.errors import StorageError
+from lambda_llm.engine.prefix_cache import CacheScope
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ PENDING: Final = 16
 PENDING_TOKENS: Final = (PENDING + CONNECTIONS) * BLOCK_TOKENS
 """Tokens whose keys and values may be in memory because of this: each being written is there once more."""
 
-RECALL_SECONDS: Final = 2.0
+LOAD_SECONDS: Final = 2.0
 """How long a request waits for the next entry before it computes the rest itself."""
 
 SAVE_SECONDS: Final = 5.0
@@ -61,7 +62,7 @@ PAUSE_SECONDS: Final = 30.0
 KNOWN_ENTRIES: Final = 8192
 """Entries that this process remembers to be in the store: half a megabyte of names."""
 
-_WAKE_SECONDS: Final = 0.05
+_CANCEL_CHECK_SECONDS: Final = 0.05
 """How soon a request that is left stops waiting for the store."""
 
 _MAGIC: Final = b"lambda-llm-kv-1\n"
@@ -79,7 +80,7 @@ class Storage(Protocol):
             most: bytes; a larger object is an error.
 
         Raises:
-            StorageError: it can't be told.
+            StorageError: it could not be read.
         """
         ...
 
@@ -126,31 +127,37 @@ class SessionStore:
         counts: what was done so far.
     """
 
-    def __init__(self, model: Model, storage: Storage, identity: bytes) -> None:
+    def __init__(self, decoder: Decoder, storage: Storage, fingerprint: bytes) -> None:
         """Contact nobody yet.
 
         Args:
-            model: whose keys and values are kept.
+            decoder: whose keys and values are stored.
             storage: where.
-            identity: of everything that keys and values depend on besides tokens: the model's bytes, the settings,
-                llama.cpp's version. Entries of another identity are never found.
+            fingerprint: of everything that keys and values depend on besides tokens: the model's bytes, the options,
+                llama.cpp's version. Entries of another fingerprint are never found.
         """
         self.counts = Counts()
-        self._model = model
+        self._decoder = decoder
         self._storage = storage
-        self._identity = identity
+        self._fingerprint = fingerprint
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(CONNECTIONS, "lambda-llm-sessions")
         self._paused_until = 0.0
 
-    def turn(self, prompt: Sequence[int], scope: Scope) -> "Turn":
-        """One request's use of the store."""
-        return Turn(self, self._model, prompt, scope)
+    def turn(self, prompt: Sequence[int], scope: CacheScope, pinned: int = 0) -> "Turn":
+        """One request's use of the store.
 
-    def names(self, tokens: Sequence[int], scope: Scope) -> "Names":
+        Args:
+            prompt: token ids.
+            scope: who may find what is stored.
+            pinned: tokens of the prompt that every process has pinned already, which need not be stored.
+        """
+        return Turn(self, self._decoder, prompt, scope, pinned)
+
+    def names(self, tokens: Sequence[int], scope: CacheScope) -> "Names":
         """The names of a sequence's entries."""
-        return Names(self._identity, tokens, scope)
+        return Names(self._fingerprint, tokens, scope)
 
     def close(self) -> None:
         """End the threads; what is being written is written."""
@@ -187,7 +194,7 @@ class SessionStore:
         self._remember(name)
         return state
 
-    def recalled(self, tokens: int) -> None:
+    def loaded(self, tokens: int) -> None:
         """Count a request's success, or the lack of it."""
         if tokens:
             self.counts.hits += 1
@@ -231,13 +238,13 @@ class SessionStore:
 class Names:
     """Names of the entries of one sequence of tokens: 32 bytes, different for any difference before their end.
 
-    Each is a SHA-256 over the name of the block before it and the tokens since, and the first over the identity and
-    the scope. They reveal none of these, but to somebody who guesses all of them right.
+    Each is a SHA-256 over the name of the block before it and the tokens since, and the first over the fingerprint
+    and the scope. They reveal none of these, but to somebody who guesses all of them right.
     """
 
-    def __init__(self, identity: bytes, tokens: Sequence[int], scope: Scope) -> None:
+    def __init__(self, fingerprint: bytes, tokens: Sequence[int], scope: CacheScope) -> None:
         self._tokens = np.asarray(tokens, np.int32)
-        root = hashlib.sha256(identity)
+        root = hashlib.sha256(fingerprint)
         for part in (scope.tenant, scope.session):
             # With its length, so that no two scopes look alike; None differs from an empty text.
             root.update(b"-" if part is None else b"%d:%b" % (len(part.encode()), part.encode()))
@@ -258,35 +265,38 @@ class Names:
 class Turn:
     """One request: what it can use of the store, and what it leaves there.
 
-    The caller holds the model's lock, but for `settle`.
+    Hold the decoder's lock, but for `settle`.
     """
 
-    def __init__(self, store: SessionStore, model: Model, prompt: Sequence[int], scope: Scope) -> None:
+    def __init__(
+        self, store: SessionStore, decoder: Decoder, prompt: Sequence[int], scope: CacheScope, pinned: int
+    ) -> None:
         self._store = store
-        self._model = model
+        self._decoder = decoder
+        self._pinned = pinned
         self._prompt = prompt
         self._scope = scope
         self._names = store.names(prompt, scope)
         self._writing: list[Future[None]] = []
 
-    def recall(self, known: int, cancellation: Cancellation) -> int:
+    def load(self, cached: int, cancellation: Cancellation) -> int:
         """Put what the store has of the prompt into the KV cache. Nothing that goes wrong there is an error.
 
         Args:
-            known: tokens that the cache begins with already.
+            cached: tokens that the cache begins with already.
             cancellation: ends the waiting.
 
         Returns:
             How many tokens the cache begins with now.
         """
         last = len(self._prompt) - 1  # whose logits are needed, so it is evaluated in any case
-        if not self._model.divisible or last - known < WORTH_TOKENS or self._store.paused:
-            return known
-        blocks = range(_beginning(known + 1) + BLOCK_TOKENS, last + 1, BLOCK_TOKENS)
-        turns = [end for end in self._turn_ends() if known < end <= last]
+        if not self._decoder.model.divisible or last - cached < WORTH_TOKENS or self._store.paused:
+            return cached
+        blocks = range(_beginning(cached + 1) + BLOCK_TOKENS, last + 1, BLOCK_TOKENS)
+        turns = [end for end in self._turn_ends() if cached < end <= last]
         names = self._names
         reading = {end: self._store.fetch(names.until(end)) for end in (*turns, *blocks)}
-        reached = known
+        reached = cached
         try:
             for end in (*blocks, *turns):
                 if _beginning(end) > reached:
@@ -298,7 +308,7 @@ class Turn:
         finally:
             for future in reading.values():
                 future.cancel()
-        self._store.recalled(reached - known)
+        self._store.loaded(reached - cached)
         return reached
 
     def save_prompt(self) -> None:
@@ -309,7 +319,7 @@ class Turn:
 
     def save_answer(self) -> None:
         """Begin to write what the store lacks of the whole conversation, the answer included."""
-        tokens = self._model.evaluated
+        tokens = self._decoder.evaluated
         blocks = range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS)
         self._save([*blocks, len(tokens)], self._store.names(tokens, self._scope), waiting=SAVE_SECONDS)
 
@@ -320,31 +330,31 @@ class Turn:
 
     def _take(self, end: int, name: bytes, future: "Future[bytes | None]", cancellation: Cancellation) -> bool:
         """Wait for an entry and put it into the KV cache; False where it is of no use."""
-        deadline = time.monotonic() + RECALL_SECONDS
-        while not wait([future], _WAKE_SECONDS).done:
+        deadline = time.monotonic() + LOAD_SECONDS
+        while not wait([future], _CANCEL_CHECK_SECONDS).done:
             if cancellation.cancelled:
                 return False
             if time.monotonic() > deadline:
-                raise StorageError(f"it took more than {RECALL_SECONDS:g} s")
+                raise StorageError(f"it took more than {LOAD_SECONDS:g} s")
         entry = future.result()
         if entry is None:
             return False
         start = _beginning(end)
         try:
             state = self._store.opened(name, start, end, entry)
-            self._model.cut(start)
-            self._model.restore(self._prompt[start:end], state)
+            self._decoder.truncate(start)
+            self._decoder.append_state(self._prompt[start:end], state)
         except (DamagedError, EngineError) as error:
             self._store.refused(error)
             return False
         return True
 
     def _save(self, ends: Iterable[int], names: "Names", *, waiting: float) -> None:
-        if not self._model.divisible or self._store.paused:
+        if not self._decoder.model.divisible or self._store.paused:
             return
         deadline = time.monotonic() + waiting
-        # Every process has the prefixes that came with the snapshot.
-        first = _beginning(self._model.prefixes.covers(self._prompt) + 1)
+        # Every process has the prefixes that were pinned before the snapshot.
+        first = _beginning(self._pinned + 1)
         try:
             for end in ends:
                 start, name = _beginning(end), names.until(end)
@@ -356,16 +366,16 @@ class Turn:
                     and not wait(pending, max(0, deadline - time.monotonic()), FIRST_COMPLETED).done
                 ):
                     return
-                self._writing.append(self._store.write(name, start, end, self._model.cached(start, end)))
+                self._writing.append(self._store.write(name, start, end, self._decoder.read_state(start, end)))
         except EngineError as error:
             self._store.failed("be given an entry", error)
 
     def _turn_ends(self) -> list[int]:
         """Where a turn of the prompt ends, the last one first, without the token that ends it.
 
-        An answer that was cut short lacks one token more: its last one was told, but never evaluated.
+        An answer that was cut short lacks one token more: its last one was sent, but never evaluated.
         """
-        ends = (end for end in range(len(self._prompt) - 1, 0, -1) if self._model.ends(self._prompt[end]))
+        ends = (end for end in range(len(self._prompt) - 1, 0, -1) if self._decoder.model.ends_turn(self._prompt[end]))
         return [each for end in islice(ends, TURN_ENDS) for each in (end, end - 1)]
 
 

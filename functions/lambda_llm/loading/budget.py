@@ -7,8 +7,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from lambda_llm.loading.errors import LoadError, OutOfTimeError
-from lambda_llm.loading.signals import uninterrupted
+from lambda_llm.errors import LoadError
+from lambda_llm.loading.errors import OutOfTimeError
+from lambda_llm.loading.interrupts import uninterrupted
 
 
 class StoppedError(LoadError):
@@ -21,16 +22,16 @@ class Budget:
     Waiting happens on `stopped`, so that nobody sleeps past the end.
     """
 
-    def __init__(self, seconds: float, what: str) -> None:
+    def __init__(self, seconds: float, address: str) -> None:
         """Nothing runs before `with`.
 
         Args:
             seconds: how long the load may take.
-            what: the model's address, for the error.
+            address: of what is loaded, for the error.
         """
         self.seconds = seconds
         self.stopped = threading.Event()
-        self._what = what
+        self._address = address
         self._expired = False
         self._end = math.inf
         self._at_stop: list[Callable[[], None]] = []
@@ -53,7 +54,7 @@ class Budget:
             return
         if self._expired:
             raise OutOfTimeError(
-                f"{self._what} was not in memory after {self.seconds:g} s, the time budget: raise "
+                f"{self._address} was not in memory after {self.seconds:g} s, the time budget: raise "
                 "LAMBDA_LLM_LOAD_SECONDS, use a smaller model, or bring the bucket nearer."
             )
         raise StoppedError("The load was stopped.")

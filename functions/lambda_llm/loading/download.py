@@ -13,14 +13,14 @@ from typing import Final
 
 from awscrt.checksums import combine_crc64nvme, crc64nvme
 
+from lambda_llm.errors import LoadError
+from lambda_llm.gguf.errors import CorruptError, DoesNotFitError
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget, StoppedError
-from lambda_llm.loading.errors import ChangedError, CorruptError, DoesNotFitError, LoadError, UnverifiableError
-from lambda_llm.loading.local import FileSource
-from lambda_llm.loading.memfile import MemoryFile
-from lambda_llm.loading.s3 import CONNECTIONS
-from lambda_llm.loading.signals import uninterrupted
-from lambda_llm.loading.source import PIECE_BYTES, Description, ModelReference, Source
+from lambda_llm.loading.errors import ChangedError, UnverifiableError
+from lambda_llm.loading.interrupts import uninterrupted
+from lambda_llm.loading.memory_file import MemoryFile
+from lambda_llm.loading.sources.base import CONNECTIONS, PIECE_BYTES, Description, ModelReference, Source
 
 PART_BYTES_MAX: Final = 64 * MIB
 """Bytes one worker asks for at a time, at most: the CPU time of a request is nothing against it, and a part that
@@ -50,7 +50,7 @@ class Download:
         size: bytes.
         seconds: wall-clock time.
         retries: requests that had to be sent again.
-        checksums: what the bytes were held against: `CRC64NVME`, `SHA-256`, or neither for a local file.
+        checksums: what the bytes were verified against: `CRC64NVME`, `SHA-256`, or neither for a local file.
     """
 
     size: int
@@ -81,7 +81,7 @@ def check_verifiable(reference: ModelReference, described: Description, source: 
     Raises:
         UnverifiableError: S3 keeps no checksum of the whole object and none is pinned.
     """
-    if described.crc64nvme is None and reference.sha256 is None and not isinstance(source, FileSource):
+    if source.needs_checksum and described.crc64nvme is None and reference.sha256 is None:
         raise UnverifiableError(
             f"S3 keeps no CRC64NVME checksum of the whole of {source.uri} and no SHA-256 is pinned, so it can't be "
             "verified: upload it with `lambda-llm push`, or set LAMBDA_LLM_MODEL_SHA256."
@@ -107,8 +107,8 @@ def download(
         source: described already.
         file: of the object's size.
         have: the object's first bytes, read before.
-        described: size and checksum to hold the bytes against.
-        sha256: 64 hex digits to hold the bytes against, or None.
+        described: size and checksum to verify the bytes against.
+        sha256: 64 hex digits to verify the bytes against, or None.
         budget: running already; is stopped when any part fails.
         progress: called with bytes done and in all.
 

@@ -2,11 +2,7 @@
 
 import errno
 
-from lambda_llm.errors import LambdaLLMError
-
-
-class LoadError(LambdaLLMError):
-    """The model was not loaded and nothing of it was kept."""
+from lambda_llm.errors import LoadError
 
 
 class InvalidReferenceError(LoadError):
@@ -29,24 +25,8 @@ class UnavailableError(LoadError):
     """The store did not answer properly, also after retries."""
 
 
-class CorruptError(LoadError):
-    """The bytes are not those that were stored: truncated, flipped or swapped."""
-
-
 class UnverifiableError(LoadError):
     """There is no checksum to hold the bytes against."""
-
-
-class NotGGUFError(LoadError):
-    """The file is not a GGUF file, or its header is damaged."""
-
-
-class UnsupportedModelError(LoadError):
-    """A proper GGUF file which this version of llama.cpp, or this package, can't run."""
-
-
-class DoesNotFitError(LoadError):
-    """The model, with the context asked for, needs more memory than there is."""
 
 
 class OutOfTimeError(LoadError):
@@ -82,7 +62,3 @@ def no_descriptor(error: BaseException, purpose: str) -> TooManyFilesError | Non
         f"No file descriptor is left {purpose} ({cause.strerror}): close what holds them, or raise the limit "
         "(`ulimit -n`)."
     )
-
-
-class StorageError(LoadError):
-    """A store of small objects did not do what it was asked to; whoever asked can do without."""

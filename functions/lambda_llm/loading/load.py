@@ -5,16 +5,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from lambda_llm.gguf.errors import about
+from lambda_llm.gguf.header import HEADER_MAX_BYTES, Header, IncompleteError, parse_header
+from lambda_llm.gguf.memory_plan import MemoryPlan, plan_memory
+from lambda_llm.gguf.options import ModelOptions
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.download import Download, Progress, check_size, check_verifiable, download
-from lambda_llm.loading.fit import Fit, fit
-from lambda_llm.loading.gguf import HEADER_MAX_BYTES, Header, IncompleteError, parse_header
-from lambda_llm.loading.memfile import MemoryFile
-from lambda_llm.loading.opening import open_source
-from lambda_llm.loading.signals import uninterrupted
-from lambda_llm.loading.source import Description, ModelReference, Source
-from lambda_llm.settings import KVType, Weights
+from lambda_llm.loading.interrupts import uninterrupted
+from lambda_llm.loading.memory_file import MemoryFile
+from lambda_llm.loading.sources.base import Description, ModelReference, Source
+from lambda_llm.loading.sources.registry import open_source
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +41,13 @@ class Loaded:
 
     Attributes:
         inspection: what it is.
-        fit: what memory it takes.
+        plan: what memory it takes, and how to open it.
         download: what the download took.
         file: sealed; whoever holds this closes it.
     """
 
     inspection: Inspection
-    fit: Fit
+    plan: MemoryPlan
     download: Download
     file: MemoryFile
 
@@ -76,25 +77,21 @@ def inspect(reference: ModelReference, *, seconds: float = SECONDS) -> Inspectio
 def load(
     reference: ModelReference,
     *,
-    context: int | None,
-    kv_type: KVType,
-    weights: Weights,
+    options: ModelOptions,
     memory: int,
     seconds: float = SECONDS,
     progress: Progress | None = None,
-    kept_tokens: int = 0,
+    pinned_tokens: int = 0,
 ) -> Loaded:
     """Bring a model into memory, verified, or raise and leave nothing behind.
 
     Args:
         reference: the model and what of it is pinned.
-        context: length of the context in tokens; None: what the model was made for, within reason.
-        kv_type: type of the KV cache.
-        weights: where the weights are to lie.
+        options: how it is going to be opened, which decides how much memory it needs.
         memory: bytes that may be used in all.
         seconds: time budget.
         progress: called with bytes done and bytes in all.
-        kept_tokens: see `fit`.
+        pinned_tokens: see `plan_memory`.
 
     Raises:
         LoadError: one class for each cause; see `lambda_llm.loading.errors`.
@@ -107,17 +104,9 @@ def load(
                 check_size(reference, described)
                 check_verifiable(reference, described, source)
                 head, header = _read_header(source, described, budget)
-                needed = fit(
-                    header,
-                    described.size,
-                    context=context,
-                    kv_type=kv_type,
-                    weights=weights,
-                    memory=memory,
-                    what=reference.uri,
-                    kept_tokens=kept_tokens,
-                )
-                needed.require(reference.uri)
+                with about(reference.uri):
+                    plan = plan_memory(header, described.size, options, memory=memory, pinned_tokens=pinned_tokens)
+                    plan.require()
                 file, took = _fill(
                     undone, source, head, described, sha256=reference.sha256, budget=budget, progress=progress
                 )
@@ -144,7 +133,7 @@ def load(
             },
         )
         undone.pop_all()
-        return Loaded(Inspection(reference, described, header), needed, took, file)
+        return Loaded(Inspection(reference, described, header), plan, took, file)
 
 
 def _fill(
@@ -176,6 +165,7 @@ def _read_header(source: Source, described: Description, budget: Budget) -> tupl
     while True:
         source.read(len(head), min(wanted, described.size), add)
         try:
-            return bytes(head), parse_header(head, described.size, source.uri)
+            with about(source.uri):
+                return bytes(head), parse_header(head, described.size)
         except IncompleteError:
             wanted = min(8 * wanted, HEADER_MAX_BYTES)

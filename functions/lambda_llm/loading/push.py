@@ -10,20 +10,17 @@ from awscrt.checksums import crc64nvme
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lambda_llm.errors import LoadError
+from lambda_llm.gguf.errors import CorruptError
+from lambda_llm.gguf.memory_plan import MemoryNeeds, memory_needs
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.download import Progress
-from lambda_llm.loading.errors import (
-    CorruptError,
-    ForbiddenError,
-    LoadError,
-    NotFoundError,
-    UnavailableError,
-)
-from lambda_llm.loading.fit import Needs, needs
+from lambda_llm.loading.errors import ForbiddenError, NotFoundError, UnavailableError
 from lambda_llm.loading.load import inspect
-from lambda_llm.loading.opening import open_source
-from lambda_llm.loading.source import ModelReference, s3_location
+from lambda_llm.loading.sources.base import ModelReference
+from lambda_llm.loading.sources.registry import open_source
+from lambda_llm.loading.sources.s3 import object_location
 
 PART_BYTES: Final = 64 * MIB
 """Larger files are uploaded in parts of this size, several at a time."""
@@ -51,7 +48,7 @@ class Pushed:
     sha256: str
     crc64nvme: int
     kept_by_store: bool
-    needs: Needs
+    needs: MemoryNeeds
 
     @property
     def uri(self) -> str:
@@ -70,7 +67,7 @@ def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
     Raises:
         LoadError: the file is no sound GGUF file, or S3 does not take it or keeps something else.
     """
-    bucket, key = s3_location(to)
+    bucket, key = object_location(to)
     inspection = inspect(ModelReference(str(file)))
     size = inspection.described.size
     sha256, crc = _checksums(file)
@@ -109,7 +106,7 @@ def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
         sha256=sha256,
         crc64nvme=crc,
         kept_by_store=described.crc64nvme is not None,
-        needs=needs(inspection.header),
+        needs=memory_needs(inspection.header),
     )
 
 

@@ -5,8 +5,8 @@ from typing import Any, Final, TypeVar
 
 import tenacity
 
+from lambda_llm.errors import LoadError
 from lambda_llm.loading.budget import Budget
-from lambda_llm.loading.errors import LoadError
 
 ATTEMPTS: Final = 6
 """How often one request is tried without getting on; each piece that arrives starts the count anew."""

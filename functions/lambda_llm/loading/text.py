@@ -4,11 +4,11 @@ from typing import Final
 
 from awscrt.checksums import crc64nvme
 
+from lambda_llm.gguf.errors import CorruptError
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget
-from lambda_llm.loading.errors import CorruptError
-from lambda_llm.loading.opening import open_source
-from lambda_llm.loading.source import ModelReference
+from lambda_llm.loading.sources.base import ModelReference
+from lambda_llm.loading.sources.registry import open_source
 
 TEXT_BYTES: Final = 1 * MIB
 """Longest text: a quarter of a million tokens, more than fits beside any context."""

@@ -38,7 +38,7 @@ class Manifest(BaseModel):
     version: str
     architecture: Literal["arm64", "x86_64"]
     runtime: str
-    handler: str = "lambda_llm.lifecycle.handler.handle"
+    handler: str = "lambda_llm.inference.handler.handle"
     exec_wrapper: str = "bin/serve"
     llama_cpp_python: str
     llama_cpp_source_sha256: str

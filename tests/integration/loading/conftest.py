@@ -12,7 +12,7 @@ import tenacity
 from botocore.loaders import JSONFileLoader
 
 from lambda_llm.loading import download
-from local_aws import LocalAWS
+from scripts.local_aws.server import LocalAWS
 from support.faulty_s3 import FaultyS3
 from support.leftovers import leftovers
 from support.loads import PART

@@ -16,26 +16,24 @@ from queue import Queue
 import pytest
 import tenacity
 
-from lambda_llm.lifecycle import logs
+from lambda_llm.gguf import header
+from lambda_llm.gguf.errors import CorruptError, DoesNotFitError, NotGGUFError, UnsupportedModelError
+from lambda_llm.gguf.options import ModelOptions
 from lambda_llm.limits import MIB
-from lambda_llm.loading import gguf
 from lambda_llm.loading import load as loading
-from lambda_llm.loading import s3 as s3_module
 from lambda_llm.loading.errors import (
     ChangedError,
-    CorruptError,
-    DoesNotFitError,
     ForbiddenError,
     NotFoundError,
-    NotGGUFError,
     OutOfTimeError,
     UnavailableError,
-    UnsupportedModelError,
     UnverifiableError,
 )
 from lambda_llm.loading.load import HEAD_BYTES, inspect
 from lambda_llm.loading.retries import ATTEMPTS
-from lambda_llm.loading.source import ModelReference
+from lambda_llm.loading.sources import s3 as s3_module
+from lambda_llm.loading.sources.base import ModelReference
+from lambda_llm.telemetry import logs
 from support.faulty_s3 import (
     SLOW_DOWN,
     Exchange,
@@ -163,10 +161,10 @@ def test_a_long_vocabulary_takes_a_second_read_and_no_byte_twice(
 
 def test_no_more_is_read_than_a_header_may_take(serve: Serve, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "HEAD_BYTES", 500)
-    for module in (loading, gguf):
+    for module in (loading, header):
         monkeypatch.setattr(module, "HEADER_MAX_BYTES", 5000)
     s3 = serve(small)
-    with pytest.raises(NotGGUFError, match=r"header of s3://models/tiny\.gguf is damaged"):
+    with pytest.raises(NotGGUFError, match=r"s3://models/tiny\.gguf: The GGUF header is damaged"):
         load_model(s3.uri)
     assert [request.range for request in s3.gets] == [(0, 499), (500, 3999), (4000, 4999)]
 
@@ -371,7 +369,9 @@ def test_an_object_that_shrinks_meanwhile_is_noticed(serve: Serve, large: bytes)
 
 def test_a_truncated_object_is_refused_before_the_download(serve: Serve, large: bytes) -> None:
     s3 = serve(large[:-1000])
-    with pytest.raises(CorruptError, match=r"s3://models/tiny\.gguf is truncated: .*39,003,264 bytes.*39,002,264"):
+    with pytest.raises(
+        CorruptError, match=r"s3://models/tiny\.gguf: The file is truncated: .*39,003,264 bytes.*39,002,264"
+    ):
         load_model(s3.uri)
     assert [request.range for request in s3.gets] == [HEAD_RANGE]
 
@@ -479,28 +479,31 @@ def test_a_checksum_that_is_none_is_not_taken_for_one(serve: Serve, small: bytes
 
 def test_another_kind_of_file_is_refused_after_its_first_bytes(serve: Serve, large: bytes) -> None:
     s3 = serve(b"PK\x03\x04" + large)
-    with pytest.raises(NotGGUFError, match=r"s3://models/tiny\.gguf is not a GGUF file \(it begins with b'PK"):
+    with pytest.raises(NotGGUFError, match=r"s3://models/tiny\.gguf: This is not a GGUF file \(it begins with b'PK"):
         load_model(s3.uri)
     assert [request.range for request in s3.gets] == [HEAD_RANGE]
 
 
 def test_a_damaged_header_is_refused_before_the_download(serve: Serve, large: bytes) -> None:
     s3 = serve(large[:8] + b"\xff" * 8 + large[16:])
-    with pytest.raises(NotGGUFError, match=r"header of s3://models/tiny\.gguf is damaged"):
+    with pytest.raises(NotGGUFError, match=r"s3://models/tiny\.gguf: The GGUF header is damaged"):
         load_model(s3.uri)
     assert [request.range for request in s3.gets] == [HEAD_RANGE]
 
 
 def test_a_vocabulary_alone_is_no_model(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> None:
     s3 = serve(write_llama(tmp_path_factory.mktemp("model") / "words.gguf", tensors=False).read_bytes())
-    with pytest.raises(UnsupportedModelError, match=r"s3://models/tiny\.gguf has no weights, only a vocabulary"):
+    with pytest.raises(
+        UnsupportedModelError, match=r"s3://models/tiny\.gguf: The file has no weights, only a vocabulary"
+    ):
         load_model(s3.uri)
 
 
 def test_a_model_too_large_for_the_memory_is_refused_before_the_download(serve: Serve, large: bytes) -> None:
     s3 = serve(large)
     with pytest.raises(
-        DoesNotFitError, match=r"s3://models/tiny\.gguf does not fit: weights 37\.2 MB.*process 256 MB.*of 286 MB"
+        DoesNotFitError,
+        match=r"s3://models/tiny\.gguf: The model does not fit: weights 37\.2 MB.*process 256 MB.*of 286 MB",
     ):
         load_model(s3.uri, memory=300_000_000)
     assert [request.range for request in s3.gets] == [HEAD_RANGE]
@@ -508,8 +511,11 @@ def test_a_model_too_large_for_the_memory_is_refused_before_the_download(serve: 
 
 def test_a_context_longer_than_the_models_is_refused_before_the_download(serve: Serve, large: bytes) -> None:
     s3 = serve(large)
-    with pytest.raises(UnsupportedModelError, match=r"context of 513 tokens .* 512 that s3://models/tiny\.gguf"):
-        load_model(s3.uri, context=513)
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"s3://models/tiny\.gguf: A context of 513 tokens .* 512 that the model was trained for",
+    ):
+        load_model(s3.uri, options=ModelOptions(context_length=513))
     assert [request.range for request in s3.gets] == [HEAD_RANGE]
 
 

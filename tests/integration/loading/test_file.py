@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lambda_llm.loading.errors import ChangedError, CorruptError, ForbiddenError, NotFoundError, UnavailableError
+from lambda_llm.gguf.errors import CorruptError
+from lambda_llm.loading.errors import ChangedError, ForbiddenError, NotFoundError, UnavailableError
 from lambda_llm.loading.load import inspect
-from lambda_llm.loading.source import ModelReference
+from lambda_llm.loading.sources.base import ModelReference
 from support.loads import content, load_model
 from support.models import padded
 
@@ -131,7 +132,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_truncated_file_is_refused(tmp_path: Path, small: bytes) -> None:
     (tmp_path / "cut.gguf").write_bytes(small[:-1])
-    with pytest.raises(CorruptError, match=r"cut\.gguf is truncated"):
+    with pytest.raises(CorruptError, match=r"cut\.gguf: The file is truncated"):
         load_model(str(tmp_path / "cut.gguf"))
 
 

@@ -12,19 +12,14 @@ from uuid import uuid4
 import pytest
 from awscrt.checksums import crc64nvme
 
-import local_aws as script
+from lambda_llm.gguf.errors import CorruptError
 from lambda_llm.limits import MIB
 from lambda_llm.loading import download
-from lambda_llm.loading.errors import (
-    CorruptError,
-    ForbiddenError,
-    InvalidReferenceError,
-    NotFoundError,
-    UnverifiableError,
-)
+from lambda_llm.loading.errors import ForbiddenError, InvalidReferenceError, NotFoundError, UnverifiableError
 from lambda_llm.loading.load import HEAD_BYTES, inspect
-from lambda_llm.loading.source import ModelReference
-from local_aws import LocalAWS
+from lambda_llm.loading.sources.base import ModelReference
+from scripts.local_aws import server as script
+from scripts.local_aws.server import LocalAWS
 from support.loads import content, load_model
 from support.models import padded
 

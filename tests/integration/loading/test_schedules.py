@@ -23,20 +23,18 @@ import urllib3.util.connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambda_llm.loading import download, s3
+from lambda_llm.errors import LoadError
+from lambda_llm.gguf.errors import CorruptError, DoesNotFitError, NotGGUFError, UnsupportedModelError
+from lambda_llm.loading import download
 from lambda_llm.loading import load as loading
 from lambda_llm.loading.errors import (
     ChangedError,
-    CorruptError,
-    DoesNotFitError,
     ForbiddenError,
-    LoadError,
-    NotGGUFError,
     TooManyFilesError,
     UnavailableError,
-    UnsupportedModelError,
     UnverifiableError,
 )
+from lambda_llm.loading.sources import s3
 from support.faulty_s3 import (
     SLOW_DOWN,
     Exchange,

@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from lambda_llm.loading.errors import CorruptError, NotFoundError
+from lambda_llm.gguf.errors import CorruptError
+from lambda_llm.loading.errors import NotFoundError
 from lambda_llm.loading.text import TEXT_BYTES, read_text
-from local_aws import LocalAWS
+from scripts.local_aws.server import LocalAWS
 from support.faulty_s3 import FaultyS3, always, flip
 
 SECONDS = 30

@@ -101,7 +101,7 @@ def test_a_name_in_brackets_is_shown_as_it_is(run, demo_model: Path, tmp_path: P
         ("m.gguf", ["--weights", "x"], "LAMBDA_LLM_WEIGHTS can't be used"),
         ("noise.gguf", [], "is not a GGUF file"),
         ("vocabulary.gguf", [], "has no weights, only a vocabulary"),
-        ("m.gguf", ["--context", "4096"], "is longer than the 512 that m.gguf was made for"),
+        ("m.gguf", ["--context", "4096"], "is longer than the 512 that the model was trained for"),
     ],
 )
 def test_what_can_t_be_inspected_is_one_sentence_and_status_1(

@@ -119,7 +119,7 @@ def test_a_server_of_another_kind_is_told(run, stranger, status: int, kind: str,
 
 def test_a_function_url_without_credentials_is_told(run) -> None:
     said = refused(run("chat", "https://abc.lambda-url.eu-central-1.on.aws/v1", "--ask", "Hello"))
-    assert "A Function URL needs a signature, but there are no AWS credentials" in said
+    assert "The request needs a signature, but there are no AWS credentials" in said
 
 
 # -- proxy ------------------------------------------------------------------------------------------

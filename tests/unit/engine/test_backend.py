@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lambda_llm.engine import backend
-from lambda_llm.engine.model import Model
+from lambda_llm.engine.engine import Engine
 
 MAPS = """\
 7f00-7f01 r-xp 00000000 00:00 1 /opt/lib/libggml-base.so
@@ -37,8 +37,8 @@ def test_the_libraries_are_where_the_bindings_look_for_them(monkeypatch: pytest.
     assert backend.library_folder() == tmp_path
 
 
-def test_loading_twice_changes_nothing(model: Model) -> None:
+def test_loading_twice_changes_nothing(engine: Engine) -> None:
     before = backend.variant()
     backend.load()
     assert backend.variant() == before
-    assert model.evaluate([1]) == 0
+    assert engine.decoder.evaluate([1]) == 0

@@ -1,26 +1,25 @@
 """Encoders: texts to rows of numbers that mean something."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from demo_encoder.examination import examine
+from lambda_llm.engine.cancellation import Cancellation, CancelledError
 from lambda_llm.engine.encoder import Encoder, Pooling
 from lambda_llm.engine.errors import EngineError, InputTooLongError, NotGenerativeError
-from lambda_llm.engine.generate import Generation
-from lambda_llm.engine.model import Cancellation, CancelledError
-from lambda_llm.engine.order import weights_in_order
-from lambda_llm.engine.template import ChatTemplate
-from lambda_llm.settings import KVType, Weights
-from support.answers import user
+from lambda_llm.engine.generate import GenerationRequest
+from lambda_llm.engine.weight_order import weights_in_order
+from scripts.models.demo_encoder.examination import examine
+from scripts.models.opening import ONE_THREAD, open_engine
 from support.encoders import CONTEXT, ENCODERS, ENTRIES, OpenEncoder
 from support.rewrite import rewrite
 
 
 def rows(encoder: Encoder, *texts: str) -> np.ndarray:
     with encoder.lock:
-        return encoder.encode([encoder.tokenize(text, add_special=True) for text in texts])
+        return encoder.encode([encoder.model.tokenize(text, add_special=True) for text in texts])
 
 
 @pytest.mark.parametrize(
@@ -34,9 +33,8 @@ def rows(encoder: Encoder, *texts: str) -> np.ndarray:
 def test_the_file_says_what_an_encoder_is_for(
     open_encoder: OpenEncoder, name: str, pooling: Pooling, outputs: int, labels: tuple[str, ...]
 ) -> None:
-    encoder = open_encoder(name)
+    encoder = open_encoder(name).encoder
     assert (encoder.pooling, encoder.outputs, encoder.labels) == (pooling, outputs, labels)
-    assert encoder.generates is False
 
 
 @pytest.mark.parametrize(("name", "share"), [("embeddings", 0.9), ("classifier", 0.9), ("reranker", 0.75)])
@@ -48,7 +46,10 @@ def test_questions_that_were_not_trained_are_understood(name: str, share: float)
 
 def test_what_means_the_same_is_nearer_than_what_looks_alike(open_encoder: OpenEncoder) -> None:
     same = rows(
-        open_encoder("embeddings"), "How much RAM is there?", "What memory does the function have?", "How many CPUs?"
+        open_encoder("embeddings").encoder,
+        "How much RAM is there?",
+        "What memory does the function have?",
+        "How many CPUs?",
     )
     same /= np.linalg.norm(same, axis=1, keepdims=True)
     assert same[0] @ same[1] > same[0] @ same[2] + 0.2
@@ -56,7 +57,7 @@ def test_what_means_the_same_is_nearer_than_what_looks_alike(open_encoder: OpenE
 
 @pytest.mark.parametrize("name", ["embeddings", "classifier"])
 def test_texts_together_say_what_each_says_alone(open_encoder: OpenEncoder, name: str) -> None:
-    encoder = open_encoder(name)
+    encoder = open_encoder(name).encoder
     texts = [entry.held_out for entry in ENTRIES]
     together = rows(encoder, *texts)
     alone = np.concatenate([rows(encoder, text) for text in texts])
@@ -66,31 +67,31 @@ def test_texts_together_say_what_each_says_alone(open_encoder: OpenEncoder, name
 
 
 def test_nothing_makes_no_rows(open_encoder: OpenEncoder) -> None:
-    assert rows(open_encoder("embeddings")).shape == (0, 128)
+    assert rows(open_encoder("embeddings").encoder).shape == (0, 128)
 
 
 def test_a_text_as_long_as_the_context_fits_and_one_token_more_is_refused(open_encoder: OpenEncoder) -> None:
-    encoder = open_encoder("embeddings")
+    encoder = open_encoder("embeddings").encoder
     assert np.isfinite(encoder.encode([[7] * CONTEXT])).all()
     with pytest.raises(InputTooLongError, match="reads 128 tokens at a time, but text 1 comes to 129"):
         encoder.encode([[7], [7] * (CONTEXT + 1)])
 
 
 def test_a_pair_is_separated_as_bert_reads_it(open_encoder: OpenEncoder) -> None:
-    encoder = open_encoder("reranker")
-    cls, sep = encoder.tokenize("", add_special=True)
-    question, answer = (encoder.tokenize(text, add_special=False) for text in ("How large?", "10 MB."))
+    encoder = open_encoder("reranker").encoder
+    cls, sep = encoder.model.tokenize("", add_special=True)
+    question, answer = (encoder.model.tokenize(text, add_special=False) for text in ("How large?", "10 MB."))
     assert encoder.pair("How large?", "10 MB.") == [cls, *question, sep, *answer, sep]
 
 
 def test_what_is_written_in_a_text_is_no_control_token(open_encoder: OpenEncoder) -> None:
-    encoder = open_encoder("reranker")
-    sep = encoder.tokenize("", add_special=True)[1]
+    encoder = open_encoder("reranker").encoder
+    sep = encoder.model.tokenize("", add_special=True)[1]
     assert encoder.pair("[SEP]", "[SEP]").count(sep) == 2
 
 
 def test_an_encoding_can_be_cancelled(open_encoder: OpenEncoder) -> None:
-    encoder = open_encoder("embeddings")
+    encoder = open_encoder("embeddings").encoder
     left = Cancellation()
     left.cancel()
     with pytest.raises(CancelledError):
@@ -100,15 +101,15 @@ def test_an_encoding_can_be_cancelled(open_encoder: OpenEncoder) -> None:
 
 def test_a_file_that_says_nothing_of_pooling_has_no_rows(open_encoder: OpenEncoder, tmp_path: Path) -> None:
     silent = rewrite(ENCODERS / "embeddings.gguf", tmp_path / "silent.gguf", {"bert.pooling_type": None})
-    with pytest.raises(EngineError, match="nothing of how its tokens become one vector"):
-        rows(open_encoder(silent), "Hello")
+    with pytest.raises(EngineError, match="does not say how the vectors of its tokens become one"):
+        rows(open_encoder(silent).encoder, "Hello")
 
 
 def test_a_decoder_that_embeds_has_a_cache_to_forget(demo_model: Path, tmp_path: Path) -> None:
     """Models such as Qwen3-Embedding are decoders whose last token's state is the vector."""
     decoder = rewrite(demo_model, tmp_path / "last.gguf", {"llama.pooling_type": 3})
-    given = {"placement": Weights.COPIED, "context": 256, "kv_type": KVType.F16, "threads": 1}
-    with Encoder(str(decoder), what="last", **given) as encoder:
+    with open_engine(decoder, replace(ONE_THREAD, context_length=256)) as engine:
+        encoder = engine.encoder
         assert encoder.pooling is Pooling.LAST
         texts = [entry.held_out for entry in ENTRIES[:40]]
         again = np.concatenate([rows(encoder, text) for text in texts])
@@ -116,13 +117,13 @@ def test_a_decoder_that_embeds_has_a_cache_to_forget(demo_model: Path, tmp_path:
 
 
 def test_an_encoder_generates_nothing(open_encoder: OpenEncoder) -> None:
-    encoder = open_encoder("embeddings")
+    engine = open_encoder("embeddings")
     with pytest.raises(NotGenerativeError, match="is an encoder and generates no text: use /v1/embeddings"):
-        Generation(encoder, [1])
+        engine.generate(GenerationRequest([1]))
     with pytest.raises(NotGenerativeError):
-        ChatTemplate(encoder).tokens([user("Hello")])
+        _ = engine.prefixes
 
 
 def test_the_order_of_its_weights_ends_with_the_classes(open_encoder: OpenEncoder) -> None:
-    with_classes, without = (weights_in_order(open_encoder(name)) for name in ("classifier", "embeddings"))
+    with_classes, without = (weights_in_order(open_encoder(name).encoder) for name in ("classifier", "embeddings"))
     assert len(with_classes) == len(without) + 4

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import datetime, time
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -11,26 +13,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.errors import ConstraintError, SchemaError
-from lambda_llm.engine.generate import FinishReason, Generation
+from lambda_llm.engine.generate import FinishReason, Generation, GenerationRequest
 from lambda_llm.engine.json_schema import grammar_of
-from lambda_llm.engine.model import Model
+from lambda_llm.engine.loaded_model import LoadedModel
+from lambda_llm.engine.prefix_cache import PrefixCache
 from lambda_llm.engine.sampling import Constraint, Sampler, Sampling
-from support.answers import OpenModel
+from lambda_llm.gguf.options import ModelOptions, Weights
+from support.answers import OpenEngine
 
 
-class Babbling(Model):
+class Babbling(Decoder):
     """Any token may come, as far as the grammar lets it; the ends of things come gladly, so that there is an end."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         super().__init__(*positional, **named)
         self.random = np.random.default_rng(1)
-        pieces = [self.piece(token) for token in range(self.vocabulary_size)]
+        pieces = [self.model.piece(token) for token in range(self.model.vocabulary_size)]
         closing = re.compile(rb'[\s"]*[\]}"]+')
         self.gladly = np.array([4.0 * bool(closing.fullmatch(piece)) for piece in pieces], np.float32)
         # Lead bytes of overlong forms, which are no UTF-8, and which llama.cpp reads nevertheless.
         self.gladly[[piece[:1] in {b"\xc0", b"\xc1", b"\xe0", b"\xf0"} for piece in pieces]] = -100
-        self.gladly[[self.ends(token) for token in range(self.vocabulary_size)]] = 8
+        self.gladly[[self.model.ends_turn(token) for token in range(self.model.vocabulary_size)]] = 8
 
     def evaluate(self, *_: Any) -> int:
         return 0
@@ -39,12 +44,13 @@ class Babbling(Model):
         pass
 
     def logits(self) -> Any:
-        return self.gladly + self.random.standard_normal(self.vocabulary_size, dtype=np.float32) * 2
+        return self.gladly + self.random.standard_normal(self.model.vocabulary_size, dtype=np.float32) * 2
 
     def say(self, grammar: str, most: int = 400) -> str | None:
-        going = Generation(self, [1], Sampling(constraint=Constraint(grammar), seed=1), max_tokens=most)
+        request = GenerationRequest([1], Sampling(constraint=Constraint(grammar), seed=1), max_tokens=most)
+        going = Generation(request, self, PrefixCache(self))
         text = "".join(going)
-        return text if going.finish_reason is FinishReason.STOP else None
+        return text if going.stats.finish_reason is FinishReason.STOP else None
 
     def values(self, schema: Any, *, strict: bool = True, count: int = 12) -> list[Any]:
         """What it says that comes to an end."""
@@ -53,13 +59,10 @@ class Babbling(Model):
 
 
 @pytest.fixture(scope="module")
-def model(demo_model) -> Any:
-    from lambda_llm.settings import KVType, Weights  # noqa: PLC0415 - only here
-
-    with Babbling(
-        str(demo_model), what="demo", placement=Weights.COPIED, context=2048, kv_type=KVType.F16, threads=1
-    ) as model:
-        yield model
+def babbling(demo_model: Path) -> Iterator[Babbling]:
+    options = ModelOptions(context_length=2048, placement=Weights.COPIED, threads=1)
+    with LoadedModel(str(demo_model), options.placement) as model, Babbling(model, options) as decoder:
+        yield decoder
 
 
 def an_object(**properties: Any) -> dict[str, Any]:
@@ -128,8 +131,8 @@ TEXT, NUMBER = {"type": "string"}, {"type": "number"}
     ],
     ids=str,
 )
-def test_what_is_said_is_valid(model: Babbling, schema: Any) -> None:
-    values = model.values(schema)
+def test_what_is_said_is_valid(babbling: Babbling, schema: Any) -> None:
+    values = babbling.values(schema)
     assert values, "some of it must come to an end"
     for value in values:
         jsonschema.validate(value, schema, format_checker=FORMATS)
@@ -161,18 +164,18 @@ SCHEMAS = st.recursive(
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schema=SCHEMAS)
-def test_what_is_said_is_valid_under_any_schema(model: Babbling, schema: Any) -> None:
-    for value in model.values(schema, count=2):
+def test_what_is_said_is_valid_under_any_schema(babbling: Babbling, schema: Any) -> None:
+    for value in babbling.values(schema, count=2):
         jsonschema.validate(value, schema)
 
 
-def test_every_number_between_bounds_can_be_said_and_no_other(model: Babbling) -> None:
-    said = set(model.values({"type": "integer", "minimum": 7, "maximum": 13}, count=300))
+def test_every_number_between_bounds_can_be_said_and_no_other(babbling: Babbling) -> None:
+    said = set(babbling.values({"type": "integer", "minimum": 7, "maximum": 13}, count=300))
     assert said == set(range(7, 14))
 
 
-def test_any_object_is_an_object(model: Babbling) -> None:
-    said = [json.loads(text) for _ in range(12) if (text := model.say(grammar_of({"type": "object"}, strict=True)))]
+def test_any_object_is_an_object(babbling: Babbling) -> None:
+    said = [json.loads(text) for _ in range(12) if (text := babbling.say(grammar_of({"type": "object"}, strict=True)))]
     assert said
     assert all(isinstance(value, dict) for value in said)
 
@@ -232,9 +235,9 @@ def test_a_schema_without_end_is_refused() -> None:
 
 
 @pytest.mark.parametrize("schema", [{"$ref": "#"}, {"anyOf": [TEXT, {"$ref": "#"}]}], ids=str)
-def test_a_schema_that_is_nothing_but_itself_is_refused(model: Babbling, schema: Any) -> None:
+def test_a_schema_that_is_nothing_but_itself_is_refused(babbling: Babbling, schema: Any) -> None:
     with pytest.raises(ConstraintError, match="can't use the grammar"):
-        Sampler(model, Sampling(constraint=Constraint(grammar_of(schema, strict=True))))
+        Sampler(babbling, Sampling(constraint=Constraint(grammar_of(schema, strict=True))))
 
 
 @pytest.mark.parametrize(
@@ -251,22 +254,23 @@ def test_a_schema_that_is_nothing_but_itself_is_refused(model: Babbling, schema:
     ],
     ids=str,
 )
-def test_a_schema_that_is_not_strict_is_followed_as_far_as_it_goes(model: Babbling, schema: Any) -> None:
-    assert model.values(schema, strict=False)
+def test_a_schema_that_is_not_strict_is_followed_as_far_as_it_goes(babbling: Babbling, schema: Any) -> None:
+    assert babbling.values(schema, strict=False)
     with pytest.raises(SchemaError):
         grammar_of(schema, strict=True)
 
 
-def test_no_schema_makes_llama_cpp_speak_of_it(model: Babbling, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_schema_makes_llama_cpp_speak_of_it(babbling: Babbling, capfd: pytest.CaptureFixture[str]) -> None:
     """It writes a grammar that it can't read to standard error, and the grammar holds the client's words."""
-    model.values({"enum": ["Xylophone", "\r\n\t\0\x7f\u2028", "]}", "::="]})
+    babbling.values({"enum": ["Xylophone", "\r\n\t\0\x7f\u2028", "]}", "::="]})
     assert "Xylophone" not in "".join(capfd.readouterr())
 
 
-def test_a_model_can_say_what_the_schema_wants(open_model: OpenModel) -> None:
-    model = open_model()
+def test_a_model_can_say_what_the_schema_wants(open_engine: OpenEngine) -> None:
+    engine = open_engine()
     schema = an_object(answer={"enum": ["yes", "no"]}, count={"type": "integer", "minimum": 1, "maximum": 9})
     sampling = Sampling(temperature=0, constraint=Constraint(grammar_of(schema, strict=True)))
-    going = Generation(model, model.tokenize("Hello", add_special=True), sampling, max_tokens=80)
+    prompt = engine.model.tokenize("Hello", add_special=True)
+    going = engine.generate(GenerationRequest(prompt, sampling, max_tokens=80))
     value = json.loads("".join(going))
     jsonschema.validate(value, schema)

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
+from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.generate import FinishReason
-from lambda_llm.engine.model import Model
-from lambda_llm.engine.prefix import Scope
+from lambda_llm.engine.prefix_cache import CacheScope
 from lambda_llm.engine.session_store import BLOCK_TOKENS, TURN_ENDS, Names, SessionStore
-from lambda_llm.engine.template import ChatTemplate
-from lambda_llm.settings import KVType
-from support.answers import EXPECTED, LONG_QUESTION, OTHER_QUESTION, QUESTION, OpenModel, generation, user
-from support.sessions import IDENTITY, Shelf, sessions
+from lambda_llm.gguf.options import KVType
+from support.answers import EXPECTED, LONG_QUESTION, OTHER_QUESTION, QUESTION, OpenEngine, generation, user
+from support.sessions import FINGERPRINT, Shelf, sessions
 
 CONVERSATIONS = [
     [LONG_QUESTION, QUESTION, OTHER_QUESTION, "Who are you?"],
@@ -30,14 +29,14 @@ Say = Callable[..., Any]
 class Place:
     """An environment: a model with an empty cache and its store."""
 
-    def __init__(self, model: Model, store: SessionStore) -> None:
-        self.model = model
+    def __init__(self, engine: Engine, store: SessionStore) -> None:
+        self.engine = engine
         self.store = store
 
     def say(self, messages: list[dict[str, str]], **changes: Any) -> Any:
         """The generation that answered, its text in `text`, its entries written."""
-        prompt = ChatTemplate(self.model).tokens(messages)
-        going = generation(self.model, prompt=prompt, sessions=self.store, **changes)
+        prompt = self.engine.template.tokens(messages)
+        going = generation(self.engine, prompt=prompt, sessions=self.store, **changes)
         going.text = "".join(going)
         going.settle()
         return going
@@ -49,15 +48,15 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def place(open_model: OpenModel, shelf: Shelf) -> Iterator[Callable[..., Place]]:
+def place(open_engine: OpenEngine, shelf: Shelf) -> Iterator[Callable[..., Place]]:
     """Make environments over the same shelf."""
     made = []
 
-    def make(identity: bytes = IDENTITY, **changes: Any) -> Place:
-        context = sessions(open_model(**changes), shelf, identity)
+    def make(fingerprint: bytes = FINGERPRINT, **changes: Any) -> Place:
+        engine = open_engine(**changes)
+        context = sessions(engine, shelf, fingerprint)
         made.append(context)
-        store = context.__enter__()
-        return Place(store._model, store)  # noqa: SLF001 - the model that it was made for
+        return Place(engine, context.__enter__())
 
     yield make
     for context in made:
@@ -79,34 +78,34 @@ def turns(questions: list[str], answer: Callable[[list[dict[str, str]]], str]) -
 @pytest.mark.parametrize("kv_type", KVType)
 @pytest.mark.parametrize("questions", CONVERSATIONS, ids=range(len(CONVERSATIONS)))
 def test_answers_are_the_same_with_and_without_reuse(
-    place: Callable[..., Place], open_model: OpenModel, questions: list[str], kv_type: KVType
+    place: Callable[..., Place], open_engine: OpenEngine, questions: list[str], kv_type: KVType
 ) -> None:
-    alone = open_model(kv_type=kv_type)
+    alone = open_engine(kv_type=kv_type)
 
     def without(messages: list[dict[str, str]]) -> str:
-        alone.cut(0)
-        return "".join(generation(alone, prompt=ChatTemplate(alone).tokens(messages)))
+        alone.decoder.truncate(0)
+        return "".join(generation(alone, prompt=alone.template.tokens(messages)))
 
     def elsewhere_each_time(messages: list[dict[str, str]]) -> str:
         going = place(kv_type=kv_type).say(messages)
         if len(messages) > 1:
-            known = ChatTemplate(alone).tokens(messages[:-1])
-            around = len(ChatTemplate(alone).tokens(messages)) - len(known)
-            assert going.cached_tokens >= len(known) - around, "all but the new words"
+            known = alone.template.tokens(messages[:-1])
+            around = len(alone.template.tokens(messages)) - len(known)
+            assert going.stats.cached_tokens >= len(known) - around, "all but the new words"
         return str(going.text)
 
     assert turns(questions, elsewhere_each_time) == turns(questions, without)
 
 
 def test_a_conversation_that_moves_is_the_one_that_stays_token_by_token(
-    place: Callable[..., Place], open_model: OpenModel
+    place: Callable[..., Place], open_engine: OpenEngine
 ) -> None:
     # So long a text is beyond what this model learned: it babbles, and the least difference would show.
     questions = ["Memory is set to 10,240 MB. " * 40 + QUESTION, LONG_QUESTION]
-    alone = open_model()
+    alone = open_engine()
 
     def here(messages: list[dict[str, str]]) -> str:
-        return "".join(generation(alone, prompt=ChatTemplate(alone).tokens(messages)))
+        return "".join(generation(alone, prompt=alone.template.tokens(messages)))
 
     def elsewhere_each_time(messages: list[dict[str, str]]) -> str:
         return str(place().say(messages).text)
@@ -120,31 +119,31 @@ def test_the_next_turn_on_the_same_environment_asks_for_nothing(place: Callable[
     shelf.asked.clear()
     second = here.say([user(LONG_QUESTION), {"role": "assistant", "content": first.text}, user("Hm")])
     assert shelf.asked == []
-    assert second.cached_tokens == len(first.prompt) + first.completion_tokens - 1
+    assert second.stats.cached_tokens == len(first.prompt) + first.stats.completion_tokens - 1
 
 
 def test_what_begins_alike_is_found_without_being_the_same(place: Callable[..., Place]) -> None:
     document = "Memory is set to 10,240 MB. " * 60
     place().say([user(document + QUESTION)])
     other = place().say([user(document + OTHER_QUESTION)])
-    assert other.cached_tokens % BLOCK_TOKENS == 0
-    assert len(other.prompt) - other.cached_tokens <= BLOCK_TOKENS + len(OTHER_QUESTION)
+    assert other.stats.cached_tokens % BLOCK_TOKENS == 0
+    assert len(other.prompt) - other.stats.cached_tokens <= BLOCK_TOKENS + len(OTHER_QUESTION)
 
 
 def test_an_answer_that_comes_back_as_other_words_costs_only_itself(place: Callable[..., Place]) -> None:
     first = place().say([user(LONG_QUESTION)])
     second = place().say([user(LONG_QUESTION), {"role": "assistant", "content": "No."}, user(QUESTION)])
-    assert second.cached_tokens >= len(first.prompt) - 8
+    assert second.stats.cached_tokens >= len(first.prompt) - 8
     assert EXPECTED in second.text
 
 
 @pytest.mark.parametrize("most", [1, 20, BLOCK_TOKENS])
 def test_an_answer_that_was_cut_short_is_found_too(place: Callable[..., Place], most: int) -> None:
     first = place().say([user(LONG_QUESTION)], max_tokens=most)
-    assert first.finish_reason is FinishReason.LENGTH
+    assert first.stats.finish_reason is FinishReason.LENGTH
     messages = [user(LONG_QUESTION), {"role": "assistant", "content": first.text}, user(QUESTION)]
     second = place().say(messages)
-    assert second.cached_tokens >= len(first.prompt) + most - 2
+    assert second.stats.cached_tokens >= len(first.prompt) + most - 2
     assert EXPECTED in second.text
 
 
@@ -161,9 +160,9 @@ def test_a_prompt_that_is_new_costs_few_questions(place: Callable[..., Place], s
 def test_a_kept_system_prompt_is_not_written(place: Callable[..., Place], shelf: Shelf) -> None:
     here = place()
     system = {"role": "system", "content": "You are terse. " * 100}
-    prompt = ChatTemplate(here.model).tokens([system, user("x")])
-    with here.model.lock:
-        here.model.prefixes.keep(prompt[:-8])
+    prompt = here.engine.template.tokens([system, user("x")])
+    with here.engine.decoder.lock:
+        here.engine.prefixes.pin(prompt[:-8])
     here.say([system, user(QUESTION)])
     # The block that the prefix ends in, and the ends of two turns.
     assert len(shelf.objects) <= 3
@@ -175,41 +174,43 @@ def test_a_kept_system_prompt_is_not_written(place: Callable[..., Place], shelf:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (Scope("a"), Scope("b")),
-        (Scope("a"), Scope()),
-        (Scope("a", "s"), Scope("a", "t")),
-        (Scope("a", "s"), Scope("a")),
-        (Scope("a", "b"), Scope("ab")),
-        (Scope("a", ""), Scope("a")),
-        (Scope("1", "2-"), Scope("1-", "2")),
+        (CacheScope("a"), CacheScope("b")),
+        (CacheScope("a"), CacheScope()),
+        (CacheScope("a", "s"), CacheScope("a", "t")),
+        (CacheScope("a", "s"), CacheScope("a")),
+        (CacheScope("a", "b"), CacheScope("ab")),
+        (CacheScope("a", ""), CacheScope("a")),
+        (CacheScope("1", "2-"), CacheScope("1-", "2")),
     ],
 )
-def test_nobody_finds_what_belongs_to_somebody_else(place: Callable[..., Place], first: Scope, second: Scope) -> None:
+def test_nobody_finds_what_belongs_to_somebody_else(
+    place: Callable[..., Place], first: CacheScope, second: CacheScope
+) -> None:
     place().say([user(LONG_QUESTION)], scope=first)
     answer = {"role": "assistant", "content": "1, 2, 3"}
     other, same = (place().say([user(LONG_QUESTION), answer, user(QUESTION)], scope=scope) for scope in (second, first))
-    assert other.cached_tokens == 0
-    assert same.cached_tokens > 0
+    assert other.stats.cached_tokens == 0
+    assert same.stats.cached_tokens > 0
 
 
-@pytest.mark.parametrize("identity", [b"another model", IDENTITY + b" ", b""])
-def test_another_model_or_setting_finds_nothing(place: Callable[..., Place], identity: bytes) -> None:
+@pytest.mark.parametrize("fingerprint", [b"another model", FINGERPRINT + b" ", b""])
+def test_another_model_or_setting_finds_nothing(place: Callable[..., Place], fingerprint: bytes) -> None:
     place().say([user(LONG_QUESTION)])
     messages = [user(LONG_QUESTION), {"role": "assistant", "content": "1, 2"}, user(QUESTION)]
-    assert place(identity).say(messages).cached_tokens == 0
+    assert place(fingerprint).say(messages).stats.cached_tokens == 0
 
 
 def test_names_reveal_nothing_and_differ_for_every_difference() -> None:
-    scope = Scope("Alice of Example Ltd", "our secret")
+    scope = CacheScope("Alice of Example Ltd", "our secret")
     tokens = list(range(300))
-    names = Names(IDENTITY, tokens, scope)
+    names = Names(FINGERPRINT, tokens, scope)
     ends = [1, 2, BLOCK_TOKENS - 1, BLOCK_TOKENS, BLOCK_TOKENS + 1, 2 * BLOCK_TOKENS, 300]
     first = {end: names.until(end) for end in ends}
     assert len(set(first.values())) == len(ends)
     assert all(len(name) == 32 for name in first.values())
-    again = Names(IDENTITY, [*tokens, 1, 2, 3], scope)
+    again = Names(FINGERPRINT, [*tokens, 1, 2, 3], scope)
     assert {end: again.until(end) for end in reversed(ends)} == first
-    changed = Names(IDENTITY, [*tokens[:200], 7, *tokens[201:]], scope)
+    changed = Names(FINGERPRINT, [*tokens[:200], 7, *tokens[201:]], scope)
     assert [changed.until(end) == first[end] for end in ends] == [True] * 5 + [False] * 2
 
 
@@ -254,21 +255,21 @@ def test_an_entry_that_is_not_what_it_should_be_costs_a_prefill_and_no_more(
     here = place()
     again = here.say(messages)
     assert again.text == expected.text
-    assert again.cached_tokens == 0
+    assert again.stats.cached_tokens == 0
     assert here.store.counts.damaged > 0
     assert here.store.counts.failures == 0
     # What was spoiled has been written anew.
-    assert place().say(messages).cached_tokens >= expected.cached_tokens
+    assert place().say(messages).stats.cached_tokens >= expected.stats.cached_tokens
 
 
 def test_one_entry_missing_in_the_middle_costs_what_comes_after_it(place: Callable[..., Place], shelf: Shelf) -> None:
     first = place().say([user(LONG_QUESTION)])
     messages = [user(LONG_QUESTION), {"role": "assistant", "content": first.text}, user(QUESTION)]
     here = place()
-    names = here.store.names(ChatTemplate(here.model).tokens(messages), Scope())
+    names = here.store.names(here.engine.template.tokens(messages), CacheScope())
     del shelf.objects[names.until(2 * BLOCK_TOKENS).hex()]
     again = here.say(messages)
-    assert again.cached_tokens == BLOCK_TOKENS
+    assert again.stats.cached_tokens == BLOCK_TOKENS
     assert EXPECTED in again.text
 
 
@@ -291,7 +292,7 @@ def test_neither_words_nor_names_are_logged(
     place: Callable[..., Place], shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        scope = Scope("tenant Xylophone", "session zebra")
+        scope = CacheScope("tenant Xylophone", "session zebra")
         first = place().say([user("quartz " * 200)], scope=scope)
         shelf.objects = {name: entry[:-1] for name, entry in shelf.objects.items()}
         place().say([user("quartz " * 200)], scope=scope)
@@ -305,27 +306,27 @@ def test_neither_words_nor_names_are_logged(
 
 def test_a_request_during_the_save_is_answered(place: Callable[..., Place], shelf: Shelf) -> None:
     here = place()
-    first = generation(here.model, LONG_QUESTION, sessions=here.store)
+    first = generation(here.engine, LONG_QUESTION, sessions=here.store)
     pieces = iter(first)
     text = next(pieces)
     shelf.open.clear()
     text += "".join(pieces)
     assert text.endswith("100.")
     assert not shelf.objects
-    second = generation(here.model, QUESTION)
+    second = generation(here.engine, QUESTION)
     assert EXPECTED in "".join(second), "nothing waits for what is being written"
     shelf.open.set()
     first.settle()
     assert here.store.counts.saved_entries == len(shelf.objects) > 2
     messages = [user(LONG_QUESTION), {"role": "assistant", "content": text}, user(QUESTION)]
-    assert place().say(messages).cached_tokens > 0
+    assert place().say(messages).stats.cached_tokens > 0
 
 
 def test_a_request_that_is_left_while_it_waits_for_the_store_ends_and_leaves_nothing(
     place: Callable[..., Place], shelf: Shelf
 ) -> None:
     here = place()
-    going = generation(here.model, LONG_QUESTION * 10, sessions=here.store)
+    going = generation(here.engine, LONG_QUESTION * 10, sessions=here.store)
     shelf.open.clear()
     answered = []
     asking = threading.Thread(target=lambda: answered.append("".join(going)))
@@ -334,7 +335,7 @@ def test_a_request_that_is_left_while_it_waits_for_the_store_ends_and_leaves_not
     going.cancellation.cancel()
     asking.join(LIMIT_SECONDS)
     assert answered == [""]
-    assert going.finish_reason is FinishReason.CANCELLED
+    assert going.stats.finish_reason is FinishReason.CANCELLED
     shelf.open.set()
     going.settle()
     assert shelf.objects == {}
@@ -344,36 +345,36 @@ def test_a_request_that_is_left_while_it_waits_for_the_store_ends_and_leaves_not
 @pytest.mark.parametrize("after", [1, 40])
 def test_an_answer_that_is_left_keeps_the_cache_right(place: Callable[..., Place], after: int) -> None:
     here = place()
-    going = generation(here.model, LONG_QUESTION, sessions=here.store)
+    going = generation(here.engine, LONG_QUESTION, sessions=here.store)
     for number, _ in enumerate(going, 1):
         if number == after:
             going.cancellation.cancel()
     going.settle()
-    assert going.finish_reason is FinishReason.CANCELLED
+    assert going.stats.finish_reason is FinishReason.CANCELLED
     for there in (here, place()):
         assert there.say([user(LONG_QUESTION)]).text.endswith("100.")
 
 
 def test_two_conversations_by_turns_on_one_environment_stay_apart(
-    place: Callable[..., Place], open_model: OpenModel
+    place: Callable[..., Place], open_engine: OpenEngine
 ) -> None:
-    here, alone = place(), open_model()
+    here, alone = place(), open_engine()
     said: list[list[dict[str, str]]] = [[], []]
     for first, second in zip(CONVERSATIONS[0], CONVERSATIONS[2], strict=False):
         for messages, question in zip(said, (first, second), strict=True):
             messages.append(user(question))
             going = here.say(messages)
-            alone.cut(0)
-            assert going.text == "".join(generation(alone, prompt=ChatTemplate(alone).tokens(messages)))
+            alone.decoder.truncate(0)
+            assert going.text == "".join(generation(alone, prompt=alone.template.tokens(messages)))
             messages.append({"role": "assistant", "content": going.text})
             if len(messages) > 2:
-                assert going.cached_tokens > len(going.prompt) / 2
+                assert going.stats.cached_tokens > len(going.prompt) / 2
 
 
 def test_a_conversation_may_fill_the_context(place: Callable[..., Place]) -> None:
-    first = place(context=256).say([user(LONG_QUESTION)])
-    assert first.finish_reason is FinishReason.LENGTH
-    assert len(first.prompt) + first.completion_tokens == 256
-    again = place(context=256).say([user(LONG_QUESTION)])
+    first = place(context_length=256).say([user(LONG_QUESTION)])
+    assert first.stats.finish_reason is FinishReason.LENGTH
+    assert len(first.prompt) + first.stats.completion_tokens == 256
+    again = place(context_length=256).say([user(LONG_QUESTION)])
     assert again.text == first.text
-    assert again.cached_tokens >= len(first.prompt) - 8
+    assert again.stats.cached_tokens >= len(first.prompt) - 8

@@ -2,8 +2,8 @@
 
 import pytest
 
-from build_llama import ROOT
-from build_package import IN_RUNTIME, NOT_ON_LAMBDA, requirements
+from scripts.build.llama import ROOT
+from scripts.build.package import IN_RUNTIME, NOT_ON_LAMBDA, requirements
 
 HASHES = ["sha256:" + digit * 64 for digit in "ab"]
 LOCK = f"""# This file is written by a program.

@@ -1,1 +1,0 @@
-"""An OpenAI-compatible ASGI application over one model; it knows nothing of Lambda."""

@@ -1,0 +1,1 @@
+"""AWS from the caller's side: signatures, S3 objects, calls of inference functions."""

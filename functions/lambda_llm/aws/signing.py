@@ -1,0 +1,133 @@
+"""SigV4 for the HTTP clients of httpx2 and httpx: any AWS service, body included, credentials renewed."""
+
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Generator
+from http import HTTPStatus
+from typing import Any, Final
+
+import anyio.to_thread
+import boto3
+import httpx2
+from botocore import auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambda_llm.aws.errors import CredentialsError
+
+_FAILURES: Final = (BotoCoreError, ClientError, ValueError)
+"""Of looking for credentials; the last one from a `credential_process` that says nothing of use."""
+
+
+def find_credentials() -> Credentials:
+    """The credentials that the AWS command line would use now.
+
+    Raises:
+        CredentialsError: there are none.
+    """
+    try:
+        credentials = boto3.Session().get_credentials()
+    except _FAILURES as error:
+        raise CredentialsError(f"The AWS credentials can't be read ({error}): check the AWS configuration.") from error
+    if credentials is None:
+        raise CredentialsError(
+            "The request needs a signature, but there are no AWS credentials: configure them, as for the AWS "
+            "command line."
+        )
+    return credentials
+
+
+class SigV4Auth(httpx2.Auth):
+    """Signs each request, its body included, for one service in one region.
+
+    Temporary credentials are renewed as they expire. Where AWS says only by refusing that they are out of date (keys in
+    a file, which a new login replaces), they are looked for again, and the request is sent once more if there are
+    others now.
+
+    With `httpx` instead of `httpx2` this is a callable that signs; a refused request is then not sent again.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
+    """
+
+    requires_request_body = True
+
+    def __init__(self, service: str, region: str, find: Callable[[], Credentials] = find_credentials) -> None:
+        """Look for credentials.
+
+        Args:
+            service: as AWS signs for it: `lambda`, `bedrock-agentcore`, …
+            region: that the service is called in.
+            find: gives the credentials to sign with; called again after a refusal.
+
+        Raises:
+            CredentialsError: there are none.
+        """
+        self.service = service
+        self.region = region
+        self._find = find
+        self._credentials = find()
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Put the signature in the place of whatever API key the client sends.
+
+        Raises:
+            CredentialsError: the credentials have expired and can't be renewed.
+        """
+        used = self._sign(request)
+        response = yield request
+        if response.status_code == HTTPStatus.FORBIDDEN and self._replaced(used):
+            self._sign(request)
+            yield request
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """As `auth_flow`; what may ask AWS for new credentials runs beside the event loop."""
+        await request.aread()
+        used = await anyio.to_thread.run_sync(self._sign, request)
+        response = yield request
+        if response.status_code == HTTPStatus.FORBIDDEN and await anyio.to_thread.run_sync(self._replaced, used):
+            await anyio.to_thread.run_sync(self._sign, request)
+            yield request
+
+    def __call__(self, request: Any) -> Any:
+        """Sign a request of `httpx`, whose clients take a callable as `auth`."""
+        request.read()
+        self._sign(request)
+        return request
+
+    def _sign(self, request: Any) -> ReadOnlyCredentials:
+        credentials = _frozen(self._credentials)
+        body: bytes = request.content
+        unsigned = AWSRequest(
+            method=request.method,
+            url=str(request.url),
+            data=body,
+            headers={
+                # Whatever else it sends, a client's library may still change; CloudFront wants the body's hash.
+                **({"content-type": kind} if (kind := request.headers.get("content-type")) else {}),
+                "host": request.headers["host"],
+                "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
+            },
+        )
+        auth.SigV4Auth(credentials, self.service, self.region).add_auth(unsigned)
+        request.headers.pop("x-amz-security-token", None)  # of the credentials that were replaced
+        request.headers.update(dict(unsigned.headers.items()))
+        return credentials
+
+    def _replaced(self, used: ReadOnlyCredentials) -> bool:
+        """Whether there are other credentials now than those that were `used`."""
+        found = self._find()
+        if _frozen(found) == used:
+            return False
+        self._credentials = found
+        return True
+
+
+def _frozen(credentials: Credentials) -> ReadOnlyCredentials:
+    """Credentials that are valid now; renewing them may ask AWS."""
+    try:
+        return credentials.get_frozen_credentials()
+    except _FAILURES as error:
+        raise CredentialsError(
+            f"The AWS credentials have expired and can't be renewed ({error}): log in again, as for the AWS command "
+            "line."
+        ) from error

@@ -1,0 +1,181 @@
+"""A generative model's context: tokens in, logits out, with a KV cache of what was evaluated."""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, Final
+
+import llama_cpp
+import numpy as np
+
+from lambda_llm.engine import native
+from lambda_llm.engine.cancellation import Cancellation, CancelledError
+from lambda_llm.engine.context import Context
+from lambda_llm.engine.errors import EngineError
+from lambda_llm.engine.loaded_model import LoadedModel
+from lambda_llm.gguf.errors import UnsupportedModelError
+from lambda_llm.gguf.memory_plan import BATCH_TOKENS
+from lambda_llm.gguf.options import KVType, ModelOptions
+
+Buffer = bytes | bytearray | memoryview
+
+_CONVERSATION: Final = 0
+_ASIDE: Final = 1
+"""llama.cpp's sequences: the one that is evaluated, and an empty one through which parts of it leave and enter. They
+share the cells of one cache, so that handing cells from one to the other copies nothing."""
+
+
+class Decoder(Context):
+    """Evaluates one sequence of tokens at a time.
+
+    Attributes:
+        context_shift: whether the oldest tokens make room when the context is full.
+        evaluated: the tokens whose keys and values are in the KV cache, in order.
+    """
+
+    def __init__(self, model: LoadedModel, options: ModelOptions) -> None:
+        """Allocate context and KV cache.
+
+        Args:
+            model: stays open for as long as this does.
+            options: with context length and threads resolved.
+
+        Raises:
+            UnsupportedModelError: llama.cpp can't make such a context.
+        """
+        super().__init__(model, options)
+        self.context_shift = options.context_shift
+        if self.context_shift and not llama_cpp.llama_memory_can_shift(self._memory):
+            self.close()
+            raise UnsupportedModelError(
+                "LAMBDA_LLM_CONTEXT_OVERFLOW=shift can't be used with this model: llama.cpp can't move what it has "
+                "evaluated to other positions; leave it at error."
+            )
+        self.evaluated: list[int] = []
+        self._one = (llama_cpp.llama_token * 1)()
+        self._batch_of_one = llama_cpp.llama_batch_get_one(self._one, 1)
+
+    def evaluate(self, tokens: Sequence[int], cancellation: Cancellation | None = None) -> int:
+        """Make `tokens` the content of the KV cache, computing only what follows the longest common prefix.
+
+        Args:
+            tokens: at least one; the logits of the last one are ready afterwards.
+            cancellation: ends the evaluation between two operations.
+
+        Returns:
+            How many tokens were found in the cache.
+
+        Raises:
+            CancelledError: `cancellation` was called; what was computed until then stays in the cache.
+            EngineError: llama.cpp failed; the cache is empty.
+        """
+        cached = self.truncate(common_prefix(self.evaluated, tokens[:-1]))
+        self._listen_to(cancellation)
+        for start in range(cached, len(tokens), BATCH_TOKENS):
+            part = tokens[start : start + BATCH_TOKENS]
+            array = (llama_cpp.llama_token * len(part))(*part)
+            self._decode(llama_cpp.llama_batch_get_one(array, len(part)), part)
+        return cached
+
+    def append(self, token: int) -> None:
+        """Evaluate one more token; the same errors as `evaluate`, and the same cancellation."""
+        self._one[0] = token
+        self._decode(self._batch_of_one, (token,))
+
+    def sample(self, sampler: Any) -> int:
+        """Choose the next token from the last one's logits with a llama.cpp sampler chain."""
+        return int(llama_cpp.llama_sampler_sample(sampler, self._context, -1))
+
+    def logits(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
+        """The logits that the next token is chosen from, of shape (vocabulary_size,); valid until it is appended."""
+        pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
+        return np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
+
+    # -- the KV cache -------------------------------------------------------------------------------
+
+    def read_state(self, start: int, end: int) -> bytearray:
+        """Keys and values of `evaluated[start:end]`, in llama.cpp's own form.
+
+        Raises:
+            EngineError: llama.cpp could not copy them.
+        """
+        llama_cpp.llama_memory_seq_cp(self._memory, _CONVERSATION, _ASIDE, start, end)
+        try:
+            size = llama_cpp.llama_state_seq_get_size(self._context, _ASIDE)
+            state = bytearray(size)
+            into = (ctypes.c_uint8 * size).from_buffer(state)
+            if not self._aside_is(start, end) or (
+                llama_cpp.llama_state_seq_get_data(self._context, into, size, _ASIDE) != size
+            ):
+                raise EngineError(f"llama.cpp could not copy tokens {start} to {end} out of its KV cache.")
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+        return state
+
+    def append_state(self, tokens: Sequence[int], state: Buffer) -> None:
+        """Put what `read_state` gave behind the evaluated tokens, as if `tokens` had been evaluated there.
+
+        Args:
+            tokens: those whose keys and values `state` holds.
+            state: of the same model with the same options, for the very same tokens before them.
+
+        Raises:
+            EngineError: llama.cpp can't use it; what was evaluated before stays.
+        """
+        start, end = len(self.evaluated), len(self.evaluated) + len(tokens)
+        view = np.frombuffer(state, np.uint8)
+        source = view.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        try:
+            used = llama_cpp.llama_state_seq_set_data(self._context, source, view.size, _ASIDE)
+            if used != view.size or not self._aside_is(start, end):
+                raise EngineError(
+                    f"llama.cpp could not put tokens {start} to {end} into its KV cache: {native.last_errors()}"
+                )
+            llama_cpp.llama_memory_seq_cp(self._memory, _ASIDE, _CONVERSATION, -1, -1)
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+        self.evaluated.extend(tokens)
+
+    def truncate(self, count: int) -> int:
+        """Shorten the cache to its first `count` tokens, or to none where the model can't; returns how many."""
+        if not llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, count, -1):
+            llama_cpp.llama_memory_clear(self._memory, True)  # noqa: FBT003
+            count = 0
+        del self.evaluated[count:]
+        return count
+
+    def remove(self, start: int, count: int) -> None:
+        """Take `count` tokens out of the cache and move those behind them forward, without evaluating them again."""
+        llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, start, start + count)
+        llama_cpp.llama_memory_seq_add(self._memory, _CONVERSATION, start + count, -1, -count)
+        del self.evaluated[start : start + count]
+
+    def _aside_is(self, start: int, end: int) -> bool:
+        first = llama_cpp.llama_memory_seq_pos_min(self._memory, _ASIDE)
+        last = llama_cpp.llama_memory_seq_pos_max(self._memory, _ASIDE)
+        return last == end - 1 and (first == start or not self.model.divisible)
+
+    def _decode(self, batch: Any, tokens: Sequence[int]) -> None:
+        try:
+            self._evaluate_batch(batch, len(tokens))
+        except CancelledError:
+            self.truncate(len(self.evaluated))
+            raise
+        except EngineError:
+            self.truncate(0)
+            raise
+        self.evaluated.extend(tokens)
+
+    def _parameters(self, context_length: int, kv_type: KVType) -> Any:
+        parameters = super()._parameters(context_length, kv_type)
+        parameters.n_seq_max = 2
+        parameters.kv_unified = True  # the two share all cells; each would get half of the context otherwise
+        parameters.n_outputs_max = 2  # only the last token's logits are ever read, but llama.cpp wants a row a sequence
+        return parameters
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two sequences have in common at their beginning."""
+    return next(
+        (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
+        min(len(first), len(second)),
+    )

@@ -1,0 +1,272 @@
+"""What a model says, told apart as it comes: thoughts, content, calls of tools."""
+
+import json
+from collections.abc import Callable, Collection
+from typing import Any, Final, NamedTuple
+
+from lambda_llm.engine.generate import overlap
+from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK, ToolCallFormat
+
+_HEAD_MAX: Final = 400
+"""Characters after which what might have been a call, without a mark of its own, is taken for content."""
+_TAIL_MAX: Final = 64
+_JSON: Final = json.JSONDecoder(strict=False)
+
+
+class Content(NamedTuple):
+    """A piece of the answer proper."""
+
+    text: str
+
+
+class Reasoning(NamedTuple):
+    """A piece of what the model thought before."""
+
+    text: str
+
+
+class CallStart(NamedTuple):
+    """A call of the function `name` begins; it is the answer's `number`th, from 0."""
+
+    number: int
+    name: str
+
+
+class CallArguments(NamedTuple):
+    """A piece of the JSON of a call's arguments."""
+
+    number: int
+    text: str
+
+
+Part = Content | Reasoning | CallStart | CallArguments
+
+
+class OutputParser:
+    """Reads one answer; what may turn out to be a mark is held back until it is clear.
+
+    Attributes:
+        calls: how many calls have begun.
+        thinking: whether what comes next are thoughts.
+    """
+
+    def __init__(
+        self,
+        *,
+        form: ToolCallFormat | None = None,
+        tools: Collection[str] = (),
+        thinks: bool = False,
+        thinking: bool = False,
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            form: how calls are written; None when there is nothing to call.
+            tools: names that may be called.
+            thinks: the model may think first.
+            thinking: the prompt has opened its thoughts already.
+        """
+        self.calls = 0
+        self._form = form
+        self._tools = tools
+        self._buffer = ""
+        self._parts: list[Part] = []
+        self._begun = False
+        self._trim = thinking
+        self._depth = 0
+        self._quoted = self._escaped = False
+        self._state: Callable[[bool], bool] = self._content
+        if thinking:
+            self._state = self._thoughts
+        elif thinks:
+            self._state = self._opening
+
+    @property
+    def thinking(self) -> bool:
+        """Whether what comes next are thoughts."""
+        return self._state == self._thoughts
+
+    def feed(self, text: str) -> list[Part]:
+        """Read more; gives what is clear by now."""
+        self._buffer += text
+        return self._read(final=False)
+
+    def finish(self) -> list[Part]:
+        """There is no more; gives what was held back."""
+        return self._read(final=True)
+
+    def _read(self, *, final: bool) -> list[Part]:
+        self._parts = []
+        while self._state(final):
+            pass
+        return self._parts
+
+    # Each state reads from the buffer and tells whether another state has something to read now.
+
+    def _opening(self, final: bool) -> bool:  # noqa: FBT001 - a state
+        said = self._buffer.lstrip()
+        if said.startswith(THINK):
+            self._buffer, self._trim, self._state = said.removeprefix(THINK), True, self._thoughts
+            return True
+        if THINK.startswith(said) and not final:
+            return False
+        self._state = self._content
+        return True
+
+    def _thoughts(self, final: bool) -> bool:  # noqa: FBT001 - as above
+        text, found = self._until(END_THINK, final=final)
+        if text:
+            self._parts.append(Reasoning(text))
+        if found:
+            self._buffer = self._buffer.removeprefix(END_THINK)
+            self._trim, self._state = True, self._content
+        return found
+
+    def _content(self, final: bool) -> bool:  # noqa: FBT001 - as above
+        form = self._form
+        if form is None or self._begun:
+            text, found = self._trimmed(self._buffer), False
+            self._buffer = ""
+        elif form.leads:
+            said = self._buffer.lstrip()
+            if any(said.startswith(each) or each.startswith(said) for each in ("{", *form.control)):
+                found = bool(said)
+                self._state = self._head if found else self._state
+                return found
+            self._begun = True
+            return True
+        else:
+            text, found = self._until(form.mark, final=final)
+        if text:
+            self._parts.append(Content(text))
+        if found:
+            self._state = self._head
+        return found
+
+    def _head(self, final: bool) -> bool:  # noqa: FBT001 - as above
+        form = self._form
+        assert form is not None  # noqa: S101 - only reached with one
+        match = form.head.match(self._buffer)
+        if match and (not form.leads or match[1] in self._tools):
+            self._parts.append(CallStart(self.calls, match[1]))
+            self._buffer = self._buffer[match.end() :]
+            self._state = self._arguments
+            return True
+        end = self._buffer.find(form.end)
+        given_up = form.leads and (match is not None or len(self._buffer) > _HEAD_MAX)
+        if end < 0 and not final and not given_up:
+            return False
+        size = end + len(form.end) if end >= 0 else len(self._buffer)
+        block, self._buffer = self._buffer[:size], self._buffer[size:]
+        call = None if given_up else self._whole_call(block)
+        if call:
+            self._parts += [CallStart(self.calls, call[0]), CallArguments(self.calls, call[1])]
+            self.calls += 1
+            self._state = self._between
+        else:
+            self._parts.append(Content(block))
+            self._begun = form.leads
+            self._state = self._content
+        return bool(self._buffer)
+
+    def _whole_call(self, block: str) -> tuple[str, str] | None:
+        """Name and arguments of a call that is written in an order of its own."""
+        try:
+            call, _ = _JSON.raw_decode(block[block.index("{") :])
+        except ValueError:
+            return None
+        name = call.get("name") if isinstance(call, dict) else None
+        if not isinstance(name, str) or (self._form and self._form.leads and name not in self._tools):
+            return None
+        return name, _as_json(call.get("arguments", call.get("parameters", {})))
+
+    def _arguments(self, final: bool) -> bool:  # noqa: FBT001 - as above
+        if not self._buffer.startswith("{") and not self._depth:
+            return self._odd_arguments(final=final)
+        for at, letter in enumerate(self._buffer):
+            if self._escaped:
+                self._escaped = False
+            elif self._quoted:
+                self._escaped = letter == "\\"
+                self._quoted = letter != '"'
+            elif letter == '"':
+                self._quoted = True
+            elif letter in "{[":
+                self._depth += 1
+            elif letter in "}]":
+                self._depth -= 1
+                if not self._depth:
+                    self._take_arguments(at + 1)
+                    self._state = self._tail
+                    return True
+        self._take_arguments(len(self._buffer))
+        return False
+
+    def _odd_arguments(self, *, final: bool) -> bool:
+        """Arguments that are no object: some models write the JSON of one as a string."""
+        try:
+            value, size = _JSON.raw_decode(self._buffer)
+        except ValueError:
+            if not final:
+                return False
+            value, size = {}, len(self._buffer)
+        self._parts.append(CallArguments(self.calls, _as_json(value)))
+        self._buffer = self._buffer[size:]
+        self._state = self._tail
+        return True
+
+    def _tail(self, final: bool) -> bool:  # noqa: FBT001 - as above
+        assert self._form is not None  # noqa: S101 - as above
+        match = self._form.tail.match(self._buffer)
+        if match is None and not final and len(self._buffer) <= _TAIL_MAX:
+            return False
+        self._buffer = self._buffer[match.end() :] if match else ""
+        self.calls += 1
+        self._state = self._between
+        return True
+
+    def _between(self, final: bool) -> bool:  # noqa: FBT001 - as above
+        assert self._form is not None  # noqa: S101 - as above
+        said = self._buffer.lstrip()
+        if self._form.closing and said.startswith(self._form.closing):
+            self._buffer = said.removeprefix(self._form.closing)
+            return True
+        if said.startswith(self._form.again):
+            self._buffer, self._state = said.removeprefix(";"), self._head
+            return True
+        if not final and any(each.startswith(said) for each in (self._form.closing, self._form.again)):
+            return False
+        self._trim, self._begun, self._state = True, self._form.leads, self._content
+        return bool(said)
+
+    def _until(self, mark: str, *, final: bool) -> tuple[str, bool]:
+        """Take what comes before a mark, as far as that is clear, without white space at the mark's side."""
+        at = self._buffer.find(mark)
+        if at < 0 and final:
+            at = len(self._buffer)
+            text = self._buffer
+        elif at < 0:
+            clear = self._buffer[: len(self._buffer) - overlap(self._buffer, mark)]
+            text = clear.rstrip()
+            at = len(text)
+        else:
+            text = self._buffer[:at].rstrip()
+        found = self._buffer.startswith(mark, at)
+        self._buffer = self._buffer[at:]
+        return self._trimmed(text), found
+
+    def _trimmed(self, text: str) -> str:
+        """Without the white space that follows a mark."""
+        if self._trim:
+            text = text.lstrip()
+            self._trim = not text
+        return text
+
+    def _take_arguments(self, size: int) -> None:
+        if size:
+            self._parts.append(CallArguments(self.calls, self._buffer[:size]))
+            self._buffer = self._buffer[size:]
+
+
+def _as_json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,39 @@
+"""DeepSeek R1 and its distills.
+
+Source: the chat template of deepseek-ai/DeepSeek-R1-Distill-Llama-8B
+"""
+
+import re
+from typing import Final
+
+from lambda_llm.engine.tool_call_formats.base import NAME, ToolCallFormat
+
+FORMAT: Final = ToolCallFormat(
+    opening="<｜tool▁calls▁begin｜>",
+    before="<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
+    between="\n```json\n",
+    behind="\n```<｜tool▁call▁end｜>",
+    separator="\n",
+    closing="<｜tool▁calls▁end｜>",
+    mark="<｜tool▁calls▁begin｜>",
+    leads=False,
+    head=re.compile(
+        r"\s*(?:<｜tool▁calls▁begin｜>)?\s*<｜tool▁call▁begin｜>\s*(?:function)?\s*<｜tool▁sep｜>\s*"
+        rf"{NAME}\s*```(?:json)?\n\s*(?=\S)"
+    ),
+    tail=re.compile(r"\s*```\s*<｜tool▁call▁end｜>"),
+    end="<｜tool▁call▁end｜>",
+    again="<｜tool▁call▁begin｜>",
+    control=(
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool▁call▁begin｜>",
+        "<｜tool▁sep｜>",
+        "<｜tool▁call▁end｜>",
+        "<｜tool▁calls▁end｜>",
+    ),
+)
+
+
+def writes(template: str) -> bool:
+    """Whether a chat template writes calls in this form."""
+    return FORMAT.mark in template and "```json" in template

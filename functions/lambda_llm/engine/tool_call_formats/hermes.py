@@ -1,0 +1,30 @@
+"""Qwen, Hermes, Granite and others; also used with models whose templates know no calls.
+
+Source: the chat template of Qwen/Qwen3-0.6B
+"""
+
+import re
+from typing import Final
+
+from lambda_llm.engine.tool_call_formats.base import NAME, ToolCallFormat
+
+FORMAT: Final = ToolCallFormat(
+    opening="",
+    before='<tool_call>\n{"name": "',
+    between='", "arguments": ',
+    behind="}\n</tool_call>",
+    separator="\n",
+    closing="",
+    mark="<tool_call>",
+    leads=False,
+    head=re.compile(rf'\s*<tool_call>\s*\{{\s*"name"\s*:\s*"{NAME}"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\S)'),
+    tail=re.compile(r"\s*\}\s*</tool_call>"),
+    end="</tool_call>",
+    again="<tool_call>",
+    control=("<tool_call>", "</tool_call>"),
+)
+
+
+def writes(template: str) -> bool:
+    """Whether a chat template writes calls in this form."""
+    return FORMAT.mark in template and '"arguments' in template.replace("\\", "")

@@ -1,0 +1,118 @@
+"""Init: from settings to an engine that is ready to answer."""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lambda_llm.aws.s3_objects import S3Objects
+from lambda_llm.engine import backend
+from lambda_llm.engine.engine import Engine
+from lambda_llm.engine.session_store import PENDING_TOKENS
+from lambda_llm.gguf.errors import about
+from lambda_llm.inference.invariants import check_invariants
+from lambda_llm.inference.kv_fingerprint import kv_fingerprint
+from lambda_llm.inference.settings import Settings
+from lambda_llm.inference.snapshot.hooks import Resource
+from lambda_llm.inference.snapshot.memory import available_memory, resident
+from lambda_llm.inference.warm_up import warm_up_decoder, warm_up_encoder
+from lambda_llm.loading.download import Progress
+from lambda_llm.loading.load import Loaded, load
+from lambda_llm.loading.text import read_text
+from lambda_llm.serving.service import ServingOptions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A warm process.
+
+    Attributes:
+        engine: ready to answer.
+        serving: how it is served.
+        loaded: what was loaded; its memory file is closed already, the mapped pages live on.
+        encodes: whether the model encodes texts instead of generating.
+        open_seconds: llama.cpp's loading of the weights and making of the context.
+        warm_seconds: warm-up.
+        warm_tokens: tokens that are in the KV cache.
+        resources: what the snapshot hooks have to look after besides the engine.
+    """
+
+    engine: Engine
+    serving: ServingOptions
+    loaded: Loaded
+    encodes: bool
+    open_seconds: float
+    warm_seconds: float
+    warm_tokens: int
+    resources: Sequence[Resource] = ()
+
+
+def init(settings: Settings, progress: Progress | None = None) -> Environment:
+    """Load, verify, open and warm the model, or raise and leave nothing behind.
+
+    Args:
+        settings: all of them.
+        progress: called with bytes done and bytes in all while the model is loaded.
+
+    Raises:
+        LambdaLLMError: one sentence that says why this environment can't serve.
+    """
+    check_invariants(os.environ)
+    before = resident()
+    # What is small is read first: a wrong reference shows before a long download.
+    first = [settings.system_prompt] if settings.system_prompt else []
+    system_prompts = [read_text(text, seconds=settings.load_seconds) for text in (*first, *settings.system_prompts)]
+    storage = S3Objects(settings.sessions) if settings.sessions else None
+    if storage:
+        storage.check()
+    reference = settings.reference
+    loaded = load(
+        reference,
+        options=settings.options,
+        memory=available_memory(settings),
+        seconds=settings.load_seconds,
+        progress=progress,
+        # No token is shorter than a byte; that of a prompt which leaves no room is refused below.
+        pinned_tokens=sum(len(text.encode()) for text in system_prompts) + (PENDING_TOKENS if storage else 0),
+    )
+    header = loaded.inspection.header
+    with loaded.file as file, about(reference.uri):
+        fingerprint = kv_fingerprint(loaded) if storage else b""
+        began = time.perf_counter()
+        engine = Engine.open(
+            file.path,
+            loaded.plan,
+            encodes=header.encodes,
+            when_read=file.close,
+            storage=storage,
+            fingerprint=fingerprint,
+        )
+    opened = time.perf_counter()
+    try:
+        warm_tokens = (warm_up_encoder if header.encodes else warm_up_decoder)(engine, system_prompts)
+    except BaseException:
+        engine.close()
+        raise
+    warmed = time.perf_counter()
+    logger.info(
+        "ready: opened in %.2f s, warmed in %.2f s, CPU backend %s", opened - began, warmed - opened, backend.variant()
+    )
+    return Environment(
+        engine=engine,
+        serving=ServingOptions(
+            model_id=settings.model_name or header.name or reference.name,
+            queue=settings.queue,
+            keep_alive_seconds=settings.keepalive_seconds,
+            trust_user=settings.trust_user,
+            resident_before=before,
+        ),
+        loaded=loaded,
+        encodes=header.encodes,
+        open_seconds=opened - began,
+        warm_seconds=warmed - opened,
+        warm_tokens=warm_tokens,
+        resources=[storage] if storage else [],
+    )

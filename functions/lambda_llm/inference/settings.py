@@ -1,0 +1,128 @@
+"""One `Settings` object, read from `LAMBDA_LLM_*` variables."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableError
+
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weights
+from lambda_llm.loading.sources.base import ModelReference
+
+PREFIX = "LAMBDA_LLM_"
+
+
+class ContextOverflow(StrEnum):
+    """What happens when a conversation is longer than the context.
+
+    `error`: the request is refused, and an answer ends where the context does. `shift`: the oldest turns behind the
+    system prompt make room.
+    """
+
+    ERROR = "error"
+    SHIFT = "shift"
+
+
+class SettingsError(LambdaLLMError):
+    """A `LAMBDA_LLM_*` variable is missing or has a value that can't be used."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be chosen; each field is the variable `LAMBDA_LLM_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(min_length=1, description="s3://bucket/key, file:///path or a path")]
+    model_version_id: str | None = Field(None, description="version of the S3 object; default: the newest")
+    model_sha256: str | None = Field(
+        None, pattern="^[0-9a-fA-F]{64}$", description="SHA-256 of the model in hex; refused when different"
+    )
+    model_size: int | None = Field(None, gt=0, description="size of the model in bytes; refused when different")
+    model_name: str | None = Field(None, description="id under which the API offers the model")
+    context: int | None = Field(
+        None, ge=8, description=f"context length in tokens; default: the model's, {DEFAULT_CONTEXT:,} at most"
+    )
+    context_overflow: ContextOverflow = Field(
+        ContextOverflow.ERROR,
+        description="what a conversation longer than the context gets: error, or shift: its oldest turns are dropped",
+    )
+    kv_type: KVType = Field(KVType.F16, description="type of the KV cache: f16, or q8_0 at about half the size")
+    weights: Weights = Field(Weights.AUTO, description="auto, copied or mapped")
+    threads: int | None = Field(
+        None, ge=1, description="threads; default: the CPUs that are really available, fewer for a tiny model"
+    )
+    memory_mb: int | None = Field(
+        None, ge=64, description="memory to stay within, in MB; default: Lambda's, or what is free"
+    )
+    load_seconds: float = Field(120, gt=0, description="time budget for getting the model into memory")
+    queue: int = Field(
+        16, ge=0, description="requests that may wait while another is answered; more are refused with a 429"
+    )
+    keepalive_seconds: float = Field(
+        10, gt=0, description="silence in a stream after which a comment shows that it is alive"
+    )
+    trust_user: bool = Field(
+        False,  # noqa: FBT003 - a default
+        description="whether the field 'user' tells whose conversation it is: only where nobody else can set it",
+    )
+    system_prompt: str | None = Field(
+        None, description="evaluated before the snapshot and kept; a text, or s3://bucket/key or file:///path of one"
+    )
+    system_prompts: tuple[str, ...] = Field((), description="further ones, as a JSON list")
+    sessions: str | None = Field(
+        None,
+        pattern="^s3://[^/]+",
+        description="s3://bucket/prefix/ where conversations are kept; default: nowhere",
+    )
+    page: bool | None = Field(
+        None, description="whether / shows a page to chat on; default: with `lambda-llm serve`, not on Lambda"
+    )
+
+    @model_validator(mode="after")
+    def _version_needs_s3(self) -> Self:
+        if self.model_version_id is not None and not self.model.startswith("s3://"):
+            raise ValueError("model_version_id is for s3:// models only: leave it out, or name an s3:// model")
+        return self
+
+    @property
+    def reference(self) -> ModelReference:
+        """The model, with all that is pinned of it."""
+        return ModelReference(self.model, self.model_version_id, self.model_size, self.model_sha256)
+
+    @property
+    def options(self) -> ModelOptions:
+        """How the model is opened."""
+        return ModelOptions(
+            context_length=self.context,
+            kv_type=self.kv_type,
+            placement=self.weights,
+            threads=self.threads,
+            context_shift=self.context_overflow is ContextOverflow.SHIFT,
+        )
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the environment; `overrides` that are not None take precedence.
+
+        Raises:
+            SettingsError: naming each variable that is wrong and what was expected.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # pydantic validates what mypy can't see
+        except ValidationError as error:
+            raise SettingsError(
+                "; ".join(
+                    f"{_variable(problem['loc'])} can't be used: {problem['msg']}"
+                    for problem in error.errors(include_url=False, include_input=False, include_context=False)
+                )
+            ) from None
+        except UnreadableError as error:
+            name = _variable((str(error).split('"')[1],))
+            raise SettingsError(f'{name} can\'t be used: write it as JSON, for example ["one", "two"]') from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + str(location[0]).upper() if location else "a setting"

@@ -1,0 +1,71 @@
+"""What the CPU can do, at init and after a restore."""
+
+import ctypes
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from lambda_llm.inference.errors import CPUChangedError
+
+_CPUINFO: Final = Path("/proc/cpuinfo")
+
+ARM_FEATURES: Final = {
+    "asimd": (16, 1),
+    "asimdhp": (16, 10),
+    "asimddp": (16, 20),
+    "sve": (16, 22),
+    "sve2": (26, 1),
+    "svei8mm": (26, 9),
+    "svebf16": (26, 12),
+    "i8mm": (26, 13),
+    "bf16": (26, 14),
+    "sme": (26, 23),
+}
+"""Features for which ggml has kernels on arm64: Linux's name → entry of the auxiliary vector (16 is AT_HWCAP, 26 is
+AT_HWCAP2) and bit. Source: https://docs.kernel.org/arch/arm64/elf_hwcaps.html"""
+
+X86_FEATURES: Final = frozenset(
+    {"avx", "avx2", "fma", "f16c", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16"}
+    | {"amx_int8", "amx_tile"}
+)
+"""The same on x86-64, as /proc/cpuinfo names them."""
+
+
+def features(cpuinfo: Path | None = None) -> frozenset[str]:
+    """Features of this CPU that ggml's kernels may use; losing another one does no harm.
+
+    On arm64 the kernel's auxiliary vector is asked, as ggml does; elsewhere /proc/cpuinfo, and where there is none,
+    a CPU has no features.
+
+    Args:
+        cpuinfo: a file to read in their place.
+    """
+    if cpuinfo is None and platform.machine() == "aarch64":
+        getauxval = ctypes.CDLL(None).getauxval
+        getauxval.argtypes, getauxval.restype = [ctypes.c_ulong], ctypes.c_ulong
+        return frozenset(name for name, (entry, bit) in ARM_FEATURES.items() if getauxval(entry) >> bit & 1)
+    try:
+        lines = (cpuinfo or _CPUINFO).read_text().splitlines()
+    except OSError:
+        return frozenset()
+    named = (line.partition(":") for line in lines)
+    cores = [values.split() for name, _, values in named if name.strip() in {"Features", "flags"}]
+    return X86_FEATURES.union(ARM_FEATURES).intersection(*cores) if cores else frozenset()
+
+
+def require(recorded: Iterable[str], now: Iterable[str]) -> None:
+    """Return when nothing that was there is gone.
+
+    Kernels are chosen once, when the model is loaded, so a snapshot must not wake up on a CPU without them:
+    it would die of an illegal instruction in the middle of an answer.
+
+    Raises:
+        CPUChangedError: names what is missing.
+    """
+    missing = sorted(set(recorded) - set(now))
+    if missing:
+        raise CPUChangedError(
+            f"The snapshot was taken on a CPU with {', '.join(missing)}, which this one lacks: publish the version "
+            "again, and report it if it recurs."
+        )

@@ -1,0 +1,71 @@
+"""Do before the snapshot what a first request would wait for."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from lambda_llm.engine.chat_template import ChatTemplate
+from lambda_llm.engine.decoder import common_prefix
+from lambda_llm.engine.engine import Engine
+from lambda_llm.engine.errors import NotGenerativeError
+from lambda_llm.engine.generate import GenerationRequest, check_room
+from lambda_llm.engine.sampling import Sampling
+
+PROBES: Final = ("Hello", "1")
+"""What a user might say after a system prompt: with no letter in common, so that two prompts have in common what comes
+before."""
+
+WARM_TOKENS: Final = 4
+"""Generated at init: pages and threads that decoding needs are then in use when the snapshot is taken."""
+
+
+def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
+    """Generate a few tokens, pin every system prompt's prefix, and leave the first one's in the KV cache.
+
+    Args:
+        engine: over a model that generates.
+        system_prompts: what conversations begin with; the likeliest first.
+
+    Returns:
+        Tokens that are in the KV cache.
+
+    Raises:
+        TemplateError, ContextOverflowError: a system prompt can't be used with this model.
+    """
+    decoder = engine.decoder
+    for system_prompt in reversed(system_prompts):
+        prompts = [_prompt(engine.template, system_prompt, words) for words in PROBES]
+        check_room(prompts[0], decoder.context_length)
+        with decoder.lock:
+            engine.prefixes.pin(prompts[0][: common_prefix(*prompts)])
+    if engine.model.chat_template:
+        prompt = _prompt(engine.template, system_prompts[0] if system_prompts else None, PROBES[0])
+    else:
+        prompt = engine.model.tokenize(PROBES[0], add_special=True) or [0]
+    for _ in engine.generate(GenerationRequest(prompt, Sampling(temperature=0), max_tokens=WARM_TOKENS)):
+        pass
+    # The next prompt shares all but the user's own words with this one; its cache takes what it can use.
+    with decoder.lock:
+        decoder.evaluate(prompt)
+    return len(decoder.evaluated)
+
+
+def warm_up_encoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
+    """Encode a few tokens; an encoder keeps nothing between requests, so none are left in a cache.
+
+    Args:
+        engine: over an encoder.
+        system_prompts: must be empty.
+
+    Raises:
+        NotGenerativeError: there is a system prompt.
+    """
+    if system_prompts:
+        raise NotGenerativeError
+    with engine.encoder.lock:
+        engine.encoder.encode([engine.model.tokenize(words, add_special=True) for words in PROBES])
+    return 0
+
+
+def _prompt(template: ChatTemplate, system_prompt: str | None, words: str) -> list[int]:
+    opening = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    return template.tokens([*opening, {"role": "user", "content": words}])

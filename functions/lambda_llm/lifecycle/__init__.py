@@ -1,1 +1,0 @@
-"""Init, snapshot, restore: the only place that knows Lambda and SnapStart."""

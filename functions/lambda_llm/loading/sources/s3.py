@@ -1,0 +1,201 @@
+"""An object in S3."""
+
+import base64
+import dataclasses
+from collections.abc import Generator
+from contextlib import closing
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
+
+from lambda_llm.aws.errors import S3URIError
+from lambda_llm.aws.s3_uri import parse_object
+from lambda_llm.loading.budget import Budget
+from lambda_llm.loading.errors import ForbiddenError, InvalidReferenceError, UnavailableError, no_descriptor
+from lambda_llm.loading.retries import Retries, RetryError
+from lambda_llm.loading.sources.base import CONNECTIONS, PIECE_BYTES, Deliver, Description, ModelReference
+from lambda_llm.loading.sources.connections import Connections
+from lambda_llm.loading.sources.s3_errors import CLIENT_ERRORS, Request, ended_early, explained, other_range
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SOCKET_SECONDS: Final = 10
+"""How long a connection may be silent before it counts as stalled."""
+
+
+def open_s3(reference: ModelReference, budget: Budget) -> "S3Source":
+    """The source of an `s3://bucket/key` reference.
+
+    Raises:
+        InvalidReferenceError: bucket or key is missing.
+        ForbiddenError: the AWS configuration can't be used.
+        TooManyFilesError: there is no descriptor left to read it.
+    """
+    return S3Source(*object_location(reference.uri), reference.version_id, budget)
+
+
+def object_location(uri: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`.
+
+    Raises:
+        InvalidReferenceError: it is of another form.
+    """
+    try:
+        return parse_object(uri)
+    except S3URIError as error:
+        raise InvalidReferenceError(str(error)) from None
+
+
+class S3Source:
+    """One version of an S3 object. Endpoint, region and credentials come from where botocore finds them."""
+
+    def __init__(self, bucket: str, key: str, version_id: str | None, budget: Budget) -> None:
+        """Prepare a client; nothing is contacted yet.
+
+        Raises:
+            ForbiddenError: the AWS configuration can't be used.
+            TooManyFilesError: there is no descriptor left to read it.
+        """
+        self.ranged = True
+        self.needs_checksum = True
+        self._object = Request(bucket, key, version_id)
+        self.uri = self._object.uri
+        self._pinned = version_id is not None
+        self._etag = ""
+        self._size = 0
+        self._budget = budget
+        self._connections = Connections(budget)
+        try:
+            self._client: S3Client = boto3.Session().client(
+                "s3",
+                config=Config(
+                    # The one place that retries is `Retries`: it knows the time budget, and how far a body came.
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                    connect_timeout=SOCKET_SECONDS,
+                    read_timeout=SOCKET_SECONDS,
+                    max_pool_connections=CONNECTIONS,
+                    response_checksum_validation="when_required",
+                ),
+            )
+        except (BotoCoreError, ValueError, OSError) as error:
+            raise no_descriptor(error, f"to read the AWS configuration for {self.uri}") or ForbiddenError(
+                f"No S3 client for {self.uri} ({error}): set AWS_REGION and credentials, as for the AWS command line."
+            ) from error
+        self._connections.watch(self._client)
+
+    def describe(self) -> Description:
+        """See `Source.describe`.
+
+        Raises:
+            NotFoundError, ForbiddenError, UnavailableError, TooManyFilesError: as S3 or the system answers.
+        """
+        answer = Retries(self._budget)(self._head)
+        try:
+            self._etag, self._size = answer["ETag"], _not_negative(answer["ContentLength"])
+            checksum = answer.get("ChecksumCRC64NVME") if answer.get("ChecksumType") != "COMPOSITE" else None
+            crc64nvme = _from_base64(checksum) if checksum else None
+        except (KeyError, ValueError) as error:
+            raise UnavailableError(
+                f"S3 describes {self.uri} in a way that makes no sense ({error}): check the endpoint."
+            ) from error
+        if not self._pinned:
+            found = answer.get("VersionId")
+            # null: from before the bucket had versions
+            self._object = dataclasses.replace(self._object, version_id=None if found == "null" else found)
+        return Description(size=self._size, crc64nvme=crc64nvme, version_id=self._object.version_id)
+
+    def read(self, start: int, end: int, deliver: Deliver) -> int:
+        """See `Source.read`.
+
+        Raises:
+            ChangedError: the object was replaced after `describe`.
+            CorruptError: S3 sent a different range or fewer bytes than it announced, time after time.
+            NotFoundError, ForbiddenError, UnavailableError, TooManyFilesError: as S3 or the system answers.
+        """
+        retries = Retries(self._budget)
+        at = start
+
+        def one_try() -> None:
+            nonlocal at
+            with closing(self._pieces(at, end)) as pieces:
+                for piece in pieces:
+                    at += len(piece)
+                    deliver(piece)
+                    del piece  # before the next one takes its memory
+                    retries.got_on()
+
+        retries(one_try)
+        return retries.total
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._connections.close()
+        self._client.close()
+
+    def _parameters(self) -> dict[str, Any]:
+        version = {"VersionId": self._object.version_id} if self._object.version_id else {}
+        return {"Bucket": self._object.bucket, "Key": self._object.key} | version
+
+    def _head(self) -> Any:
+        try:
+            return self._client.head_object(ChecksumMode="ENABLED", **self._parameters())
+        except ClientError as error:
+            # A HEAD has no body, so its 403 and 404 name no cause: let a GET of the first byte name it.
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {400, 403, 404}:
+                raise explained(error, self._object) from error
+        except CLIENT_ERRORS as error:
+            raise explained(error, self._object) from error
+        try:
+            answer = self._client.get_object(Range="bytes=0-0", **self._parameters())
+        except CLIENT_ERRORS as error:
+            raise explained(error, self._object) from error
+        answer["Body"].close()
+        raise RetryError(UnavailableError(f"S3 refuses to describe {self.uri} but lets it be read: try again."))
+
+    def _pieces(self, start: int, end: int) -> Generator[bytes, None, None]:
+        """One GET, its body piece by piece."""
+        request = dataclasses.replace(self._object, span=(start, end - 1))
+        at = start
+        try:
+            answer = self._client.get_object(Range=f"bytes={start}-{end - 1}", IfMatch=self._etag, **self._parameters())
+            body = answer["Body"]
+            with body:
+                if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK:
+                    # HTTP lets a server ignore Range; S3 itself does not, look-alikes do.
+                    self.ranged = False
+                    at = 0
+                elif answer.get("ContentRange") != f"bytes {start}-{end - 1}/{self._size}":
+                    raise other_range(request, answer.get("ContentRange"))
+                while at < end:
+                    piece = body.read(min((start if at < start else end) - at, PIECE_BYTES))
+                    if not piece:
+                        raise ended_early(request, at)
+                    at += len(piece)
+                    if at > start:
+                        yield piece
+                    del piece  # before the next one takes its memory
+        except IncompleteReadError as error:  # botocore's own look at Content-Length
+            raise ended_early(request, at) from error
+        except CLIENT_ERRORS as error:
+            raise explained(error, request) from error
+
+
+def _not_negative(number: int) -> int:
+    if number < 0:
+        raise ValueError(f"its size is {number}")
+    return number
+
+
+def _from_base64(checksum: str) -> int:
+    """A CRC64 as S3 writes it."""
+    try:
+        raw = base64.b64decode(checksum, validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != 8:  # noqa: PLR2004 - 64 bits
+        raise ValueError(f"its checksum is {checksum!r}")
+    return int.from_bytes(raw)

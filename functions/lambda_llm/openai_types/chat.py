@@ -1,0 +1,332 @@
+"""The JSON of chat completions.
+
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
+
+from lambda_llm.openai_types.common import CompletionInput, Input, JSONObject, Text, Unsupported, Usage, Whole, refuse
+
+TOOLS_MAX: Final = 128
+TOP_LOGPROBS_MAX: Final = 20
+
+Name = Annotated[StrictStr, Field(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class TextPart(Input):
+    """One part of a message; this server reads text only."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class CalledFunction(Input):
+    """What the model called."""
+
+    name: Text
+    arguments: Text = Field(description="JSON")
+
+
+class ToolCall(Input):
+    """One call in a message of the model."""
+
+    id: Text
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class Message(Input):
+    """One turn. `developer` is OpenAI's newer name for `system`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Annotated[list[TextPart], Field(min_length=1)] | None = None
+    name: Text | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=TOOLS_MAX)] | None = None
+    tool_call_id: Text | None = None
+    reasoning_content: Text | None = Field(None, description="what the model thought, for templates that want it back")
+    refusal: Unsupported = None
+    audio: Unsupported = None
+    function_call: Unsupported = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Self:
+        if self.role != "assistant":
+            for name in ("tool_calls", "reasoning_content"):
+                if getattr(self, name) is not None:
+                    raise refuse(name, f"a message of role '{self.role}' has none")
+        if (self.tool_call_id is not None) != (self.role == "tool"):
+            if self.role == "tool":
+                raise refuse("tool_call_id", "Field required", code="missing_required_parameter")
+            raise refuse("tool_call_id", f"a message of role '{self.role}' has none")
+        if self.content is None and not self.tool_calls:
+            if "content" in self.model_fields_set:
+                raise refuse("content", "Input should be a valid string, or a list of parts")
+            raise refuse("content", "Field required", code="missing_required_parameter")
+        return self
+
+    def rendered(self) -> dict[str, Any]:
+        """The form that chat templates read."""
+        content = self.content
+        text = content if isinstance(content, str) or content is None else "".join(part.text for part in content)
+        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
+        if self.tool_calls:
+            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+        if self.tool_call_id is not None:
+            message["tool_call_id"] = self.tool_call_id
+        if self.reasoning_content is not None:
+            message["reasoning_content"] = self.reasoning_content
+        return message
+
+
+class Function(Input):
+    """What the model may call."""
+
+    name: Name
+    description: Text | None = None
+    parameters: JSONObject | None = Field(None, description="JSON Schema of the arguments")
+    strict: StrictBool | None = Field(None, description="calls must be valid under `parameters`")
+
+
+class Tool(Input):
+    """A tool; functions are the only kind."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(Input):
+    """A function of `tools`."""
+
+    name: Name
+
+
+class NamedTool(Input):
+    """A tool of `tools`."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class AllowedTools(Input):
+    """Those of `tools` that may be called."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=TOOLS_MAX)]
+
+
+class ToolChoice(Input):
+    """What the model is to call: one function, or any of some."""
+
+    type: Literal["function", "allowed_tools"]
+    function: NamedFunction | None = None
+    allowed_tools: AllowedTools | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        for name in ("function", "allowed_tools"):
+            if (getattr(self, name) is None) == (self.type == name):
+                raise refuse(name, f"it belongs to the type '{name}', and the type is '{self.type}'")
+        return self
+
+
+class JSONSchema(Input):
+    """A named schema for the whole answer."""
+
+    name: Name
+    description: Text | None = None
+    schema_: JSONObject = Field(default_factory=dict, alias="schema")
+    strict: StrictBool | None = None
+
+
+class ResponseFormat(Input):
+    """What the answer must look like."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchema | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise refuse("json_schema", "Field required", code="missing_required_parameter")
+        if self.type != "json_schema" and self.json_schema is not None:
+            raise refuse("json_schema", f"it belongs to the type 'json_schema', and the type is '{self.type}'")
+        return self
+
+
+class ChatCompletionRequest(CompletionInput):
+    """Body of `POST /v1/chat/completions`."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Annotated[Whole, Field(ge=0, le=TOP_LOGPROBS_MAX)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: StrictBool | None = None
+    reasoning_effort: Effort | None = Field(None, description="for models whose chat template knows of it")
+    chat_template_kwargs: JSONObject | None = Field(None, description="variables for the model's chat template")
+    # Neutral values only: what others would change is not here.
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
+    verbosity: Literal["medium"] | None = None
+    prompt_cache_key: Text | None = Field(None, description="not needed: prefixes are found by their content")
+    prompt_cache_retention: Literal["in_memory"] | None = None
+    safety_identifier: Text | None = Field(None, description="accepted for clients that send it; not used")
+    audio: Unsupported = None
+    function_call: Unsupported = None
+    functions: Unsupported = None
+    moderation: Unsupported = None
+    prediction: Unsupported = None
+    prompt_cache_options: Unsupported = None
+    web_search_options: Unsupported = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise refuse("stream_options", "it is for streams only; set 'stream' to true, or leave it out")
+        if self.top_logprobs is not None and not self.logprobs:
+            raise refuse("top_logprobs", "set 'logprobs' to true with it, or leave it out")
+        if self.logprobs and self.tools:
+            raise refuse("logprobs", "it can't be combined with 'tools'; leave one of them out")
+        names = [tool.function.name for tool in self.tools or ()]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise refuse(f"tools.{number}.function.name", f"there are two functions of the name {name!r}")
+        self._check_choice(names)
+        return self
+
+    def _check_choice(self, names: list[str]) -> None:
+        choice = self.tool_choice
+        if not names and choice not in {None, "none", "auto"}:
+            raise refuse("tool_choice", "there are no 'tools' to choose from")
+        if isinstance(choice, ToolChoice):
+            for name in sorted(chosen(choice) - set(names)):
+                raise refuse("tool_choice", f"{name!r} is none of the 'tools'")
+
+
+def chosen(choice: ToolChoice) -> set[str]:
+    """Names of the functions that may be called."""
+    allowed = [tool.function for tool in choice.allowed_tools.tools] if choice.allowed_tools else [choice.function]
+    return {function.name for function in allowed if function}
+
+
+class TopLogprob(BaseModel):
+    """A token that was likely, and how likely."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    """A token of the answer, with those that were likely in its place."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class Logprobs(BaseModel):
+    """The tokens of the content."""
+
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
+class AnsweredFunction(BaseModel):
+    """What the model calls; `arguments` is JSON."""
+
+    name: str
+    arguments: str
+
+
+class AnsweredCall(BaseModel):
+    """One call by the model."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: AnsweredFunction
+
+
+class AnswerMessage(BaseModel):
+    """The model's turn; the last two are left out where there are none."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: None = None
+    reasoning_content: str | None = None
+    tool_calls: list[AnsweredCall] | None = None
+
+
+Reason = Literal["stop", "length", "tool_calls"]
+
+
+class Choice(BaseModel):
+    """One answer."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: Logprobs | None
+    finish_reason: Reason
+
+
+class ChatCompletion(BaseModel):
+    """Answer to a request that is not streamed."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+
+
+class FunctionDelta(BaseModel):
+    """What a chunk adds to a function."""
+
+    name: str | None = None
+    arguments: str
+
+
+class CallDelta(BaseModel):
+    """What a chunk adds to a call; its first one brings `id`, `type` and the function's name."""
+
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: FunctionDelta
+
+
+class Delta(BaseModel):
+    """What a chunk adds; absent fields are left out of the JSON."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[CallDelta] | None = None
+
+
+class ChunkChoice(BaseModel):
+    """One chunk of one answer."""
+
+    index: int
+    delta: Delta
+    logprobs: Logprobs | None = None
+    finish_reason: Reason | None = None
+
+
+class ChatCompletionChunk(BaseModel):
+    """One event of a streamed answer; `usage` is left out unless it was asked for."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None = None

@@ -1,0 +1,297 @@
+"""The JSON of responses, as far as a server without memory can have it.
+
+Source: https://platform.openai.com/docs/api-reference/responses
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, StrictBool, model_validator
+
+from lambda_llm.openai_types.chat import TOOLS_MAX, Effort, Name
+from lambda_llm.openai_types.common import Input, JSONObject, SamplingInput, Text, Unsupported, Whole, refuse
+
+
+class InputPart(Input):
+    """One part of an item; this server reads text only."""
+
+    type: Literal["input_text", "output_text", "text", "reasoning_text", "summary_text"]
+    text: Text
+    annotations: list[Any] | None = None
+    logprobs: list[Any] | None = None
+
+
+class Item(Input):
+    """A message, a call, its result or a thought; an item of an earlier answer is taken as it came."""
+
+    type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
+    id: Text | None = None
+    status: Literal["in_progress", "completed", "incomplete"] | None = None
+    role: Literal["system", "developer", "user", "assistant"] | None = None
+    content: Text | list[InputPart] | None = None
+    call_id: Text | None = None
+    name: Text | None = None
+    arguments: Text | None = None
+    output: Text | list[InputPart] | None = None
+    summary: list[InputPart] | None = None
+    encrypted_content: Unsupported = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        needed = {
+            "message": ("role", "content"),
+            "function_call": ("call_id", "name", "arguments"),
+            "function_call_output": ("call_id", "output"),
+            "reasoning": (),
+        }[self.type]
+        for name in needed:
+            if getattr(self, name) is None:
+                raise refuse(name, "Field required", code="missing_required_parameter")
+        return self
+
+
+class FunctionTool(Input):
+    """A function that the model may call."""
+
+    type: Literal["function"]
+    name: Name
+    description: Text | None = None
+    parameters: JSONObject | None = Field(None, description="JSON Schema of the arguments")
+    strict: StrictBool | None = Field(None, description="calls must be valid under `parameters`")
+
+
+class NamedTool(Input):
+    """A function of `tools`."""
+
+    type: Literal["function"]
+    name: Name
+
+
+class ToolChoice(Input):
+    """What the model is to call: one function, or any of some."""
+
+    type: Literal["function", "allowed_tools"]
+    name: Name | None = None
+    mode: Literal["auto", "required"] | None = None
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=TOOLS_MAX)] | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        needed, others = (("name",), ("mode", "tools")) if self.type == "function" else (("mode", "tools"), ("name",))
+        for name in needed:
+            if getattr(self, name) is None:
+                raise refuse(name, "Field required", code="missing_required_parameter")
+        for name in others:
+            if getattr(self, name) is not None:
+                raise refuse(name, f"the type '{self.type}' has none")
+        return self
+
+    def chosen(self) -> set[str]:
+        """Names of the functions that may be called."""
+        return {self.name} if self.name else {tool.name for tool in self.tools or ()}
+
+
+class Format(Input):
+    """What the answer must look like."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: Name | None = None
+    description: Text | None = None
+    schema_: JSONObject | None = Field(None, alias="schema")
+    strict: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        for name, value in (("name", self.name), ("schema", self.schema_)):
+            if self.type == "json_schema" and value is None:
+                raise refuse(name, "Field required", code="missing_required_parameter")
+            if self.type != "json_schema" and value is not None:
+                raise refuse(name, f"it belongs to the type 'json_schema', and the type is '{self.type}'")
+        return self
+
+
+class TextConfig(Input):
+    """About the text of the answer."""
+
+    format: Format | None = None
+    verbosity: Literal["medium"] | None = None
+
+
+class ReasoningConfig(Input):
+    """About the thoughts before it."""
+
+    effort: Effort | None = None
+    summary: Unsupported = None
+    generate_summary: Unsupported = None
+
+
+class ResponseStreamOptions(Input):
+    """About the events."""
+
+    include_obfuscation: Literal[False] | None = Field(None, description="never done, so that only false is accepted")
+
+
+class ResponseRequest(SamplingInput):
+    """Body of `POST /v1/responses`. Nothing is kept: each request brings the whole conversation."""
+
+    input: Text | Annotated[list[Item], Field(min_length=1)]
+    instructions: Text | None = None
+    max_output_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    text: TextConfig | None = None
+    reasoning: ReasoningConfig | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=TOOLS_MAX)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    parallel_tool_calls: StrictBool | None = None
+    stream_options: ResponseStreamOptions | None = None
+    # Neutral values only: what others would change is not here.
+    store: Literal[False] | None = Field(None, description="nothing is kept, whether this says so or not")
+    background: Literal[False] | None = None
+    truncation: Literal["disabled"] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    include: Annotated[list[Any], Field(max_length=0)] | None = None
+    top_logprobs: Literal[0] | None = None
+    prompt_cache_key: Text | None = Field(None, description="not needed: prefixes are found by their content")
+    prompt_cache_retention: Literal["in_memory"] | None = None
+    safety_identifier: Text | None = Field(None, description="accepted for clients that send it; not used")
+    access_programs: Unsupported = None
+    background_options: Unsupported = None
+    context_management: Unsupported = None
+    conversation: Unsupported = None
+    image: Unsupported = None
+    max_tool_calls: Unsupported = None
+    moderation: Unsupported = None
+    previous_response_id: Unsupported = None
+    prompt: Unsupported = None
+    prompt_cache_options: Unsupported = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise refuse("stream_options", "it is for streams only; set 'stream' to true, or leave it out")
+        names = [tool.name for tool in self.tools or ()]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise refuse(f"tools.{number}.name", f"there are two functions of the name {name!r}")
+        if not names and self.tool_choice not in {None, "none", "auto"}:
+            raise refuse("tool_choice", "there are no 'tools' to choose from")
+        if isinstance(self.tool_choice, ToolChoice) and (unknown := self.tool_choice.chosen() - set(names)):
+            raise refuse("tool_choice", f"{min(unknown)!r} is none of the 'tools'")
+        return self
+
+
+Status = Literal["in_progress", "completed", "incomplete", "failed"]
+
+
+class OutputText(BaseModel):
+    """What the model says."""
+
+    type: Literal["output_text"] = "output_text"
+    text: str = ""
+    annotations: list[Any] = []
+    logprobs: list[Any] = []
+
+
+class ReasoningText(BaseModel):
+    """What the model thinks."""
+
+    type: Literal["reasoning_text"] = "reasoning_text"
+    text: str = ""
+
+
+class MessageItem(BaseModel):
+    """The model's answer."""
+
+    id: str
+    type: Literal["message"] = "message"
+    status: Status = "in_progress"
+    role: Literal["assistant"] = "assistant"
+    content: list[OutputText] = []
+
+
+class ReasoningItem(BaseModel):
+    """The model's thoughts."""
+
+    id: str
+    type: Literal["reasoning"] = "reasoning"
+    status: Status = "in_progress"
+    summary: list[Any] = []
+    content: list[ReasoningText] = []
+
+
+class CallItem(BaseModel):
+    """The model's call of a function."""
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    status: Status = "in_progress"
+    call_id: str
+    name: str
+    arguments: str = ""
+
+
+OutputItem = MessageItem | ReasoningItem | CallItem
+
+
+class InputTokensDetails(BaseModel):
+    """Of the input's tokens."""
+
+    cache_write_tokens: int = 0
+    cached_tokens: int
+
+
+class OutputTokensDetails(BaseModel):
+    """Of the output's tokens."""
+
+    reasoning_tokens: int
+
+
+class ResponseUsage(BaseModel):
+    """Tokens of one response."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class IncompleteDetails(BaseModel):
+    """Why an answer is not whole."""
+
+    reason: Literal["max_output_tokens"] = "max_output_tokens"
+
+
+class ResponseError(BaseModel):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+
+
+class ResponseObject(BaseModel):
+    """Answer to `POST /v1/responses`; the fields of the request are given back."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    status: Status = "in_progress"
+    background: Literal[False] = False
+    error: ResponseError | None = None
+    incomplete_details: IncompleteDetails | None = None
+    instructions: str | None
+    max_output_tokens: int | None
+    metadata: dict[str, str] = {}
+    model: str
+    output: list[OutputItem] = []
+    parallel_tool_calls: bool
+    previous_response_id: None = None
+    reasoning: dict[str, Any]
+    store: Literal[False] = False
+    temperature: float
+    text: dict[str, Any]
+    tool_choice: str | dict[str, Any]
+    tools: list[dict[str, Any]]
+    top_p: float
+    truncation: Literal["disabled"] = "disabled"
+    usage: ResponseUsage | None = None
+    user: str | None

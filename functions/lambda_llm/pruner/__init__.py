@@ -1,0 +1,1 @@
+"""The function that deletes published versions nothing uses."""

@@ -1,0 +1,211 @@
+"""Conversations: rendered, constrained and generated, and the answers taken apart into their parts."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any, Literal, NamedTuple
+
+from lambda_llm.engine.chat_template import RESERVED, Prompt
+from lambda_llm.engine.errors import ConstraintError, ContextOverflowError, SchemaError, TemplateError
+from lambda_llm.engine.generate import FinishReason, Generation
+from lambda_llm.engine.json_schema import grammar_of
+from lambda_llm.engine.output_parser import Content, OutputParser, Part, Reasoning
+from lambda_llm.engine.sampling import Constraint, Sampling, Scored, check_constraint
+from lambda_llm.engine.tool_call_formats.base import END_THINK, Tool
+from lambda_llm.openai_types.common import Usage
+from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.generations import Caller, Limits, make_generations, usage_of
+from lambda_llm.serving.service import Service
+
+
+class OutputSchema(NamedTuple):
+    """JSON that the answer must be.
+
+    Attributes:
+        schema: JSON Schema.
+        strict: nothing of it may be left out.
+        param: the field of the request that it came in.
+    """
+
+    schema: Any
+    strict: bool
+    param: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What is to be answered, in the form that chat templates read.
+
+    Attributes:
+        messages: at least one.
+        param: the field of the request that they came in.
+        tools: in the form of chat completions.
+        tool_param: the field in which a tool's parameters came, with `{}` for its number.
+        callable_tools: names that may be called; None: all.
+        calls: whether the model may call, must, or must not.
+        parallel: several calls are fine.
+        schema: what the answer must look like.
+        variables: for the template.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    param: str = "messages"
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_param: str = "tools.{}.function.parameters"
+    callable_tools: frozenset[str] | None = None
+    calls: Literal["none", "auto", "required"] = "auto"
+    parallel: bool = True
+    schema: OutputSchema | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Step(NamedTuple):
+    """A step of an answer.
+
+    Attributes:
+        choice: the number of the answer, from 0.
+        part: of the answer.
+        scored: the tokens of it, where probabilities were asked for.
+        reason: why the answer ended, with its last step, which has no part.
+    """
+
+    choice: int
+    part: Part | None
+    scored: Sequence[Scored] = ()
+    reason: Literal["stop", "length", "tool_calls"] | None = None
+
+
+class Answers:
+    """The answers to one conversation.
+
+    Attributes:
+        generations: one for each answer.
+    """
+
+    def __init__(self, service: Service, generations: Sequence[Generation], parsers: Sequence[OutputParser]) -> None:
+        self.generations = generations
+        self._service = service
+        self._parsers = parsers
+        self._reasoning: list[str] = []
+
+    @classmethod
+    def prepare(
+        cls, service: Service, conversation: Conversation, sampling: Sampling, limits: Limits, caller: Caller
+    ) -> "Answers":
+        """Render and tokenize; takes long enough for a long conversation to be worth a thread of its own.
+
+        Raises:
+            APIError: the conversation can't be answered.
+        """
+        template = service.engine.template
+        if reserved := RESERVED & conversation.variables.keys():
+            raise APIError(
+                HTTPStatus.BAD_REQUEST,
+                f"'chat_template_kwargs' can't be used: {min(reserved)!r} is not for the client to choose.",
+                param="chat_template_kwargs",
+                code="invalid_value",
+            )
+        tools = conversation.tools if conversation.calls != "none" else ()
+        try:
+            prompt = template.prompt(conversation.messages, tools, conversation.variables)
+            generations = make_generations(
+                service,
+                [prompt.tokens],
+                replace(sampling, constraint=_constraint(service, conversation, prompt)),
+                limits,
+                caller,
+                preserved_tokens=template.preserved_tokens if tools or template.thinks else (),
+                remember=True,
+            )
+        except (ContextOverflowError, TemplateError) as error:
+            raise explain(error, conversation.param) from error
+        names = {tool["function"]["name"] for tool in tools}
+        parsers = [
+            OutputParser(
+                form=template.tool_call_format if tools else None,
+                tools=names,
+                thinks=template.thinks,
+                thinking=prompt.thinking,
+            )
+            for _ in generations
+        ]
+        return cls(service, generations, parsers)
+
+    @asynccontextmanager
+    async def run(self, keep_alive_seconds: float | None = None) -> AsyncIterator[AsyncIterator[Step | None]]:
+        """Generate; the context gives the steps, and None where a keep-alive is due. See `Worker.run`."""
+        async with self._service.worker.run(self.generations, keep_alive_seconds) as pieces:
+            yield self._steps(pieces)
+
+    async def _steps(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Step | None]:
+        waiting: list[Scored] = []
+        async for piece in pieces:
+            if piece is None:
+                yield None
+                continue
+            parser = self._parsers[piece.choice]
+            waiting += [] if parser.thinking else piece.scored
+            parts = parser.feed(piece.text)
+            if piece.ended:
+                parts += parser.finish()
+            for part in parts:
+                if isinstance(part, Reasoning):
+                    self._reasoning.append(part.text)
+                shown = isinstance(part, Content)
+                yield Step(piece.choice, part, waiting if shown else ())
+                waiting = [] if shown else waiting
+            if piece.ended:
+                yield Step(piece.choice, None, waiting, self._reason(piece.choice))
+                waiting = []
+
+    def _reason(self, choice: int) -> Literal["stop", "length", "tool_calls"]:
+        if self.generations[choice].stats.finish_reason is FinishReason.LENGTH:
+            return "length"
+        return "tool_calls" if self._parsers[choice].calls else "stop"
+
+    def usage(self) -> Usage:
+        """Tokens, when every answer has ended."""
+        text = "".join(self._reasoning)
+        model = self._service.engine.model
+        reasoning = len(model.tokenize(text, add_special=False)) if text else 0
+        return usage_of(self.generations, len(self.generations), reasoning)
+
+
+def _constraint(service: Service, conversation: Conversation, prompt: Prompt) -> Constraint | None:
+    """What the answer is constrained by, checked."""
+    schema = conversation.schema
+    allowed = {
+        number: Tool(function["name"], function.get("parameters") or {}, bool(function.get("strict")))
+        for number, function in enumerate(tool["function"] for tool in conversation.tools)
+        if conversation.callable_tools is None or function["name"] in conversation.callable_tools
+    }
+    param = schema.param if schema else "tools"
+    at_will = conversation.calls == "auto"
+    try:
+        if allowed and conversation.calls != "none":
+            constraint = service.engine.template.tool_call_format.constraint(
+                allowed,
+                parallel=conversation.parallel,
+                at_will=at_will,
+                thinking=prompt.thinking,
+                instead=(lambda grammar: grammar.json(schema.schema, strict=schema.strict))
+                if schema and at_will
+                else None,
+            )
+        elif schema:
+            grammar = grammar_of(schema.schema, strict=schema.strict, after_thoughts=prompt.thinking)
+            constraint = Constraint(grammar, (END_THINK,) if prompt.thinking else ())
+        else:
+            return None
+        check_constraint(service.engine.decoder, constraint)
+    except (SchemaError, ConstraintError) as error:
+        number = getattr(error, "number", None)
+        field_name = param if number is None else conversation.tool_param.format(number)
+        raise APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"{field_name!r} can't be used: {str(error).removesuffix('.')}.",
+            param=field_name,
+            code="invalid_schema",
+        ) from error
+    return constraint

@@ -1,0 +1,68 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+
+from lambda_llm import __version__
+from lambda_llm.engine.engine import Engine
+from lambda_llm.openai_types.errors import ErrorResponse
+from lambda_llm.serving import chat, completions, encoders, health, models, page, responses, tokens
+from lambda_llm.serving.body_limit import BodyLimit
+from lambda_llm.serving.errors import install
+from lambda_llm.serving.service import Service, ServingOptions
+from lambda_llm.serving.worker import Worker
+
+ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (
+    chat.router,
+    completions.router,
+    responses.router,
+    encoders.router,
+    models.router,
+    tokens.router,
+    health.router,
+)
+"""One for each module of endpoints; each takes the service and gives its routes."""
+
+
+def create_app(
+    engine: Engine, options: ServingOptions, *, with_page: bool = False, with_metrics: bool = False
+) -> FastAPI:
+    """Make the application for a model that is ready; there is no application without one.
+
+    Args:
+        engine: the model and what belongs to it.
+        options: how it is served.
+        with_page: whether `/` shows a page to chat on.
+        with_metrics: whether `/metrics` serves Prometheus.
+
+    Its `state.stop_answering()` ends every answer that is on its way, for a server that is about to end.
+    """
+    service = Service(engine, options, Worker(options.queue))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.worker.close()
+
+    app = FastAPI(
+        title="lambda-llm",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        # by this FastAPI leaves out its own 422, which is never answered
+        responses={"4XX": {"model": ErrorResponse}, 500: {"model": ErrorResponse}},
+    )
+    app.state.stop_answering = service.worker.stop
+    app.add_middleware(BodyLimit)
+    install(app)
+    for router in (*ROUTERS, *((page.router,) if with_page else ())):
+        app.include_router(router(service))
+    if with_metrics:
+        from lambda_llm.serving import metrics  # noqa: PLC0415 - what it needs is not in Lambda's package
+
+        metrics.install(app, service)
+    return app

@@ -1,0 +1,279 @@
+"""`POST /v1/chat/completions`: from OpenAI's JSON to answers, and back."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from lambda_llm.engine.output_parser import CallArguments, CallStart, Content, Reasoning
+from lambda_llm.openai_types.chat import (
+    AnsweredCall,
+    AnsweredFunction,
+    AnswerMessage,
+    CallDelta,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    Choice,
+    ChunkChoice,
+    Delta,
+    Function,
+    FunctionDelta,
+    Logprobs,
+    ToolChoice,
+    chosen,
+)
+from lambda_llm.openai_types.errors import ErrorResponse
+from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event, quoted
+from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step
+from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.generations import Caller, Limits, sampling_of
+from lambda_llm.serving.logprobs import logprobs
+from lambda_llm.serving.service import Service
+from lambda_llm.serving.streaming import EventStream, unless_left
+
+
+def router(service: Service) -> APIRouter:
+    """The endpoints of this module."""
+    routes = APIRouter()
+
+    @routes.post(
+        "/v1/chat/completions",
+        response_model=ChatCompletion,
+        responses={
+            200: {"content": {"text/event-stream": {}}, "description": "The answer; events if 'stream' is true"},
+            404: {"model": ErrorResponse},
+            429: {"model": ErrorResponse},
+        },
+    )
+    async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
+        service.check_generates(body.model)
+        answers = await asyncio.to_thread(_prepare, service, body)
+        answer = _Answer(service, answers, with_logprobs=bool(body.logprobs))
+        if body.stream:
+            with_usage = body.stream_options is not None and body.stream_options.include_usage
+            return await EventStream.begun(answer.events(with_usage=with_usage))
+        return await unless_left(request, answer.whole())
+
+    return routes
+
+
+def _prepare(service: Service, body: ChatCompletionRequest) -> Answers:
+    choice = body.tool_choice
+    calls: Any = choice if isinstance(choice, str) else "auto"
+    if isinstance(choice, ToolChoice):
+        calls = choice.allowed_tools.mode if choice.allowed_tools else "required"
+    conversation = Conversation(
+        [message.rendered() for message in body.messages],
+        tools=[{"type": "function", "function": _function(tool.function)} for tool in body.tools or ()],
+        callable_tools=frozenset(chosen(choice)) if isinstance(choice, ToolChoice) else None,
+        calls=calls,
+        parallel=body.parallel_tool_calls is not False,
+        schema=_schema(body),
+        variables={**effort(service, body.reasoning_effort, "reasoning_effort"), **(body.chat_template_kwargs or {})},
+    )
+    limits = Limits(
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
+        choices=body.n or 1,
+        top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+    )
+    return Answers.prepare(service, conversation, sampling_of(service, body), limits, Caller.of(body))
+
+
+def _function(function: Function) -> dict[str, Any]:
+    """The form that chat templates read: they expect parameters, be there any or none."""
+    return {"parameters": {"type": "object", "properties": {}}, **function.model_dump(exclude_none=True)}
+
+
+def _schema(body: ChatCompletionRequest) -> OutputSchema | None:
+    wanted = body.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.json_schema is None:
+        return OutputSchema({"type": "object"}, strict=True, param="response_format")
+    schema = wanted.json_schema
+    return OutputSchema(schema.schema_, strict=bool(schema.strict), param="response_format.json_schema.schema")
+
+
+def effort(service: Service, wanted: str | None, param: str) -> dict[str, Any]:
+    """Variables that make a model think as much as is wanted.
+
+    Args:
+        service: the model, whose template must know how.
+        wanted: one of OpenAI's words; None: as the model likes.
+        param: the field that it came in.
+
+    Raises:
+        APIError: the model's template has no variable for it.
+    """
+    known = service.engine.template.reasoning_variables
+    if wanted is None or (wanted == "none" and not service.engine.template.thinks):
+        return {}
+    if not known:
+        raise APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"{param!r} is not supported by this model: its chat template has no variable for how much to think.",
+            param=param,
+            code="unsupported_parameter",
+        )
+    variables: dict[str, Any] = {"enable_thinking": wanted != "none", "reasoning_effort": wanted}
+    return {name: variables[name] for name in known}
+
+
+class _Answer:
+    """Writes the steps of an answer in the form of chat completions."""
+
+    def __init__(self, service: Service, answers: Answers, *, with_logprobs: bool) -> None:
+        self._service = service
+        self._answers = answers
+        self._choices = range(len(answers.generations))
+        self._with_logprobs = with_logprobs
+        self._identity: dict[str, Any] = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": service.options.model_id,
+        }
+
+    async def whole(self) -> Response:
+        """The answer in one piece."""
+        messages = [AnswerMessage(content=None) for _ in self._choices]
+        steps_of: list[list[Step]] = [[] for _ in self._choices]
+        async with self._answers.run() as steps:
+            async for step in steps:
+                if step is not None:
+                    steps_of[step.choice].append(step)
+        choices = [
+            Choice(
+                index=number,
+                message=_message(steps_of[number]),
+                logprobs=self._logprobs([scored for step in steps_of[number] for scored in step.scored]),
+                finish_reason=steps_of[number][-1].reason or "stop",
+            )
+            for number in range(len(messages))
+        ]
+        completion = ChatCompletion(**self._identity, choices=choices, usage=self._answers.usage())
+        content = completion.model_dump()
+        for choice in content["choices"]:
+            choice["message"] = {
+                name: value
+                for name, value in choice["message"].items()
+                if value is not None or name in {"content", "refusal"}
+            }
+        return JSONResponse(content)
+
+    async def events(self, *, with_usage: bool) -> AsyncGenerator[str, None]:
+        """The answer as a stream: for each choice its role, what it adds, and why it ended."""
+        writer = _ChunkWriter(self._identity, len(self._choices), with_usage=with_usage)
+        try:
+            async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
+                for number in self._choices:
+                    yield writer.chunk(number, Delta(role="assistant", content=""))
+                async for step in steps:
+                    if step is None:
+                        yield KEEP_ALIVE
+                    elif isinstance(step.part, Content) and not self._with_logprobs:
+                        yield writer.content(step.choice, step.part.text)
+                    elif step.reason:
+                        yield writer.chunk(step.choice, Delta(), finish_reason=step.reason)
+                    else:
+                        yield writer.chunk(step.choice, _delta(step), logprobs=self._logprobs(step.scored))
+        except Exception as error:
+            if not writer.begun:
+                raise
+            # The status line is long gone: the stream itself must say it.
+            yield event(explain(error).body.model_dump_json())
+            return
+        if with_usage:
+            yield writer.usage(self._answers.usage())
+        yield DONE
+
+    def _logprobs(self, scored: Sequence[Any]) -> Logprobs | None:
+        return logprobs(self._service.engine.model, scored) if self._with_logprobs else None
+
+
+def _message(steps: Sequence[Step]) -> AnswerMessage:
+    """The whole message of one choice."""
+    parts = [step.part for step in steps]
+    content = "".join(part.text for part in parts if isinstance(part, Content))
+    thoughts = "".join(part.text for part in parts if isinstance(part, Reasoning))
+    calls = [
+        AnsweredCall(
+            id=call_id(),
+            function=AnsweredFunction(
+                name=start.name,
+                arguments="".join(
+                    part.text for part in parts if isinstance(part, CallArguments) and part.number == start.number
+                ),
+            ),
+        )
+        for start in parts
+        if isinstance(start, CallStart)
+    ]
+    return AnswerMessage(
+        content=content if content or not calls else None, reasoning_content=thoughts or None, tool_calls=calls or None
+    )
+
+
+def call_id() -> str:
+    """A new name for a call, by which its result will be known."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def _delta(step: Step) -> Delta:
+    match step.part:
+        case Content(text):
+            return Delta(content=text)
+        case Reasoning(text):
+            return Delta(reasoning_content=text)
+        case CallStart(number, name):
+            function = FunctionDelta(name=name, arguments="")
+            return Delta(tool_calls=[CallDelta(index=number, id=call_id(), type="function", function=function)])
+        case CallArguments(number, text):
+            return Delta(tool_calls=[CallDelta(index=number, function=FunctionDelta(arguments=text))])
+    return Delta()
+
+
+class _ChunkWriter:
+    """Writes chunks. Those of plain text, one a token, are put together from what stays the same.
+
+    Attributes:
+        begun: whether anything was written.
+    """
+
+    def __init__(self, identity: dict[str, Any], choices: int, *, with_usage: bool) -> None:
+        self.begun = False
+        self._identity = identity
+        self._with_usage = with_usage
+        marked = [self._json(ChunkChoice(index=number, delta=Delta(content="\0"))) for number in range(choices)]
+        self._frames = [event(each).split(quoted("\0")) for each in marked]
+
+    def content(self, choice: int, text: str) -> str:
+        """A chunk that adds text."""
+        before, behind = self._frames[choice]
+        return f"{before}{quoted(text)}{behind}"
+
+    def chunk(self, choice: int, delta: Delta, **more: Any) -> str:
+        """A chunk that adds anything."""
+        self.begun = True
+        return event(self._json(ChunkChoice(index=choice, delta=delta, **more)))
+
+    def usage(self, usage: Any) -> str:
+        """The last chunk, which has no choice."""
+        return event(ChatCompletionChunk(**self._identity, choices=[], usage=usage).model_dump_json())
+
+    def _json(self, choice: ChunkChoice) -> str:
+        chunk = ChatCompletionChunk(**self._identity, choices=[choice])
+        # A delta names only what it adds, while `finish_reason` is always there, null until the end.
+        absent = {name for name, value in choice.delta if value is None}
+        calls: Any = {"__all__": {"function": {"name"}} | dict.fromkeys(("id", "type"), True)}
+        if choice.delta.tool_calls and choice.delta.tool_calls[0].id:
+            calls = {}
+        delta: Any = dict.fromkeys(absent, True) | ({"tool_calls": calls} if choice.delta.tool_calls else {})
+        leave_out: Any = {"choices": {"__all__": {"delta": delta}}} | ({} if self._with_usage else {"usage": True})
+        return chunk.model_dump_json(exclude=leave_out)

@@ -1,0 +1,178 @@
+"""Errors in OpenAI's shape.
+
+Source: https://platform.openai.com/docs/guides/error-codes
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from lambda_llm.engine.errors import (
+    ConstraintError,
+    ContextOverflowError,
+    InputTooLongError,
+    NotEncoderError,
+    NotGenerativeError,
+    TemplateError,
+)
+from lambda_llm.openai_types.errors import ErrorBody, ErrorResponse
+from lambda_llm.serving.worker import QueueFullError, StoppingError
+
+logger = logging.getLogger(__name__)
+
+
+class APIError(Exception):
+    """An answer that is not a success."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers: dict[str, str] = {}
+        kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        kind = "rate_limit_error" if status == HTTPStatus.TOO_MANY_REQUESTS else kind
+        self.body = ErrorResponse(error=ErrorBody(message=message, type=kind, param=param, code=code))
+
+    def response(self) -> JSONResponse:
+        """The HTTP answer."""
+        return JSONResponse(self.body.model_dump(), status_code=self.status, headers=self.headers)
+
+
+_EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
+    ContextOverflowError: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    InputTooLongError: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    NotGenerativeError: (HTTPStatus.BAD_REQUEST, "unsupported_model"),
+    NotEncoderError: (HTTPStatus.BAD_REQUEST, "unsupported_model"),
+    TemplateError: (HTTPStatus.BAD_REQUEST, "invalid_messages"),
+    ConstraintError: (HTTPStatus.BAD_REQUEST, "invalid_schema"),
+    QueueFullError: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+    StoppingError: (HTTPStatus.SERVICE_UNAVAILABLE, "server_stopping"),
+}
+
+
+def explain(error: Exception, param: str | None = None) -> APIError:
+    """The answer to an error of the engine; what is unexpected is logged and not shown to the client.
+
+    Args:
+        error: any.
+        param: the field that the model was given to read.
+    """
+    if isinstance(error, APIError):
+        return error
+    for kind, (status, code) in _EXPECTED.items():
+        if isinstance(error, kind):
+            answer = APIError(status, str(error), param=param, code=code)
+            if isinstance(error, QueueFullError):
+                answer.headers["Retry-After"] = str(error.retry_after)
+            return answer
+    logger.error("a request failed", exc_info=error)
+    return APIError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The server failed to answer; its log says why. Try again.",
+        code="internal_error",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` leave in OpenAI's shape."""
+
+    def known(_: Request, error: Exception) -> JSONResponse:
+        return explain(error).response()
+
+    def invalid(_: Request, error: Exception) -> JSONResponse:
+        if not isinstance(error, RequestValidationError):
+            return explain(error).response()
+        return _first_problem([_Problem(each, error.body) for each in error.errors()]).response()
+
+    def http(request: Request, error: Exception) -> JSONResponse:
+        if not isinstance(error, HTTPException):
+            return explain(error).response()
+        where = f"{request.method} {request.url.path}"
+        code, message = {
+            HTTPStatus.NOT_FOUND: (
+                "not_found",
+                f"There is nothing at {where}: this server answers {', '.join(app.openapi()['paths'])}.",
+            ),
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("request_too_large", str(error.detail)),
+            HTTPStatus.BAD_REQUEST: ("invalid_json", "The request body can't be read: send one JSON object in UTF-8."),
+            HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
+        }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
+        response = APIError(error.status_code, message, code=code).response()
+        response.headers.update(error.headers or {})
+        return response
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    kinds: tuple[type[Exception], ...] = (APIError, *_EXPECTED, Exception)
+    for kind in kinds:
+        app.add_exception_handler(kind, known)
+
+
+class _Problem:
+    """One thing that pydantic found wrong with a body.
+
+    Attributes:
+        kind: pydantic's name of it.
+        field: as people write it, `messages.0.content`, or empty where it is the body itself.
+        message: what pydantic says.
+        context: further values of the error.
+    """
+
+    def __init__(self, error: Mapping[str, Any], body: Any) -> None:
+        self.kind: str = error["type"]
+        self.message: str = error["msg"]
+        self.context: Mapping[str, Any] = error.get("ctx", {})
+        self.field = ".".join(_path(error, body) + ([self.context["field"]] if self.kind == "field" else []))
+
+
+def _path(error: Mapping[str, Any], body: Any) -> list[str]:
+    """Where in a body something is wrong: without the names that pydantic gives to the forms a field may have."""
+    path = []
+    steps = error["loc"][1:]
+    for number, step in enumerate(steps):
+        missing = error["type"] == "missing" and number == len(steps) - 1
+        if missing or (isinstance(step, str) and isinstance(body, dict) and step in body):
+            path.append(str(step))
+            body = body.get(step) if isinstance(body, dict) else None
+        elif isinstance(step, int) and isinstance(body, list):
+            path.append(str(step))
+            body = body[step] if step < len(body) else None
+    return path
+
+
+def _first_problem(problems: Sequence[_Problem]) -> APIError:
+    """One sentence for the first thing that is wrong with a body."""
+    problem = problems[0]
+    if problem.kind == "json_invalid":
+        return APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"The request body is not valid JSON ({problem.context.get('error', problem.message)}): send one JSON "
+            "object.",
+            code="invalid_json",
+        )
+    if not problem.field:
+        return APIError(
+            HTTPStatus.BAD_REQUEST,
+            "The request body must be one JSON object, sent with the header Content-Type: application/json.",
+            code="invalid_body",
+        )
+    # A field that may have several forms has a problem with each of them; the form that was meant got further.
+    while further := next((each for each in problems if each.field.startswith(f"{problem.field}.")), None):
+        problem = further
+    if problem.kind in {"extra_forbidden", "none_required"}:
+        return APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"{problem.field!r} is not supported by this server: leave it out.",
+            param=problem.field,
+            code="unsupported_parameter",
+        )
+    expected = ", or ".join(dict.fromkeys(each.message for each in problems if each.field == problem.field))
+    code = "missing_required_parameter" if problem.kind == "missing" else problem.context.get("code", "invalid_value")
+    return APIError(
+        HTTPStatus.BAD_REQUEST, f"{problem.field!r} can't be used: {expected}.", param=problem.field, code=code
+    )

@@ -1,0 +1,96 @@
+"""`GET /health`: what is served, and how it fares."""
+
+from dataclasses import asdict
+from typing import Literal
+
+import psutil
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from lambda_llm.engine import backend
+from lambda_llm.gguf.options import Weights
+from lambda_llm.serving.service import Service
+
+
+class Memory(BaseModel):
+    """Bytes: the parts of what is in memory, and the sum that the process occupies now."""
+
+    model_file: int = Field(description="of the memory file, which is 0 once the weights are copied out of it")
+    weights: int = Field(description="the one copy; where they are mapped it is the memory file")
+    kv_cache: int
+    compute_buffers: int = Field(description="llama.cpp's working buffers, of which only what is used is resident")
+    prefixes: int = Field(description="keys and values of known prompts, kept beside the KV cache")
+    process: int = Field(description="resident before the model was loaded: Python and this package")
+    peak: int = Field(description="the most that loading was to take, known before it began")
+    resident: int = Field(description="now, all together")
+
+
+class Sessions(BaseModel):
+    """The session store since the start; see `lambda_llm.engine.session_store.Counts`."""
+
+    hits: int
+    misses: int
+    restored_tokens: int
+    saved_entries: int
+    saved_bytes: int
+    damaged: int
+    failures: int
+
+
+class Requests(BaseModel):
+    """Answers since the start; `active` are the requests that wait or are being answered."""
+
+    active: int = 0
+    completed: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    generated_tokens: int = 0
+
+
+class Health(BaseModel):
+    """Answer to `GET /health`; there is no answer before the model is ready."""
+
+    status: Literal["ok"] = "ok"
+    model: str
+    context: int
+    threads: int
+    placement: Literal["copied", "mapped"]
+    backend: str
+    memory: Memory
+    requests: Requests
+    sessions: Sessions | None
+
+
+def router(service: Service) -> APIRouter:
+    """The endpoints of this module."""
+    routes = APIRouter()
+    engine, options = service.engine, service.options
+
+    @routes.get("/health")
+    async def health() -> Health:
+        return Health(
+            model=options.model_id,
+            context=engine.context.context_length,
+            threads=engine.context.threads,
+            placement="mapped" if engine.plan.options.placement is Weights.MAPPED else "copied",
+            backend=backend.variant(),
+            memory=_memory(service),
+            requests=Requests(**asdict(service.worker.counts)),
+            sessions=Sessions(**asdict(engine.sessions.counts)) if engine.sessions else None,
+        )
+
+    return routes
+
+
+def _memory(service: Service) -> Memory:
+    plan = service.engine.plan
+    return Memory(
+        model_file=plan.weights if plan.options.placement is Weights.MAPPED else 0,
+        weights=plan.weights,
+        kv_cache=plan.kv_cache,
+        compute_buffers=plan.compute_buffers,
+        prefixes=service.engine.pinned_bytes,
+        process=service.options.resident_before,
+        peak=plan.peak,
+        resident=psutil.Process().memory_info().rss,
+    )

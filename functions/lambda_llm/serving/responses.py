@@ -1,0 +1,321 @@
+"""`POST /v1/responses`: OpenAI's newer form of a conversation, without memory of earlier ones."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+
+from lambda_llm.engine.output_parser import CallArguments, CallStart, Content, Reasoning
+from lambda_llm.openai_types.errors import ErrorResponse
+from lambda_llm.openai_types.responses import (
+    CallItem,
+    IncompleteDetails,
+    InputPart,
+    InputTokensDetails,
+    Item,
+    MessageItem,
+    OutputItem,
+    OutputText,
+    OutputTokensDetails,
+    ReasoningItem,
+    ReasoningText,
+    ResponseError,
+    ResponseObject,
+    ResponseRequest,
+    ResponseUsage,
+    ToolChoice,
+)
+from lambda_llm.openai_types.sse import KEEP_ALIVE, event
+from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step
+from lambda_llm.serving.chat import call_id, effort
+from lambda_llm.serving.errors import explain
+from lambda_llm.serving.generations import Caller, Limits, sampling_of
+from lambda_llm.serving.service import Service
+from lambda_llm.serving.streaming import EventStream, unless_left
+
+
+def router(service: Service) -> APIRouter:
+    """The endpoints of this module."""
+    routes = APIRouter()
+
+    @routes.post(
+        "/v1/responses",
+        response_model=ResponseObject,
+        responses={
+            200: {"content": {"text/event-stream": {}}, "description": "The answer; events if 'stream' is true"},
+            404: {"model": ErrorResponse},
+            429: {"model": ErrorResponse},
+        },
+    )
+    async def responses(body: ResponseRequest, request: Request) -> Response:
+        service.check_generates(body.model)
+        answers = await asyncio.to_thread(_prepare, service, body)
+        answer = _Answer(service, answers, body)
+        if body.stream:
+            return await EventStream.begun(answer.events())
+        return await unless_left(request, answer.whole())
+
+    return routes
+
+
+# -- the conversation -------------------------------------------------------------------------------
+
+
+def _prepare(service: Service, body: ResponseRequest) -> Answers:
+    choice = body.tool_choice
+    calls: Any = choice if isinstance(choice, str) else "auto"
+    if isinstance(choice, ToolChoice):
+        calls = choice.mode or "required"
+    conversation = Conversation(
+        list(_messages(body)),
+        param="input",
+        tools=[
+            {
+                "type": "function",
+                "function": {
+                    "parameters": {"type": "object", "properties": {}},
+                    **tool.model_dump(exclude_none=True, exclude={"type"}),
+                },
+            }
+            for tool in body.tools or ()
+        ],
+        tool_param="tools.{}.parameters",
+        callable_tools=frozenset(choice.chosen()) if isinstance(choice, ToolChoice) else None,
+        calls=calls,
+        parallel=body.parallel_tool_calls is not False,
+        schema=_schema(body),
+        variables=effort(service, body.reasoning.effort if body.reasoning else None, "reasoning.effort"),
+    )
+    return Answers.prepare(
+        service,
+        conversation,
+        sampling_of(service, body),
+        Limits(max_tokens=body.max_output_tokens),
+        Caller.of(body),
+    )
+
+
+def _schema(body: ResponseRequest) -> OutputSchema | None:
+    wanted = body.text.format if body.text else None
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.schema_ is None:
+        return OutputSchema({"type": "object"}, strict=True, param="text.format")
+    return OutputSchema(wanted.schema_, strict=bool(wanted.strict), param="text.format.schema")
+
+
+def _messages(body: ResponseRequest) -> Iterator[dict[str, Any]]:
+    """The conversation in the form of chat completions, where reasoning, content and calls are one turn."""
+    if body.instructions:
+        yield {"role": "system", "content": body.instructions}
+    if isinstance(body.input, str):
+        yield {"role": "user", "content": body.input}
+        return
+    turn: dict[str, Any] = {}
+    for item in body.input:
+        addition = _of_the_model(item)
+        if turn and (not addition or _is_another(turn, addition)):
+            yield _whole(turn)
+            turn = {}
+        if addition:
+            calls = turn.get("tool_calls", []) + addition.pop("tool_calls", [])
+            turn = {"role": "assistant", "content": None} | turn | addition | ({"tool_calls": calls} if calls else {})
+        elif item.type == "function_call_output":
+            yield {"role": "tool", "tool_call_id": item.call_id, "content": _text(item.output)}
+        else:
+            yield {"role": "system" if item.role == "developer" else item.role, "content": _text(item.content)}
+    if turn:
+        yield _whole(turn)
+
+
+def _is_another(turn: dict[str, Any], addition: dict[str, Any]) -> bool:
+    """Whether an addition belongs to a turn of its own: in each the model thinks, says and calls, once and in order."""
+    said = turn["content"] is not None or "tool_calls" in turn
+    return ("reasoning_content" in addition) or ("content" in addition and said)
+
+
+def _of_the_model(item: Item) -> dict[str, Any]:
+    """What an item adds to the model's turn, if it is the model's."""
+    if item.type == "function_call":
+        function = {"name": item.name, "arguments": item.arguments}
+        return {"tool_calls": [{"id": item.call_id, "type": "function", "function": function}]}
+    if item.type == "reasoning":
+        return {"reasoning_content": _text(item.content or item.summary)}
+    return {"content": _text(item.content)} if item.role == "assistant" else {}
+
+
+def _whole(turn: dict[str, Any]) -> dict[str, Any]:
+    return turn if turn.get("tool_calls") else turn | {"content": turn["content"] or ""}
+
+
+def _text(content: str | Sequence[InputPart] | None) -> str:
+    return content if isinstance(content, str) else "".join(part.text for part in content or ())
+
+
+# -- the answer -------------------------------------------------------------------------------------
+
+
+class _Answer:
+    """Writes the steps of an answer in the form of responses."""
+
+    def __init__(self, service: Service, answers: Answers, body: ResponseRequest) -> None:
+        self._service = service
+        self._answers = answers
+        self._number = 0
+        self._item: OutputItem | None = None
+        choice = body.tool_choice
+        self._response = ResponseObject(
+            id=f"resp_{uuid.uuid4().hex}",
+            created_at=int(time.time()),
+            instructions=body.instructions,
+            max_output_tokens=body.max_output_tokens,
+            model=service.options.model_id,
+            parallel_tool_calls=body.parallel_tool_calls is not False,
+            reasoning={"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
+            temperature=1.0 if body.temperature is None else body.temperature,
+            text={"format": _given(body.text.format) if body.text and body.text.format else {"type": "text"}},
+            tool_choice=_given(choice) if isinstance(choice, ToolChoice) else choice or "auto",
+            tools=[{"strict": None, "parameters": None} | _given(tool) for tool in body.tools or ()],
+            top_p=1.0 if body.top_p is None else body.top_p,
+            user=body.user,
+        )
+
+    async def whole(self) -> Response:
+        """The answer in one piece."""
+        async with self._answers.run() as steps:
+            async for step in steps:
+                if step is not None:
+                    for _ in self._events(step):
+                        pass
+        return JSONResponse(self._response.model_dump())
+
+    async def events(self) -> AsyncGenerator[str, None]:
+        """The answer as a stream, in OpenAI's order."""
+        begun = False
+        try:
+            async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
+                begun = True
+                yield self._event("response.created", response=self._response)
+                yield self._event("response.in_progress", response=self._response)
+                async for step in steps:
+                    if step is None:
+                        yield KEEP_ALIVE
+                        continue
+                    for each in self._events(step):
+                        yield each
+        except Exception as error:
+            if not begun:
+                raise
+            # The status line is long gone: the stream itself must say it.
+            reason = explain(error).body.error
+            self._response.status = "failed"
+            self._response.error = ResponseError(code=reason.code or "server_error", message=reason.message)
+            yield self._event("response.failed", response=self._response)
+            return
+        yield self._event(f"response.{self._response.status}", response=self._response)
+
+    def _events(self, step: Step) -> Iterator[str]:
+        """Add a step to the response; gives its events."""
+        match step.part:
+            case Content(text):
+                yield from self._item_of(MessageItem)
+                yield self._added("response.output_text", text)
+            case Reasoning(text):
+                yield from self._item_of(ReasoningItem)
+                yield self._added("response.reasoning_text", text)
+            case CallStart(_, name):
+                yield from self._ended("completed")
+                yield from self._begun(CallItem(id=_name("fc"), call_id=call_id(), name=name))
+            case CallArguments(_, text):
+                yield self._added("response.function_call_arguments", text)
+        if step.reason:
+            cut = step.reason == "length"
+            yield from self._ended("incomplete" if cut else "completed")
+            self._response.status = "incomplete" if cut else "completed"
+            self._response.incomplete_details = IncompleteDetails() if cut else None
+            self._response.usage = self._usage()
+
+    def _item_of(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[str]:
+        """Go on with an item of a kind, or begin one."""
+        if isinstance(self._item, kind):
+            return
+        yield from self._ended("completed")
+        item = kind(id=_name("msg" if kind is MessageItem else "rs"))
+        yield from self._begun(item)
+        part = OutputText() if isinstance(item, MessageItem) else ReasoningText()
+        item.content = [part]  # type: ignore[assignment] # of its own kind
+        yield self._event("response.content_part.added", **self._place(), part=part)
+
+    def _begun(self, item: OutputItem) -> Iterator[str]:
+        self._item = item
+        self._response.output.append(item)
+        yield self._event("response.output_item.added", output_index=len(self._response.output) - 1, item=item)
+
+    def _added(self, kind: str, text: str) -> str:
+        item = self._item
+        if isinstance(item, CallItem):
+            item.arguments += text
+        elif item:
+            item.content[0].text += text
+        more = {"logprobs": list[Any]()} if isinstance(item, MessageItem) else {}
+        return self._event(f"{kind}.delta", **self._place(), delta=text, **more)
+
+    def _ended(self, status: Any) -> Iterator[str]:
+        """End the item that is being written, if there is one."""
+        item = self._item
+        if item is None:
+            return
+        item.status = status
+        place = self._place()
+        if isinstance(item, CallItem):
+            yield self._event(
+                "response.function_call_arguments.done", **place, arguments=item.arguments, name=item.name
+            )
+        elif isinstance(item, MessageItem):
+            yield self._event("response.output_text.done", **place, text=item.content[0].text, logprobs=[])
+            yield self._event("response.content_part.done", **place, part=item.content[0])
+        else:
+            yield self._event("response.reasoning_text.done", **place, text=item.content[0].text)
+            yield self._event("response.content_part.done", **place, part=item.content[0])
+        yield self._event("response.output_item.done", output_index=place["output_index"], item=item)
+        self._item = None
+
+    def _place(self) -> dict[str, Any]:
+        item = self._response.output[-1]
+        content = {} if isinstance(item, CallItem) else {"content_index": 0}
+        return {"item_id": item.id, "output_index": len(self._response.output) - 1, **content}
+
+    def _event(self, kind: str, **fields: Any) -> str:
+        content = {
+            name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in fields.items()
+        }
+        data = json.dumps({"type": kind, "sequence_number": self._number, **content})
+        self._number += 1
+        return event(data, kind)
+
+    def _usage(self) -> ResponseUsage:
+        usage = self._answers.usage()
+        return ResponseUsage(
+            input_tokens=usage.prompt_tokens,
+            input_tokens_details=InputTokensDetails(cached_tokens=usage.prompt_tokens_details.cached_tokens),
+            output_tokens=usage.completion_tokens,
+            output_tokens_details=OutputTokensDetails(
+                reasoning_tokens=usage.completion_tokens_details.reasoning_tokens
+            ),
+            total_tokens=usage.total_tokens,
+        )
+
+
+def _given(part: BaseModel) -> dict[str, Any]:
+    """A part of the request as it came."""
+    return part.model_dump(by_alias=True, exclude_none=True)
+
+
+def _name(kind: str) -> str:
+    return f"{kind}_{uuid.uuid4().hex}"

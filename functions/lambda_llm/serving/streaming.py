@@ -1,0 +1,61 @@
+"""Answers that are sent as they come, and requests whose client leaves.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+SSE_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+class EventStream(StreamingResponse):
+    """Ends what makes the events together with itself: also for a client that stopped reading before it left."""
+
+    def __init__(self, first: str, events: AsyncGenerator[str, None]) -> None:
+        self._events = events
+        super().__init__(self._all(first), media_type="text/event-stream", headers=SSE_HEADERS)
+
+    @classmethod
+    async def begun(cls, events: AsyncGenerator[str, None]) -> "EventStream":
+        """Make the first event before the status is sent: what is refused by then has a status of its own."""
+        return cls(await anext(events), events)
+
+    async def _all(self, first: str) -> AsyncGenerator[str, None]:
+        yield first
+        async for each in self._events:
+            yield each
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send)
+
+
+async def unless_left(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
+    """Answer, or give up as soon as the client has gone."""
+    task = asyncio.ensure_future(answering)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait([task, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return await task
+        task.cancel()
+        await asyncio.wait([task])
+        return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody is there to read it
+    finally:
+        task.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    """Return when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

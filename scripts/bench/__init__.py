@@ -1,0 +1,1 @@
+"""Benchmarks: always a ratio against a baseline in the same run."""

@@ -1,0 +1,1 @@
+"""Sets up a checkout: environments, locked packages, llama.cpp, the functions' zips. Only the zips need packages."""

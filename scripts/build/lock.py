@@ -1,0 +1,53 @@
+"""Pins every package that a set-up installs, with its hashes, from the lists in pyproject.toml.
+
+    make lock
+
+Writes requirements/*.txt. They name no package index: pip takes the one that it is configured for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from pathlib import Path
+
+from scripts import ROOT
+
+FOLDER = Path("requirements")
+
+# From its source package alone, which scripts/build/bootstrap.py unpacks once and builds from.
+NATIVE = "llama-cpp-python"
+
+COMPILE = (
+    *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--upgrade"),
+    *("--generate-hashes", "--no-annotate", "--no-header", "--no-emit-index-url"),
+)
+
+
+def lock(uv: str) -> None:
+    """Resolve and write every lock.
+
+    Args:
+        uv: The program uv.
+    """
+    everything = FOLDER / "dev.txt"
+    subsets = {everything: ["--extra", "cli", "--group", "dev"], FOLDER / "cli.txt": ["--extra", "cli"]}
+    subsets[FOLDER / "runtime.txt"] = []
+    for path, choice in subsets.items():
+        same_versions = [] if path == everything else ["--constraints", str(everything)]
+        _compile(uv, path, "pyproject.toml", *choice, *same_versions, "--no-emit-package", NATIVE)
+    for group in ("aws-local", "build", "checkov", "compiler", "lock"):
+        _compile(uv, FOLDER / f"{group}.txt", "--group", group)
+    _compile(uv, FOLDER / "llama.txt", "-", "--no-deps", "--no-binary", NATIVE, stdin=NATIVE)
+
+
+def _compile(uv: str, path: Path, *arguments: str, stdin: str = "") -> None:
+    command = [uv, *COMPILE, *arguments, "--output-file", str(path)]
+    subprocess.run(command, cwd=ROOT, input=stdin, text=True, check=True, stdout=subprocess.DEVNULL)
+    print(f"  {path}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Pins every package of a set-up; run it as `make lock`.")
+    parser.add_argument("--uv", required=True, help="the program uv")
+    lock(parser.parse_args().uv)

@@ -1,0 +1,93 @@
+"""Write down what the newest AWS provider knows of what the Terraform modules use: tests/terraform/aws_provider.json.
+
+No provider of 6.x is needed for that: an npm package carries typings that were generated from its schema. Run it after
+a module began to use another resource or data source; it needs npm and a minute of network.
+
+    python -m scripts.docs.provider_typings
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from scripts import ROOT
+from scripts.docs import hcl
+
+TYPINGS: Final = "@cdktn/provider-aws@25.7.0"
+WRITTEN: Final = ROOT / "tests/terraform/aws_provider.json"
+
+INTERFACE: Final = re.compile(r"^export interface (\w+) .*?\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+FIELD: Final = re.compile(r"#(\w+) \w+#\w+\}.*?readonly \w+\??: (.*?)(?:\[\])?(?: \| cdktn\.IResolvable)?;", re.DOTALL)
+COMPUTED: Final = re.compile(r"^    get (\w+?)(?<!Input)\(\)", re.MULTILINE)
+PROVIDER: Final = re.compile(r"providers/hashicorp/aws/([\d.]+)/")
+
+Schema = dict[str, Any]
+"""Names of attributes and blocks; a block's value is what it holds, an attribute's an empty dictionary."""
+
+
+def used() -> list[str]:
+    """Kinds and types of everything that the modules make or look at, as in `resource aws_lambda_alias`."""
+    folders = [ROOT, *(path.parent for path in (ROOT / "modules").glob("*/versions.tf"))]
+    blocks = [block for folder in folders for block in hcl.module(folder)]
+    blocks += [inner for block in blocks if block.kind == "check" for inner in block.blocks]
+    return sorted({f"{block.kind} {block.labels[0]}" for block in blocks if block.kind in {"resource", "data"}})
+
+
+def canonical(name: str) -> str:
+    """A name without what tells `checksum_crc64nvme` from `checksumCrc64Nvme`, which no rule turns into each other."""
+    return name.replace("_", "").lower()
+
+
+def schema(typings: str) -> Schema:
+    """What one type has.
+
+    Args:
+        typings: text of its index.d.ts; the interface of its configuration comes first.
+    """
+    interfaces = dict(INTERFACE.findall(typings))
+
+    def fields(name: str) -> Schema:
+        return {
+            canonical(key): fields(kind) if kind in interfaces else {} for key, kind in FIELD.findall(interfaces[name])
+        }
+
+    # The last class is the type itself; what it can be asked for includes what the provider computes.
+    computed = COMPUTED.findall(typings[typings.rindex("export declare class") :])
+    return {canonical(name): {} for name in computed} | fields(next(iter(interfaces)))
+
+
+def folders_of(archive: tarfile.TarFile) -> Iterator[tuple[str, str]]:
+    """Each type that the modules use, with the text of its typings."""
+    for name in used():
+        kind, _, type_name = name.partition(" ")
+        folder = ("data-aws-" if kind == "data" else "") + type_name.removeprefix("aws_").replace("_", "-")
+        file = archive.extractfile(f"package/lib/{folder}/index.d.ts")
+        if file is None:
+            raise SystemExit(f"{TYPINGS} has no {folder}.")
+        yield name, file.read().decode()
+
+
+def main() -> int:
+    """Download the typings and write the part that counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["npm", "pack", "--silent", TYPINGS], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        (package,) = Path(folder).iterdir()
+        with tarfile.open(package) as archive:
+            texts = dict(folders_of(archive))
+    versions = {version for text in texts.values() for version in PROVIDER.findall(text)}
+    if len(versions) != 1:
+        raise SystemExit(f"{TYPINGS} speaks of several versions of the provider: {', '.join(sorted(versions))}.")
+    known = {"provider": versions.pop(), "types": {name: schema(text) for name, text in texts.items()}}
+    WRITTEN.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{len(texts)} types of hashicorp/aws {known['provider']} in {WRITTEN.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

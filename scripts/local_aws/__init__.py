@@ -1,0 +1,1 @@
+"""A local AWS on loopback, and what is deployed on it."""

@@ -1,0 +1,83 @@
+"""Applies an example of this repository on the local AWS, as a person applies it on an account."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from scripts import ROOT
+from scripts.local_aws import terraform
+from scripts.local_aws.package import LocalPackage
+from scripts.local_aws.processes import running
+from scripts.local_aws.server import LocalAWS
+
+_STEP: Final = re.compile(r"^(?:module\.[\w.-]+\.)?(aws_\w+)\.\S+: (Creating|Modifying|Still \w+)\b")
+_LEFT: Final = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.json")
+"""What Terraform and people leave behind in an example's folder."""
+
+
+def checkout(folder: Path) -> Path:
+    """Copy what Terraform reads of this repository, so that what it writes beside it stays out of here.
+
+    Args:
+        folder: an empty one.
+    """
+    for part in ("modules", "examples"):
+        shutil.copytree(ROOT / part, folder / part, ignore=_LEFT)
+    for path in ROOT.glob("*.tf"):
+        shutil.copy(path, folder)
+    (folder / "models").symlink_to(ROOT / "models")
+    return folder
+
+
+def variables(aws: LocalAWS, package: LocalPackage) -> dict[str, str]:
+    """The environment in which Terraform applies anything of this repository on a local AWS, unchanged.
+
+    Args:
+        aws: the local AWS.
+        package: for the variable `package` of whatever is applied.
+    """
+    settings = {name: value for name, value in terraform.environment().items() if name.startswith("TF_")}
+    outside = {name: value for name, value in aws.environment.items() if not name.startswith("TF_")}
+    return {**outside, **settings, "TF_VAR_package": package.variable()}
+
+
+def apply(folder: Path, environment: Mapping[str, str], report: Callable[[str], None]) -> dict[str, Any]:
+    """Apply a configuration that is initialized.
+
+    Args:
+        folder: of the configuration.
+        environment: of Terraform.
+        report: told what is being made.
+
+    Returns:
+        The outputs.
+
+    Raises:
+        TerraformError: it failed; the text is Terraform's.
+    """
+    command = ["terraform", f"-chdir={folder}", "apply", "-auto-approve", "-no-color"]
+    said: list[str] = []
+    with running(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        for line in process.stdout or ():
+            said.append(line)
+            if step := _STEP.match(line):
+                report(step[1])
+        failed = process.wait() != 0
+    if failed:
+        raise terraform.TerraformError("".join(said[-20:]).strip())
+    outputs = subprocess.run(
+        ["terraform", f"-chdir={folder}", "output", "-json"], env=environment, capture_output=True, check=True
+    )
+    return {name: output["value"] for name, output in json.loads(outputs.stdout).items()}

@@ -1,0 +1,126 @@
+"""Starts ministack with what it lacks for this project; runs in ministack's own environment (.build/aws-local).
+
+ministack 1.5.33 runs Python functions as processes of this machine. Added here, and nowhere in the modules:
+
+- IAM's condition key `s3:VersionId`, with which a role is held to one version of an object.
+- ARNs of log groups as policies name them, with `:*` behind (docs.aws.amazon.com/AmazonCloudWatch/latest/logs/
+  iam-access-control-overview-cwl.html).
+- The Lambda Web Adapter: ministack knows neither layers' extensions nor exec wrappers. A function that sets
+  `AWS_LAMBDA_EXEC_WRAPPER` gets `web_adapter` as its handler, which does what the adapter does.
+- A version that is being published says so in `LastUpdateStatus`, as AWS does and as Terraform waits for, and an alias
+  is not moved to a version whose init failed.
+- An alias with weights shares a Function URL's requests out between its versions.
+- A Function URL in the mode RESPONSE_STREAM answers with the status, headers and body that the adapter gives.
+- No listener on port 443 besides, which ministack would open wherever it may, and no health page of its own in the
+  place of a function's.
+"""
+
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions, lambda_runtime
+from ministack.core.responses import error_response_json
+from ministack.services import lambda_svc
+
+LOG_GROUP_COLONS = 6
+"""In arn:aws:logs:REGION:ACCOUNT:log-group:NAME."""
+
+_service_context = iam_actions.s3_service_context
+_resource_arn = iam_actions.extract_resource_arn
+_start_worker = lambda_runtime.Worker.__init__
+_provision = lambda_svc._snapstart_provision_version_async  # noqa: SLF001 - none of this has a public way
+_create_alias, _update_alias = lambda_svc._create_alias, lambda_svc._update_alias  # noqa: SLF001
+_record_of = lambda_svc._effective_func_record_for_qualifier  # noqa: SLF001
+_stream_response = lambda_svc._function_url_stream_response  # noqa: SLF001
+
+
+def _with_version(
+    iam_action: str, query_params: dict[str, Any] | None, path: str = "", headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    context: dict[str, Any] = _service_context(iam_action, query_params, path, headers)
+    given = (query_params or {}).get("versionId")
+    version = given[0] if isinstance(given, list) else given
+    return {**context, "s3:VersionId": version} if version else context
+
+
+def _as_policies_name_it(service: str, *request: Any) -> str:
+    arn = str(_resource_arn(service, *request))
+    return f"{arn}:*" if service == "logs" and ":log-group:" in arn and arn.count(":") == LOG_GROUP_COLONS else arn
+
+
+def _worker_with_adapter(self: Any, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
+    variables = config.get("Environment", {}).get("Variables", {})
+    if "AWS_LAMBDA_EXEC_WRAPPER" in variables:
+        config = {**config, "Handler": "web_adapter.handle"}
+    _start_worker(self, func_name, config, code_zip)
+
+
+class _Version(dict[str, Any]):
+    """The configuration of a published version, whose `LastUpdateStatus` follows its `State`."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, value)
+        follows = {"StateReason": "LastUpdateStatusReason", "StateReasonCode": "LastUpdateStatusReasonCode"}
+        if name == "State":
+            super().__setitem__(
+                "LastUpdateStatus", {"Active": "Successful", "Failed": "Failed"}.get(value, "InProgress")
+            )
+        elif name in follows:
+            super().__setitem__(follows[name], value)
+
+
+def _provision_and_say_so(name: str, record: dict[str, Any]) -> None:
+    record["config"] = _Version(record["config"])
+    record["config"]["State"] = "Pending"
+    _provision(name, record)
+
+
+def _unless_failed(change: Callable[..., Any]) -> Callable[..., Any]:
+    def changed(func_name: str, *arguments: Any) -> Any:
+        version = arguments[-1].get("FunctionVersion")
+        record = lambda_svc._functions.get(func_name, {}).get("versions", {}).get(version)  # noqa: SLF001
+        if record and record["config"]["State"] == "Failed":
+            return error_response_json(
+                "ResourceConflictException",
+                "The operation cannot be performed at this time. The function is currently in the following state: "
+                "'Failed', StateReasonCode: 'FunctionError'",
+                409,
+            )
+        return change(func_name, *arguments)
+
+    return changed
+
+
+def _record_by_weight(function: Any, qualifier: str | None) -> Any:
+    alias = (function or {}).get("aliases", {}).get(qualifier, {})
+    for version, weight in alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {}).items():
+        if random.random() < weight:  # noqa: S311 - shares out, keeps no secret
+            return _record_of(function, version)
+    return _record_of(function, qualifier)
+
+
+def _answer_of_adapter(result: dict[str, Any], cors_headers: dict[str, str]) -> tuple[Any, ...]:
+    answer = result.get("body")
+    if isinstance(answer, dict) and "statusCode" in answer:
+        prelude = json.dumps({"statusCode": answer["statusCode"], "headers": answer["headers"]}).encode()
+        result = {**result, "body": prelude + b"\0" * 8 + answer["body"].encode()}
+    answered: tuple[Any, ...] = _stream_response(result, cors_headers)
+    return answered
+
+
+iam_actions.s3_service_context = _with_version
+iam_actions.extract_resource_arn = _as_policies_name_it
+lambda_runtime.Worker.__init__ = _worker_with_adapter
+lambda_svc._snapstart_provision_version_async = _provision_and_say_so  # noqa: SLF001
+lambda_svc._create_alias = _unless_failed(_create_alias)  # noqa: SLF001
+lambda_svc._update_alias = _unless_failed(_update_alias)  # noqa: SLF001
+lambda_svc._effective_func_record_for_qualifier = _record_by_weight  # noqa: SLF001
+lambda_svc._function_url_stream_response = _answer_of_adapter  # noqa: SLF001
+app._port_is_bindable = lambda *_: False  # noqa: SLF001
+app._HEALTH_PATHS = ("/_ministack/health",)  # noqa: SLF001
+
+if __name__ == "__main__":
+    app.main()

@@ -1,0 +1,124 @@
+"""Terraform as this project runs it, with one AWS provider for all of its configurations.
+
+With network there is nothing to prepare. Without, a mirror of the provider on this machine is found: the folder that
+`LAMBDA_LLM_PROVIDER_MIRROR` names, or one below the usual places.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from scripts import ROOT
+
+FOLDER: Final = ROOT / ".build/terraform"
+MIRROR: Final = "LAMBDA_LLM_PROVIDER_MIRROR"
+PLACES: Final = (Path.home(), Path("/opt"), Path("/usr/local/share"), Path("/usr/share"), Path("/var/lib"))
+DEPTH: Final = 2
+"""How many folders below one of `PLACES` a mirror may lie."""
+
+MACHINES: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+"""Terraform's names for what Python calls a machine."""
+
+CONFIGURATION: Final = """\
+provider_installation {
+  filesystem_mirror {
+    path    = "%s"
+    include = ["hashicorp/aws"]
+  }
+  direct {
+    exclude = ["hashicorp/aws"]
+  }
+}
+"""
+
+
+class TerraformError(Exception):
+    """Terraform is missing or refused; the message is what it said."""
+
+
+def find_mirror(places: tuple[Path, ...] = PLACES) -> Path | None:
+    """Look for a mirror of the AWS provider, as `terraform providers mirror` lays it out or unpacked.
+
+    Args:
+        places: where to look when the environment names none.
+
+    Returns:
+        The mirror's folder, or None.
+
+    Raises:
+        TerraformError: the folder that the environment names is no mirror for this machine.
+    """
+    if named := os.environ.get(MIRROR):
+        mirror = next(_mirrors(Path(named), 0), None)
+        if mirror is None:
+            raise TerraformError(
+                f"{MIRROR} names {named}, which holds no HOST/hashicorp/aws/VERSION/{platform_name()}: make one with "
+                "`terraform providers mirror FOLDER`, or unset it."
+            )
+        return mirror
+    return next((mirror for place in places for depth in range(DEPTH + 1) for mirror in _mirrors(place, depth)), None)
+
+
+def environment() -> dict[str, str]:
+    """This process's variables, and what lets Terraform find the provider and ask nobody anything."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    variables = {**os.environ, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
+    if Path(variables.get("TF_CLI_CONFIG_FILE", "")).is_file():
+        return variables  # whoever set it knows better
+    variables.pop("TF_CLI_CONFIG_FILE", None)
+    if mirror := find_mirror():
+        configuration = FOLDER / "mirror.tfrc"
+        configuration.write_text(CONFIGURATION % mirror, encoding="utf-8")
+        variables["TF_CLI_CONFIG_FILE"] = str(configuration)
+    elif "TF_PLUGIN_CACHE_DIR" not in variables:
+        # The provider has 700 MB unpacked: one copy for every configuration. Those have no lock files to break.
+        cache = FOLDER / "plugins"
+        cache.mkdir(exist_ok=True)
+        variables |= {"TF_PLUGIN_CACHE_DIR": str(cache), "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1"}
+    return variables
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> str:
+    """Run Terraform in a folder and return what it printed.
+
+    Args:
+        folder: of the configuration.
+        arguments: of Terraform.
+        variables: further environment variables.
+
+    Raises:
+        TerraformError: it is not installed, or ended with an error.
+    """
+    program = shutil.which("terraform")
+    if program is None:
+        raise TerraformError(
+            "Terraform is not installed: get 1.9 or later from https://developer.hashicorp.com/terraform/install."
+        )
+    command: list[Any] = [program, f"-chdir={folder}", *arguments, "-no-color"]
+    done = subprocess.run(command, env=environment() | variables, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise TerraformError(f"terraform {' '.join(arguments)} in {folder}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _mirrors(place: Path, depth: int) -> Iterator[Path]:
+    pattern = "/".join(["*"] * (depth + 1)) + f"/hashicorp/aws/*/{platform_name()}"
+    try:
+        for found in sorted(place.glob(pattern)):
+            yield found.parents[4]
+        packed = "/".join(["*"] * (depth + 1)) + f"/hashicorp/aws/*_{platform_name()}.zip"
+        for found in sorted(place.glob(packed)):
+            yield found.parents[3]
+    except OSError:
+        return  # a folder that this user may not read
+
+
+def platform_name() -> str:
+    """As in the names of providers: `linux_amd64`."""
+    machine = platform.machine()
+    return f"{sys.platform}_{MACHINES.get(machine, machine)}"

@@ -1,0 +1,69 @@
+"""Asks the demo encoders, through llama.cpp, the questions that were kept out of their training."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lambda_llm.engine.encoder import Encoder, Pooling, Rows
+from lambda_llm.engine.engine import Engine
+from scripts.models.demo_model.corpus import Entry
+from scripts.models.opening import ONE_THREAD, open_engine
+
+_Answer = tuple[str, str, str]
+"""What was asked, what the answer should be, and what it is."""
+
+
+def opened(path: Path) -> closing[Engine]:
+    """Opens a file for examination."""
+    return open_engine(path, replace(ONE_THREAD, context_length=128))
+
+
+def examine(path: Path, entries: Sequence[Entry]) -> tuple[int, list[str]]:
+    """Returns how many held-out questions were asked, and those that are answered wrong, each with the wrong answer.
+
+    An embedding is right when the nearest trained question is one of the same entry; a class when it is the entry's
+    topic; a reranking when the entry's own answer comes first of all answers.
+    """
+    with opened(path) as engine:
+        encoder = engine.encoder
+        asks: Callable[[], list[_Answer]] = {
+            Pooling.MEAN: lambda: _nearest(encoder, entries),
+            Pooling.RANK: lambda: _classes(encoder, entries) if encoder.labels else _answers(encoder, entries),
+        }[encoder.pooling]
+        answers = asks()
+    return len(answers), [f"{asked} -> {found}" for asked, expected, found in answers if found != expected]
+
+
+def _nearest(encoder: Encoder, entries: Sequence[Entry]) -> list[_Answer]:
+    known = [(entry.id, question) for entry in entries for question in entry.ask]
+    vectors = _vectors(encoder, [question for _, question in known])
+    found = (_vectors(encoder, [entry.held_out for entry in entries]) @ vectors.T).argmax(axis=1)
+    return [(entry.held_out, entry.id, known[index][0]) for entry, index in zip(entries, found, strict=True)]
+
+
+def _classes(encoder: Encoder, entries: Sequence[Entry]) -> list[_Answer]:
+    scores = _rows(encoder, [entry.held_out for entry in entries])
+    found = [encoder.labels[row.argmax()] for row in scores]
+    return [(entry.held_out, entry.topic, label) for entry, label in zip(entries, found, strict=True)]
+
+
+def _answers(encoder: Encoder, entries: Sequence[Entry]) -> list[_Answer]:
+    fit = [entry for entry in entries if entry.grade != "long"]  # stories are longer than the model's context
+    answers = []
+    for entry in fit:
+        scores = encoder.encode([encoder.pair(entry.held_out, other.answer) for other in fit])[:, 0]
+        answers.append((entry.held_out, entry.id, fit[scores.argmax()].id))
+    return answers
+
+
+def _rows(encoder: Encoder, texts: Sequence[str]) -> Rows:
+    return encoder.encode([encoder.model.tokenize(text, add_special=True) for text in texts])
+
+
+def _vectors(encoder: Encoder, texts: Sequence[str]) -> Rows:
+    rows = _rows(encoder, texts)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows

@@ -1,0 +1,61 @@
+"""What is done before the snapshot so that the first request need not."""
+
+from pathlib import Path
+
+import pytest
+
+from lambda_llm.engine.engine import Engine
+from lambda_llm.engine.errors import ContextOverflowError, TemplateError
+from lambda_llm.inference.warm_up import warm_up_decoder
+from support.answers import EXPECTED, OpenEngine, generation, user
+from support.rewrite import rewrite
+
+SYSTEM = "You are a terse assistant for questions about AWS Lambda."
+
+
+def test_a_conversation_begins_behind_the_system_prompt(engine: Engine) -> None:
+    ready = warm_up_decoder(engine, [SYSTEM])
+    assert ready == len(engine.decoder.evaluated)
+    opening = engine.model.tokenize(SYSTEM, add_special=False)
+    prompt = engine.template.tokens([{"role": "system", "content": SYSTEM}, user("What is a token?")])
+    first = generation(engine, prompt=prompt, max_tokens=1)
+    "".join(first)
+    assert first.stats.cached_tokens >= len(opening)
+    assert first.stats.cached_tokens < len(prompt)
+
+
+def test_each_of_several_system_prompts_costs_nothing_whatever_came_before(engine: Engine) -> None:
+    systems = [SYSTEM, "You count.", "You answer in one sentence, and you say nothing else."]
+    warm_up_decoder(engine, systems)
+    assert engine.prefixes.count == len(systems)
+    for system in [*systems, *systems]:
+        going = generation(
+            engine, prompt=engine.template.tokens([{"role": "system", "content": system}, user("9 lives?")])
+        )
+        "".join(going)
+        assert going.stats.cached_tokens >= len(engine.model.tokenize(system, add_special=False))
+
+
+def test_without_a_system_prompt_the_template_s_own_beginning_is_ready(engine: Engine) -> None:
+    warm_up_decoder(engine)
+    first = generation(engine)
+    assert EXPECTED in "".join(first)
+    assert first.stats.cached_tokens > 0
+
+
+def test_a_model_without_a_template_is_warmed_too(open_engine: OpenEngine, demo_model: Path, tmp_path: Path) -> None:
+    engine = open_engine(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": None}))
+    assert warm_up_decoder(engine) == len(engine.model.tokenize("Hello", add_special=True))
+
+
+def test_a_system_prompt_that_can_t_be_used_fails_at_once(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path
+) -> None:
+    small = open_engine(context_length=64)
+    with pytest.raises(ContextOverflowError, match="64 tokens"):
+        warm_up_decoder(small, [SYSTEM * 20])
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}Hello"
+    strict = open_engine(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": refusing}))
+    with pytest.raises(TemplateError, match="no system role"):
+        warm_up_decoder(strict, [SYSTEM])
+    warm_up_decoder(strict)
