@@ -1,13 +1,8 @@
 # A failing case for every rule of the module; tests/terraform/test_rules.py holds the two against each other.
 
 mock_provider "aws" {
-  override_during = plan
-
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
-  }
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/chat-1" }
   }
 }
 
