@@ -1,8 +1,11 @@
 # The two-minute start: a bucket with the model in it, the function that serves it, and what deletes its old versions.
 
 locals {
-  built   = { path = "${path.module}/dist/lambda-llm-arm64.zip", manifest = null, s3 = null }
-  package = var.package == null ? local.built : var.package
+  built = { for function in ["inference", "pruner"] : function => {
+    path     = "${path.module}/dist/lambda-llm-${function}-arm64.zip"
+    manifest = null
+    s3       = null
+  } }
 }
 
 module "model_store" {
@@ -19,19 +22,23 @@ module "inference" {
 
   name                 = var.name
   model                = var.model.file == null ? var.model : merge(var.model, module.model_store.models["served"])
-  package              = local.package
+  package              = var.package == null ? local.built["inference"] : var.package
   context              = var.context
   system_prompt        = var.system_prompt
   callers              = var.callers
   reserved_concurrency = var.reserved_concurrency
   sessions             = var.keep_sessions ? module.model_store.sessions : null
+  path                 = var.path
+  permissions_boundary = var.permissions_boundary
   tags                 = var.tags
 }
 
 module "version_pruner" {
   source = "./modules/version-pruner"
 
-  function_arn = module.inference.function_arn
-  package      = local.package
-  tags         = var.tags
+  function_arn         = module.inference.function_arn
+  package              = var.pruner_package == null ? local.built["pruner"] : var.pruner_package
+  path                 = var.path
+  permissions_boundary = var.permissions_boundary
+  tags                 = var.tags
 }

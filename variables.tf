@@ -36,7 +36,21 @@ variable "model" {
 }
 
 variable "package" {
-  description = "The function's zip, as `make package` builds it; see the module inference. Default: the one that `make package` left in this folder's dist/."
+  description = "The zip of the inference function, as `make package` builds it; see the module inference. Default: dist/lambda-llm-inference-arm64.zip in this folder, where `make package` leaves it."
+  type = object({
+    path     = optional(string)
+    manifest = optional(string)
+    s3 = optional(object({
+      bucket     = string
+      key        = string
+      version_id = optional(string)
+    }))
+  })
+  default = null
+}
+
+variable "pruner_package" {
+  description = "The zip of the version pruner; see the module version-pruner. Default: dist/lambda-llm-pruner-arm64.zip in this folder."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -79,6 +93,19 @@ variable "keep_sessions" {
   type        = bool
   default     = false
   nullable    = false
+}
+
+variable "path" {
+  description = "IAM path of every role, where what may be made is decided by paths; another one makes other roles."
+  type        = string
+  default     = "/"
+  nullable    = false
+}
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds what the roles can ever be allowed, for accounts that ask for one."
+  type        = string
+  default     = null
 }
 
 variable "create_kms_key" {

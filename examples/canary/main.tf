@@ -18,5 +18,5 @@ module "version_pruner" {
   source = "../../modules/version-pruner"
 
   function_arn = module.inference.function_arn
-  package      = var.package
+  package      = var.pruner_package
 }

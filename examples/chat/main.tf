@@ -6,6 +6,7 @@ module "lambda_llm" {
   name                 = var.name
   model                = jsondecode(var.pushed_model == null ? jsonencode({ file = var.model_file }) : file(var.pushed_model))
   package              = var.package
+  pruner_package       = var.pruner_package
   system_prompt        = var.system_prompt
   callers              = var.callers
   reserved_concurrency = var.reserved_concurrency

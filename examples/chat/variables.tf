@@ -17,7 +17,16 @@ variable "pushed_model" {
 }
 
 variable "package" {
-  description = "The function's zip. Default: the one that `make package` left in dist/."
+  description = "The zip of the inference function. Default: the one that `make package` left in dist/."
+  type = object({
+    path     = optional(string)
+    manifest = optional(string)
+  })
+  default = null
+}
+
+variable "pruner_package" {
+  description = "The zip of the version pruner. Default: the one that `make package` left in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)

@@ -17,12 +17,21 @@ variable "kms_key_arn" {
 }
 
 variable "package" {
-  description = "The function's zip. Default: the one that `make package` left in dist/."
+  description = "The zip of the inference function. Default: the one that `make package` left in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)
   })
-  default = { path = "../../dist/lambda-llm-arm64.zip" }
+  default = { path = "../../dist/lambda-llm-inference-arm64.zip" }
+}
+
+variable "pruner_package" {
+  description = "The zip of the version pruner. Default: the one that `make package` left in dist/."
+  type = object({
+    path     = optional(string)
+    manifest = optional(string)
+  })
+  default = { path = "../../dist/lambda-llm-pruner-arm64.zip" }
 }
 
 variable "environment" {

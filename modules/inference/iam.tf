@@ -1,4 +1,5 @@
-# The role reads exactly one version of one object and writes its own log; what else it may do is asked for by an input.
+# Beside writing its own log the role reads exactly one version of one object; what else it may do is asked for by an
+# input.
 
 locals {
   readable_models = distinct(concat(
@@ -10,24 +11,7 @@ locals {
   s3              = "arn:${data.aws_partition.current.partition}:s3:::"
 }
 
-data "aws_iam_policy_document" "assume" {
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["lambda.amazonaws.com"]
-    }
-  }
-}
-
 data "aws_iam_policy_document" "this" {
-  statement {
-    sid       = "WriteLogs"
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
-  }
-
   dynamic "statement" {
     for_each = { for index, model in local.readable_models : index => model }
 
@@ -105,16 +89,8 @@ data "aws_iam_policy_document" "this" {
   }
 }
 
-resource "aws_iam_role" "this" {
-  # The name ends in something unique, so that the same function can exist in two regions.
-  name_prefix        = "${substr(var.name, 0, 37)}-"
-  description        = "What the inference function ${var.name} may do"
-  assume_role_policy = data.aws_iam_policy_document.assume.json
-  tags               = var.tags
-}
-
 resource "aws_iam_role_policy" "this" {
   name   = "inference"
-  role   = aws_iam_role.this.id
+  role   = module.function.role_id
   policy = data.aws_iam_policy_document.this.json
 }

@@ -25,11 +25,6 @@ locals {
   )
   resident_bytes = var.model.size + local.beside_weights
 
-  manifest_path = var.package.manifest != null ? var.package.manifest : (
-    var.package.path != null ? "${trimsuffix(var.package.path, ".zip")}.manifest.json" : null
-  )
-  manifest = try(jsondecode(file(local.manifest_path)), null)
-
   web_adapter_layer_arn = coalesce(
     var.web_adapter_layer_arn,
     # Lambda Web Adapter 1.1.0, the first with hooks for SnapStart.
@@ -71,7 +66,7 @@ locals {
   # The web adapter knocks at the health check until the server listens, which is only when the model is warm.
   # Requests from outside to the two snapshot paths are refused by the adapter itself.
   web_adapter = {
-    AWS_LAMBDA_EXEC_WRAPPER                  = "/var/task/${try(local.manifest.exec_wrapper, "")}"
+    AWS_LAMBDA_EXEC_WRAPPER                  = "/var/task/${module.function.exec_wrapper}"
     AWS_LWA_PORT                             = "8080"
     AWS_LWA_INVOKE_MODE                      = "response_stream"
     AWS_LWA_READINESS_CHECK_PATH             = "/health"
@@ -83,12 +78,19 @@ locals {
   environment = merge(var.environment, local.settings, var.front_door == "streaming" ? local.web_adapter : {})
 }
 
-resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; a key of one's own is var.log_kms_key_arn.
-  name              = "/aws/lambda/${var.name}"
-  retention_in_days = var.log_retention_days
-  kms_key_id        = var.log_kms_key_arn
-  tags              = var.tags
+module "function" {
+  source = "../function"
+
+  name                 = var.name
+  function             = "inference"
+  mark                 = "inference"
+  package              = var.package
+  role_description     = "What the inference function ${var.name} may do"
+  path                 = var.path
+  permissions_boundary = var.permissions_boundary
+  log_retention_days   = var.log_retention_days
+  log_kms_key_arn      = var.log_kms_key_arn
+  tags                 = var.tags
 }
 
 resource "aws_lambda_function" "this" {
@@ -99,7 +101,7 @@ resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing it needs a profile of the account's.
   function_name = var.name
   description   = substr("${var.model.key} ${var.model.version_id}", 0, 256)
-  role          = aws_iam_role.this.arn
+  role          = module.function.role_arn
 
   # The invariants.
   memory_size   = 10240
@@ -116,12 +118,12 @@ resource "aws_lambda_function" "this" {
     size = 512
   }
 
-  filename          = var.package.path
-  s3_bucket         = try(var.package.s3.bucket, null)
-  s3_key            = try(var.package.s3.key, null)
-  s3_object_version = try(var.package.s3.version_id, null)
-  source_code_hash  = try(local.manifest.code_sha256, null)
-  handler           = try(local.manifest.handler, null)
+  filename          = module.function.filename
+  s3_bucket         = module.function.s3_bucket
+  s3_key            = module.function.s3_key
+  s3_object_version = module.function.s3_object_version
+  source_code_hash  = module.function.source_code_hash
+  handler           = module.function.handler
   layers            = var.front_door == "streaming" ? [local.web_adapter_layer_arn] : []
 
   timeout                        = var.timeout
@@ -134,14 +136,14 @@ resource "aws_lambda_function" "this" {
 
   logging_config {
     log_format = "Text"
-    log_group  = aws_cloudwatch_log_group.this.name
+    log_group  = module.function.log_group_name
   }
 
   tracing_config {
     mode = "PassThrough"
   }
 
-  tags = merge(var.tags, { "lambda-llm" = "inference" })
+  tags = module.function.tags
 
   # Publishing waits for init and the snapshot, which the provider's own 10 minutes may not cover.
   timeouts {
@@ -149,41 +151,11 @@ resource "aws_lambda_function" "this" {
     update = "30m"
   }
 
-  # Init reads the model and writes its log, so the role must be allowed to by then.
+  # Init reads the model, so the role must be allowed to by then.
   depends_on = [aws_iam_role_policy.this]
 
   # What depends on several inputs together; what depends on one is checked where it is declared.
   lifecycle {
-    precondition {
-      condition     = local.manifest != null
-      error_message = "The manifest of the package can't be read. It lies beside the zip that `make package` builds (ZIP without .zip, plus .manifest.json): keep them together, or name it in package.manifest, which an uploaded package always needs."
-    }
-
-    precondition {
-      condition     = local.manifest == null || try(local.manifest.architecture == "arm64", false)
-      error_message = "The package was not built for arm64, the architecture of this function (its manifest says ${try(local.manifest.architecture, "nothing")}). Build it with `make package`."
-    }
-
-    precondition {
-      condition     = local.manifest == null || try(local.manifest.runtime == "python3.13", false)
-      error_message = "The package was not built for python3.13, the runtime of this function (its manifest says ${try(local.manifest.runtime, "nothing")}). Build it with this version of lambda-llm."
-    }
-
-    precondition {
-      condition     = local.manifest == null || !try(fileexists(var.package.path), false) || try(filebase64sha256(var.package.path) == local.manifest.code_sha256, false)
-      error_message = "The zip is not the one that its manifest describes (another SHA-256). Build the package again, and deploy zip and manifest of the same build."
-    }
-
-    precondition {
-      condition     = local.manifest == null || var.package.path == null || try(local.manifest.zip_bytes <= 50 * 1024 * 1024, false)
-      error_message = "Lambda takes no zip above 50 MB directly. Upload it to S3 and name it in package.s3."
-    }
-
-    precondition {
-      condition     = local.manifest == null || try(local.manifest.unzipped_bytes <= 250 * 1024 * 1024, false)
-      error_message = "The package has ${format("%.0f", try(local.manifest.unzipped_bytes, 0) / 1024 / 1024)} MB unzipped, Lambda takes 250 MB. Build it with `make package`, which leaves out what nothing uses."
-    }
-
     precondition {
       condition     = var.model.memory == null || try(local.resident_bytes <= local.memory_bytes, false)
       error_message = "The model does not fit into 10,240 MB with this context: model, KV cache, compute buffers and process together need ${format("%.0f", local.resident_bytes / 1024 / 1024)} MB. Shorten context, set kv_type = \"q8_0\", or use a smaller quantization; `lambda-llm inspect MODEL --context TOKENS` shows the sum."

@@ -30,22 +30,22 @@ output "version" {
 
 output "role_arn" {
   description = "ARN of the function's role."
-  value       = aws_iam_role.this.arn
+  value       = module.function.role_arn
 }
 
 output "role_name" {
   description = "Name of the function's role."
-  value       = aws_iam_role.this.name
+  value       = module.function.role_name
 }
 
 output "log_group_name" {
   description = "Name of the function's log group."
-  value       = aws_cloudwatch_log_group.this.name
+  value       = module.function.log_group_name
 }
 
 output "log_group_arn" {
   description = "ARN of the function's log group."
-  value       = aws_cloudwatch_log_group.this.arn
+  value       = module.function.log_group_arn
 }
 
 output "model" {

@@ -1,11 +1,6 @@
 variable "name" {
   description = "Name of the function; its log group and role are named after it."
   type        = string
-
-  validation {
-    condition     = can(regex("^[a-zA-Z0-9_-]{1,64}$", var.name))
-    error_message = "name must be 1 to 64 letters, digits, hyphens or underscores: Lambda takes no other for a function."
-  }
 }
 
 variable "model" {
@@ -80,7 +75,7 @@ variable "previous_models" {
 }
 
 variable "package" {
-  description = "The function's zip, as `make package` builds it: `path` of a local file, or `s3` for one that was uploaded; `manifest` is the path of the manifest beside it (default: next to `path`)."
+  description = "The zip of the inference function, lambda-llm-inference-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` for one that was uploaded; `manifest` is the path of the manifest beside it (default: next to `path`)."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -90,16 +85,6 @@ variable "package" {
       version_id = optional(string)
     }))
   })
-
-  validation {
-    condition     = (var.package.path == null) != (var.package.s3 == null)
-    error_message = "package needs either path (a local zip) or s3 (an uploaded one), and not both."
-  }
-
-  validation {
-    condition     = var.package.path == null || try(fileexists(var.package.path), false)
-    error_message = "There is no file at package.path. Build the package with `make package`, or correct the path (it is relative to where terraform runs; $${path.module} helps)."
-  }
 }
 
 variable "context" {
@@ -181,27 +166,30 @@ variable "reserved_concurrency" {
   }
 }
 
+variable "path" {
+  description = "IAM path of the role, where what may be made is decided by paths; another one makes another role."
+  type        = string
+  default     = "/"
+  nullable    = false
+}
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds what the role can ever be allowed, for accounts that ask for one."
+  type        = string
+  default     = null
+}
+
 variable "log_retention_days" {
   description = "How long logs are kept, in days. Prompts and answers are never logged."
   type        = number
   default     = 365
   nullable    = false
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be one of CloudWatch's: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653. There is no \"for ever\"."
-  }
 }
 
 variable "log_kms_key_arn" {
   description = "KMS key for the log group; its policy must let CloudWatch Logs use it. Default: CloudWatch's own encryption."
   type        = string
   default     = null
-
-  validation {
-    condition     = var.log_kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", var.log_kms_key_arn))
-    error_message = "log_kms_key_arn must be the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias."
-  }
 }
 
 variable "kms_key_arn" {
@@ -316,9 +304,4 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
-
-  validation {
-    condition     = !contains(keys(var.tags), "lambda-llm")
-    error_message = "The tag lambda-llm is the mark by which the project's policies know its functions: use another name."
-  }
 }

@@ -4,44 +4,9 @@
 
 locals {
   name = var.name != null ? var.name : "${substr(element(split(":", var.function_arn), 6), 0, 57)}-pruner"
-
-  manifest_path = var.package.manifest != null ? var.package.manifest : (
-    var.package.path != null ? "${trimsuffix(var.package.path, ".zip")}.manifest.json" : null
-  )
-  manifest = try(jsondecode(file(local.manifest_path)), null)
-}
-
-data "aws_iam_policy_document" "assume" {
-  for_each = toset(["lambda.amazonaws.com", "scheduler.amazonaws.com"])
-
-  statement {
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "Service"
-      identifiers = [each.value]
-    }
-
-    # The scheduler of another account could otherwise be made to use the role.
-    dynamic "condition" {
-      for_each = each.value == "scheduler.amazonaws.com" ? ["aws:SourceAccount"] : []
-
-      content {
-        test     = "StringEquals"
-        variable = condition.value
-        values   = [element(split(":", var.function_arn), 4)]
-      }
-    }
-  }
 }
 
 data "aws_iam_policy_document" "pruner" {
-  statement {
-    sid       = "WriteLogs"
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
-  }
-
   statement {
     sid       = "LookAtVersions"
     actions   = ["lambda:ListVersionsByFunction", "lambda:ListAliases"]
@@ -56,23 +21,23 @@ data "aws_iam_policy_document" "pruner" {
   }
 }
 
-resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group, and this one holds version numbers.
-  name              = "/aws/lambda/${local.name}"
-  retention_in_days = var.log_retention_days
-  tags              = var.tags
-}
+module "function" {
+  source = "../function"
 
-resource "aws_iam_role" "pruner" {
-  name_prefix        = "${substr(local.name, 0, 37)}-"
-  description        = "May list and delete versions of ${var.function_arn}"
-  assume_role_policy = data.aws_iam_policy_document.assume["lambda.amazonaws.com"].json
-  tags               = var.tags
+  name                 = local.name
+  function             = "pruner"
+  mark                 = "version-pruner"
+  package              = var.package
+  role_description     = "May list and delete versions of ${var.function_arn}"
+  path                 = var.path
+  permissions_boundary = var.permissions_boundary
+  log_retention_days   = var.log_retention_days
+  tags                 = var.tags
 }
 
 resource "aws_iam_role_policy" "pruner" {
   name   = "pruner"
-  role   = aws_iam_role.pruner.id
+  role   = module.function.role_id
   policy = data.aws_iam_policy_document.pruner.json
 }
 
@@ -85,17 +50,17 @@ resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing it needs a profile of the account's.
   function_name = local.name
   description   = "Deletes versions of ${element(split(":", var.function_arn), 6)} that no alias uses"
-  role          = aws_iam_role.pruner.arn
+  role          = module.function.role_arn
 
-  filename          = var.package.path
-  s3_bucket         = try(var.package.s3.bucket, null)
-  s3_key            = try(var.package.s3.key, null)
-  s3_object_version = try(var.package.s3.version_id, null)
-  source_code_hash  = try(local.manifest.code_sha256, null)
+  filename          = module.function.filename
+  s3_bucket         = module.function.s3_bucket
+  s3_key            = module.function.s3_key
+  s3_object_version = module.function.s3_object_version
+  source_code_hash  = module.function.source_code_hash
 
-  architectures = try([local.manifest.architecture], null)
-  runtime       = try(local.manifest.runtime, null)
-  handler       = "lambda_llm.lifecycle.prune.handle"
+  architectures = module.function.architectures
+  runtime       = module.function.runtime
+  handler       = module.function.handler
   memory_size   = 256
   timeout       = 300
 
@@ -108,17 +73,28 @@ resource "aws_lambda_function" "this" {
 
   logging_config {
     log_format = "Text"
-    log_group  = aws_cloudwatch_log_group.this.name
+    log_group  = module.function.log_group_name
   }
 
-  tags = merge(var.tags, { "lambda-llm" = "version-pruner" })
+  tags = module.function.tags
 
   depends_on = [aws_iam_role_policy.pruner]
+}
 
-  lifecycle {
-    precondition {
-      condition     = local.manifest != null
-      error_message = "The manifest of the package can't be read. It lies beside the zip that `make package` builds (ZIP without .zip, plus .manifest.json): keep them together, or name it in package.manifest, which an uploaded package always needs."
+data "aws_iam_policy_document" "assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["scheduler.amazonaws.com"]
+    }
+
+    # The scheduler of another account could otherwise be made to use the role.
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [element(split(":", var.function_arn), 4)]
     }
   }
 }
@@ -134,10 +110,12 @@ data "aws_iam_policy_document" "schedule" {
 resource "aws_iam_role" "schedule" {
   count = var.schedule == null ? 0 : 1
 
-  name_prefix        = "${substr(local.name, 0, 37)}-"
-  description        = "May start the pruner ${local.name}"
-  assume_role_policy = data.aws_iam_policy_document.assume["scheduler.amazonaws.com"].json
-  tags               = var.tags
+  name_prefix          = "${substr(local.name, 0, 37)}-"
+  path                 = var.path
+  description          = "May start the pruner ${local.name}"
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.permissions_boundary
+  tags                 = var.tags
 }
 
 resource "aws_iam_role_policy" "schedule" {

@@ -10,10 +10,10 @@ output "function_arn" {
 
 output "role_arn" {
   description = "ARN of the pruner's role."
-  value       = aws_iam_role.pruner.arn
+  value       = module.function.role_arn
 }
 
 output "log_group_name" {
   description = "Name of the pruner's log group."
-  value       = aws_cloudwatch_log_group.this.name
+  value       = module.function.log_group_name
 }

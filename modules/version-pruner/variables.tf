@@ -12,15 +12,10 @@ variable "name" {
   description = "Name of the pruner. Default: the function's name and `-pruner`."
   type        = string
   default     = null
-
-  validation {
-    condition     = can(regex("^[a-zA-Z0-9_-]{1,64}$", var.name != null ? var.name : "${substr(element(split(":", var.function_arn), 6), 0, 57)}-pruner"))
-    error_message = "name must be 1 to 64 letters, digits, hyphens or underscores: Lambda takes no other for a function."
-  }
 }
 
 variable "package" {
-  description = "The function's zip, as `make package` builds it: `path` of a local file, or `s3` for one that was uploaded; `manifest` is the path of the manifest beside it (default: next to `path`). The pruner is a handler in the same package."
+  description = "The zip of the pruner, lambda-llm-pruner-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` for one that was uploaded; `manifest` is the path of the manifest beside it (default: next to `path`)."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -30,16 +25,6 @@ variable "package" {
       version_id = optional(string)
     }))
   })
-
-  validation {
-    condition     = (var.package.path == null) != (var.package.s3 == null)
-    error_message = "package needs either path (a local zip) or s3 (an uploaded one), and not both."
-  }
-
-  validation {
-    condition     = var.package.path == null || try(fileexists(var.package.path), false)
-    error_message = "There is no file at package.path. Build the package with `make package`, or correct the path (it is relative to where terraform runs; $${path.module} helps)."
-  }
 }
 
 variable "keep_newest" {
@@ -65,16 +50,24 @@ variable "schedule" {
   }
 }
 
+variable "path" {
+  description = "IAM path of both roles, the pruner's and the scheduler's, where what may be made is decided by paths; others make other roles."
+  type        = string
+  default     = "/"
+  nullable    = false
+}
+
+variable "permissions_boundary" {
+  description = "ARN of the policy that bounds what they can ever be allowed, for accounts that ask for one."
+  type        = string
+  default     = null
+}
+
 variable "log_retention_days" {
   description = "How long logs are kept, in days."
   type        = number
   default     = 365
   nullable    = false
-
-  validation {
-    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be one of CloudWatch's: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653. There is no \"for ever\"."
-  }
 }
 
 variable "tags" {
@@ -82,9 +75,4 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
-
-  validation {
-    condition     = !contains(keys(var.tags), "lambda-llm")
-    error_message = "The tag lambda-llm is the mark by which the project's policies know its functions: use another name."
-  }
 }

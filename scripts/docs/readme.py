@@ -1,6 +1,6 @@
 """Write what the docs take from the code: the table of settings in README.md.
 
-Run it after a change of `lambda_llm.settings`; a test fails until then.
+Run it after a change of `lambda_llm.inference.settings`; a test fails until then.
 """
 
 import sys

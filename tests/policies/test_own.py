@@ -13,6 +13,7 @@ from support.modules import ROOT
 from support.policies import POLICIES, PROVIDER, checkov_environment, reports, run_policies
 
 PACKAGE = ROOT / "modules/inference/tests/fixtures/function.zip"
+PRUNER_PACKAGE = ROOT / "modules/version-pruner/tests/fixtures/function.zip"
 FOLDERS = [path for path in (ROOT / "modules", ROOT / "examples") if path.is_dir()]
 LEFT_BEHIND = shutil.ignore_patterns(".terraform*", "terraform.tfstate*", "tests")
 
@@ -64,7 +65,7 @@ def test_a_plan_of_the_modules_passes_where_hcl_can_t_tell(tmp_path: Path) -> No
         PROVIDER
         + f"""
 module "inference" {{
-  source = "{ROOT}/modules/inference"
+  source = "{ROOT}//modules/inference"
 
   name     = "llm"
   model    = {{ bucket = "my-models", key = "models/a.gguf", version_id = "1", size = 1000, sha256 = "{"0" * 64}" }}
@@ -78,11 +79,11 @@ module "inference" {{
 }}
 
 module "version_pruner" {{
-  source = "{ROOT}/modules/version-pruner"
+  source = "{ROOT}//modules/version-pruner"
 
   function_arn = module.inference.function_arn
   name         = "llm-pruner"
-  package      = {{ path = "{PACKAGE}" }}
+  package      = {{ path = "{PRUNER_PACKAGE}" }}
 }}
 """,
         encoding="utf-8",

@@ -89,6 +89,7 @@ def test_what_belongs_to_a_function_is_found_across_modules(framework: str, foun
         ("8", "module.access.aws_lambda_provisioned_concurrency_config.this"),
         ("11", "module.access.aws_lambda_function_url.this"),
         ("13", "module.access.aws_lambda_permission.this"),
+        ("14", "module.function.aws_iam_role_policy.this"),
     }
     assert ("CKV_LLM_9", "module.function.aws_lambda_alias.this") in found[framework]["modules"].passed
 

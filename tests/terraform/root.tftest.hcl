@@ -34,7 +34,8 @@ mock_provider "aws" {
 }
 
 variables {
-  package = { path = "modules/inference/tests/fixtures/function.zip" }
+  package        = { path = "modules/inference/tests/fixtures/function.zip" }
+  pruner_package = { path = "modules/version-pruner/tests/fixtures/function.zip" }
 }
 
 run "a_file" {

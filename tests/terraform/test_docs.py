@@ -14,7 +14,9 @@ from support.modules import MODULES, ROOT, name
 
 DOCUMENTED = [module for module in MODULES if module != ROOT]
 BLOCKS = re.compile(r"^```hcl\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FIXTURES = ROOT / "modules/inference/tests/fixtures"
+FIXTURES = {"inference": "modules/inference/tests/fixtures", "pruner": "modules/version-pruner/tests/fixtures"}
+"""Folder of a zip with its manifest, by the function that it is for."""
+
 PUSHED = {
     "bucket": "my-models",
     "key": "models/llama.gguf",
@@ -34,8 +36,11 @@ def stack(tmp_path: Path) -> Path:
     (checkout / "dist").mkdir()
     folder.mkdir()
     (folder / "dist").symlink_to(checkout / "dist")
-    for suffix in (".zip", ".manifest.json"):
-        shutil.copyfile(FIXTURES / f"function{suffix}", checkout / f"dist/lambda-llm-arm64{suffix}")
+    for function, fixtures in FIXTURES.items():
+        for suffix in (".zip", ".manifest.json"):
+            shutil.copyfile(
+                ROOT / fixtures / f"function{suffix}", checkout / f"dist/lambda-llm-{function}-arm64{suffix}"
+            )
     (folder / "model.gguf").touch()
     (folder / "model.json").write_text(json.dumps(PUSHED), encoding="utf-8")
     return folder

@@ -1,6 +1,7 @@
 """Numbers and names in HCL are literals, for people and scanners; each is the one that the code has."""
 
 import ast
+import json
 import re
 from typing import Any
 
@@ -12,12 +13,15 @@ from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType
 from lambda_llm.inference import serve
 from lambda_llm.inference.settings import PREFIX, Settings
 from lambda_llm.packaging.manifest import PackageManifest
+from lambda_llm.policies.marks import TAG, Kind
 from lambda_llm.pruner import handler as pruner
 from scripts.docs import hcl
+from scripts.docs.hcl import Block
 from support.modules import ROOT
 
 INFERENCE = {block.address: block for block in hcl.module(ROOT / "modules/inference")}
 PRUNER = {block.address: block for block in hcl.module(ROOT / "modules/version-pruner")}
+SHARED = {block.address: block for block in hcl.module(ROOT / "modules/function")}
 FUNCTION = INFERENCE["aws_lambda_function.this"]
 LOCALS = {
     name: value
@@ -72,8 +76,16 @@ def test_the_url_is_on_the_alias_signed_and_streams() -> None:
     assert {block.attributes["qualifier"] for block in permissions} == {"aws_lambda_alias.live.name"}
 
 
-def test_the_function_carries_the_project_s_mark() -> None:
-    assert FUNCTION.attributes["tags"] == 'merge(var.tags, { "lambda-llm" = "inference" })'
+@pytest.mark.parametrize(("module", "mark"), [(INFERENCE, Kind.INFERENCE), (PRUNER, Kind.VERSION_PRUNER)])
+def test_a_function_carries_the_project_s_mark(module: dict[str, Block], mark: Kind) -> None:
+    assert literal(module["module.function"].attributes["mark"]) == mark
+    assert module["aws_lambda_function.this"].attributes["tags"] == "module.function.tags"
+    assert SHARED["output.tags"].attributes["value"] == f'merge(var.tags, {{ "{TAG}" = var.mark }})'
+
+
+def test_a_mark_is_one_that_the_policies_know() -> None:
+    (rule,) = SHARED["var.mark"].inside("validation")
+    assert rule.attributes["condition"] == f"contains({json.dumps(list(Kind))}, var.mark)"
 
 
 def test_the_sums_are_done_with_the_code_s_numbers() -> None:
@@ -89,16 +101,17 @@ def test_the_sums_are_done_with_the_code_s_numbers() -> None:
     ("address", "bound"),
     [
         ("aws_lambda_function.this", f"<= {limits.ENVIRONMENT_BYTES // 1024} * 1024"),
-        ("aws_lambda_function.this", f"zip_bytes <= {limits.PACKAGE_DIRECT_UPLOAD_BYTES // limits.MIB} * 1024 * 1024"),
-        ("aws_lambda_function.this", f"unzipped_bytes <= {limits.PACKAGE_UNZIPPED_BYTES // limits.MIB} * 1024 * 1024"),
-        ("aws_lambda_function.this", f'architecture == "{limits.ARCHITECTURE}"'),
-        ("aws_lambda_function.this", f'runtime == "{limits.RUNTIME}"'),
+        ("aws_iam_role.this", f"zip_bytes <= {limits.PACKAGE_DIRECT_UPLOAD_BYTES // limits.MIB} * 1024 * 1024"),
+        ("aws_iam_role.this", f"unzipped_bytes <= {limits.PACKAGE_UNZIPPED_BYTES // limits.MIB} * 1024 * 1024"),
+        ("aws_iam_role.this", f'architecture == "{limits.ARCHITECTURE}"'),
+        ("aws_iam_role.this", f'runtime == "{limits.RUNTIME}"'),
         ("var.timeout", f"var.timeout <= {limits.TIMEOUT_MAX_SECONDS}"),
         ("var.kv_type", "[" + ", ".join(f'"{kind.value}"' for kind in KVType) + "]"),
     ],
 )
 def test_a_rule_has_the_code_s_bound(address: str, bound: str) -> None:
-    rules = INFERENCE[address].inside("validation") + INFERENCE[address].inside("precondition")
+    block = INFERENCE.get(address) or SHARED[address]
+    rules = block.inside("validation") + block.inside("precondition")
     assert any(bound in rule.attributes["condition"] for rule in rules)
 
 
@@ -113,13 +126,18 @@ def test_every_variable_that_is_set_is_one_that_is_read() -> None:
 
 def test_the_pruner_is_told_what_it_reads() -> None:
     function = PRUNER["aws_lambda_function.this"]
-    assert literal(function.attributes["handler"]) == f"{pruner.__name__}.{pruner.handle.__name__}"
     variables = function.inside("environment")[0].attributes["variables"]
     assert f"{pruner.FUNCTION} " in variables
     assert f"{pruner.KEEP_NEWEST} " in variables
 
 
+@pytest.mark.parametrize("module", [INFERENCE, PRUNER], ids=["inference", "pruner"])
+def test_a_handler_is_the_manifest_s(module: dict[str, Block]) -> None:
+    assert module["aws_lambda_function.this"].attributes["handler"] == "module.function.handler"
+    assert SHARED["output.handler"].attributes["value"] == "try(local.manifest.handler, null)"
+
+
 def test_what_is_read_of_a_manifest_is_in_it() -> None:
     texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "modules").glob("*/*.tf"))
     read = set(re.findall(r"local\.manifest\.(\w+)", texts))
-    assert {"architecture", "runtime", "code_sha256"} <= read <= set(PackageManifest.model_fields)
+    assert {"function", "architecture", "runtime", "code_sha256"} <= read <= set(PackageManifest.model_fields)

@@ -15,7 +15,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from lambda_llm.pruner.handler import prune
+from lambda_llm.pruner.handler import handle, prune
 from scripts.local_aws import terraform
 from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, local_aws
 from support.modules import ROOT
@@ -44,7 +44,7 @@ CONFIGURATION = f"""
 provider "aws" {{}}
 
 module "version_pruner" {{
-  source = "{ROOT}/modules/version-pruner"
+  source = "{ROOT}//modules/version-pruner"
 
   function_arn = "arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}"
   package      = {{ path = "package.zip" }}
@@ -75,8 +75,12 @@ def write_package(folder: Path) -> None:
     data = zipped({file: (package / file).read_text(encoding="utf-8") for file in files})
     (folder / "package.zip").write_bytes(data)
     manifest = {
+        "function": "pruner",
         "architecture": "arm64",
         "runtime": "python3.13",
+        "handler": f"{prune.__module__}.{handle.__name__}",
+        "zip_bytes": len(data),
+        "unzipped_bytes": len(data),
         "code_sha256": base64.b64encode(hashlib.sha256(data).digest()).decode(),
     }
     (folder / "package.manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

@@ -19,6 +19,9 @@ MODULES: Final = re.compile(r'(?:module\.[^.\[]+(?:\[(?:\d+|"[^"]*")\])?\.)*')
 REFERENCE: Final = re.compile(r"^(?:data\.)?(aws_\w+\.[\w-]+)")
 """What a plan holds in place of a value that is known after apply: the first reference of its expression."""
 
+MODULE_REFERENCE: Final = re.compile(r'^module\.[\w-]+(?:\[(?:\d+|"[^"]*")\])?')
+"""The same, where the value is an output of a module."""
+
 ARN_PARTS: Final = 6
 """Parts of an ARN, separated by colons, in front of `function:name`."""
 
@@ -113,15 +116,18 @@ class Graph:
                     waiting.append((edge.target, passed))
 
     def planned(self, start: Vertex, references: Iterable[str]) -> "Iterator[Resource]":
-        """Resources and data sources that references in a plan mean: those of the same module.
+        """Resources and data sources that references in a plan mean: those of the same module, or of one called there.
 
-        checkov's own edges are no help: it looks for a name alone, in any module.
+        checkov's own edges are no help: it looks for a name alone, in any module. A plan does not say what an output
+        refers to, so of a module that is called only what is there once of its type is meant.
 
         Args:
             start: The block whose argument it is.
             references: As in `REFERENCE`.
         """
         for reference in references:
+            if called := MODULE_REFERENCE.match(reference):
+                yield from self._only_ones(start.stack, ".".join(filter(None, [start.module, called[0]])))
             match = REFERENCE.match(reference)
             if match is None:
                 continue
@@ -131,6 +137,15 @@ class Graph:
                 if (vertex.stack, vertex.module, vertex.name) == (start.stack, start.module, match[1])
             ]
             yield from [one for one in meant if one.vertex.key == start.key] or meant
+
+    def _only_ones(self, stack: str, module: str) -> "Iterator[Resource]":
+        """Resources and data sources of a module, and of those that it calls, that have their type alone there."""
+        found: defaultdict[tuple[str, str], list[Resource]] = defaultdict(list)
+        for number, vertex in enumerate(self._vertices):
+            if vertex.stack == stack and f"{vertex.module}.".startswith(f"{module}."):
+                resource = Resource(self, number, vertex)
+                found[vertex.kind, resource.kind].append(resource)
+        yield from (only for only, *more in found.values() if not more)
 
     def reaches(self, start: int, goal: int) -> bool:
         """Tell whether references lead from one block to another, over any number of blocks."""

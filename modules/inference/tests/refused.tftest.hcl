@@ -41,16 +41,6 @@ variables {
   package = { path = "tests/fixtures/function.zip" }
 }
 
-run "a_name_with_a_dot" {
-  command = plan
-
-  variables {
-    name = "my.chat"
-  }
-
-  expect_failures = [var.name]
-}
-
 run "a_bucket_that_is_a_uri" {
   command = plan
 
@@ -130,86 +120,6 @@ run "a_previous_model_of_any_version" {
   }
 
   expect_failures = [var.previous_models]
-}
-
-run "no_package" {
-  command = plan
-
-  variables {
-    package = { manifest = "tests/fixtures/function.manifest.json" }
-  }
-
-  expect_failures = [var.package]
-}
-
-run "a_package_that_was_not_built" {
-  command = plan
-
-  variables {
-    package = { path = "tests/fixtures/missing.zip", manifest = "tests/fixtures/function.manifest.json" }
-  }
-
-  expect_failures = [var.package]
-}
-
-run "a_package_without_manifest" {
-  command = plan
-
-  variables {
-    package = { s3 = { bucket = "artifacts", key = "function.zip" } }
-  }
-
-  expect_failures = [aws_lambda_function.this]
-}
-
-run "a_package_for_x86_64" {
-  command = plan
-
-  variables {
-    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/x86_64.manifest.json" }
-  }
-
-  expect_failures = [aws_lambda_function.this]
-}
-
-run "a_package_for_another_python" {
-  command = plan
-
-  variables {
-    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/python312.manifest.json" }
-  }
-
-  expect_failures = [aws_lambda_function.this]
-}
-
-run "a_zip_of_another_build" {
-  command = plan
-
-  variables {
-    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/another.manifest.json" }
-  }
-
-  expect_failures = [aws_lambda_function.this]
-}
-
-run "a_zip_too_large_for_an_upload" {
-  command = plan
-
-  variables {
-    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/large.manifest.json" }
-  }
-
-  expect_failures = [aws_lambda_function.this]
-}
-
-run "a_package_too_large_unzipped" {
-  command = plan
-
-  variables {
-    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/unzipped.manifest.json" }
-  }
-
-  expect_failures = [aws_lambda_function.this]
 }
 
 run "a_context_of_half_a_token" {
@@ -334,26 +244,6 @@ run "a_negative_concurrency" {
   expect_failures = [var.reserved_concurrency]
 }
 
-run "logs_for_ever" {
-  command = plan
-
-  variables {
-    log_retention_days = 0
-  }
-
-  expect_failures = [var.log_retention_days]
-}
-
-run "an_alias_of_the_log_s_key" {
-  command = plan
-
-  variables {
-    log_kms_key_arn = "alias/logs"
-  }
-
-  expect_failures = [var.log_kms_key_arn]
-}
-
 run "an_alias_of_the_function_s_key" {
   command = plan
 
@@ -464,16 +354,6 @@ run "a_setting_that_has_an_input" {
   }
 
   expect_failures = [var.environment]
-}
-
-run "the_policies_mark" {
-  command = plan
-
-  variables {
-    tags = { lambda-llm = "something else" }
-  }
-
-  expect_failures = [var.tags]
 }
 
 run "a_canary_beside_itself" {

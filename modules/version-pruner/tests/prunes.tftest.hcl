@@ -14,12 +14,12 @@ mock_provider "aws" {
 
 variables {
   function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:chat"
-  package      = { path = "../inference/tests/fixtures/function.zip" }
+  package      = { path = "tests/fixtures/function.zip" }
 }
 
 run "every_day" {
   assert {
-    condition     = aws_lambda_function.this.function_name == "chat-pruner" && aws_lambda_function.this.handler == "lambda_llm.lifecycle.prune.handle" && aws_lambda_function.this.architectures == tolist(["arm64"])
+    condition     = aws_lambda_function.this.function_name == "chat-pruner" && aws_lambda_function.this.handler == "lambda_llm.pruner.handler.handle" && aws_lambda_function.this.architectures == tolist(["arm64"])
     error_message = "The function is not the package's pruner."
   }
 
@@ -34,7 +34,7 @@ run "every_day" {
   }
 
   assert {
-    condition = jsonencode([for statement in data.aws_iam_policy_document.pruner.statement : [statement.actions, statement.resources] if statement.sid != "WriteLogs"]) == jsonencode([
+    condition = jsonencode([for statement in data.aws_iam_policy_document.pruner.statement : [statement.actions, statement.resources]]) == jsonencode([
       [["lambda:ListAliases", "lambda:ListVersionsByFunction"], [var.function_arn]],
       [["lambda:DeleteFunction"], ["${var.function_arn}:*"]],
     ])
@@ -42,8 +42,8 @@ run "every_day" {
   }
 
   assert {
-    condition     = one(data.aws_iam_policy_document.assume["scheduler.amazonaws.com"].statement[0].condition).values == tolist(["123456789012"]) && length(data.aws_iam_policy_document.assume["lambda.amazonaws.com"].statement[0].condition) == 0
-    error_message = "The scheduler of another account could use the role, or Lambda can't."
+    condition     = one(data.aws_iam_policy_document.assume.statement[0].condition).values == tolist(["123456789012"])
+    error_message = "The scheduler of another account could use the role."
   }
 
   assert {
@@ -57,11 +57,23 @@ run "on_demand" {
     name        = "cleaner"
     schedule    = null
     keep_newest = 2
-    package     = { manifest = "../inference/tests/fixtures/function.manifest.json", s3 = { bucket = "artifacts", key = "function.zip" } }
+    package     = { manifest = "tests/fixtures/function.manifest.json", s3 = { bucket = "artifacts", key = "function.zip" } }
   }
 
   assert {
     condition     = length(aws_scheduler_schedule.this) + length(aws_iam_role.schedule) == 0 && output.function_name == "cleaner" && aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_PRUNE_KEEP_NEWEST"] == "2"
     error_message = "Something starts the pruner, or it keeps another number of versions."
+  }
+}
+
+run "where_roles_are_bounded" {
+  variables {
+    path                 = "/teams/search/"
+    permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+  }
+
+  assert {
+    condition     = aws_iam_role.schedule[0].path == "/teams/search/" && aws_iam_role.schedule[0].permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
+    error_message = "The scheduler's role is not where, or not bounded as, it should be."
   }
 }

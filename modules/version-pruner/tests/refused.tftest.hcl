@@ -14,7 +14,7 @@ mock_provider "aws" {
 
 variables {
   function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:chat"
-  package      = { path = "../inference/tests/fixtures/function.zip" }
+  package      = { path = "tests/fixtures/function.zip" }
 }
 
 run "a_function_with_an_alias" {
@@ -25,46 +25,6 @@ run "a_function_with_an_alias" {
   }
 
   expect_failures = [var.function_arn]
-}
-
-run "a_name_with_a_dot" {
-  command = plan
-
-  variables {
-    name = "chat.pruner"
-  }
-
-  expect_failures = [var.name]
-}
-
-run "no_package" {
-  command = plan
-
-  variables {
-    package = { manifest = "../inference/tests/fixtures/function.manifest.json" }
-  }
-
-  expect_failures = [var.package]
-}
-
-run "a_package_that_was_not_built" {
-  command = plan
-
-  variables {
-    package = { path = "missing.zip" }
-  }
-
-  expect_failures = [var.package]
-}
-
-run "a_package_without_manifest" {
-  command = plan
-
-  variables {
-    package = { s3 = { bucket = "artifacts", key = "function.zip" } }
-  }
-
-  expect_failures = [aws_lambda_function.this]
 }
 
 run "not_even_the_newest_kept" {
@@ -85,24 +45,4 @@ run "a_schedule_in_words" {
   }
 
   expect_failures = [var.schedule]
-}
-
-run "logs_for_ever" {
-  command = plan
-
-  variables {
-    log_retention_days = 0
-  }
-
-  expect_failures = [var.log_retention_days]
-}
-
-run "the_policies_mark" {
-  command = plan
-
-  variables {
-    tags = { lambda-llm = "something else" }
-  }
-
-  expect_failures = [var.tags]
 }

@@ -1,4 +1,4 @@
-# A function in one module, what belongs to it in another: found through outputs and variables.
+# A function in one module, what belongs to it in another, its role in a third: found through outputs and variables.
 module "function" {
   source = "./function"
 

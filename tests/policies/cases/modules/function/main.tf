@@ -2,9 +2,18 @@ variable "name" {
   type = string
 }
 
+module "base" {
+  source = "../base"
+}
+
+resource "aws_iam_role_policy" "this" {
+  role   = module.base.role_id
+  policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "s3:GetObject", Resource = "*" }] })
+}
+
 resource "aws_lambda_function" "this" {
   function_name = var.name
-  role          = "arn:aws:iam::123456789012:role/llm"
+  role          = module.base.role_arn
   filename      = "llm.zip"
   handler       = "llm.handle"
   runtime       = "python3.13"

@@ -1,0 +1,195 @@
+# A failing case for every rule of the module; tests/terraform/test_rules.py holds the two against each other.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+variables {
+  name             = "chat"
+  function         = "inference"
+  mark             = "inference"
+  package          = { path = "tests/fixtures/function.zip" }
+  role_description = "What the inference function chat may do"
+}
+
+run "a_name_with_a_dot" {
+  command = plan
+
+  variables {
+    name = "my.chat"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "a_function_in_capitals" {
+  command = plan
+
+  variables {
+    function = "Inference"
+  }
+
+  expect_failures = [var.function]
+}
+
+run "a_mark_that_no_policy_knows" {
+  command = plan
+
+  variables {
+    mark = "chat"
+  }
+
+  expect_failures = [var.mark]
+}
+
+run "no_package" {
+  command = plan
+
+  variables {
+    package = { manifest = "tests/fixtures/function.manifest.json" }
+  }
+
+  expect_failures = [var.package]
+}
+
+run "a_package_that_was_not_built" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/missing.zip", manifest = "tests/fixtures/function.manifest.json" }
+  }
+
+  expect_failures = [var.package]
+}
+
+run "a_package_without_manifest" {
+  command = plan
+
+  variables {
+    package = { s3 = { bucket = "artifacts", key = "function.zip" } }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_package_of_another_function" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/pruner.manifest.json" }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_package_that_names_no_function" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/nameless.manifest.json" }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_package_for_x86_64" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/x86_64.manifest.json" }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_package_for_another_python" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/python312.manifest.json" }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_zip_of_another_build" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/another.manifest.json" }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_zip_too_large_for_an_upload" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/large.manifest.json" }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_package_too_large_unzipped" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/unzipped.manifest.json" }
+  }
+
+  expect_failures = [aws_iam_role.this]
+}
+
+run "a_path_without_a_slash_behind" {
+  command = plan
+
+  variables {
+    path = "/teams/search"
+  }
+
+  expect_failures = [var.path]
+}
+
+run "a_boundary_by_its_name" {
+  command = plan
+
+  variables {
+    permissions_boundary = "developers"
+  }
+
+  expect_failures = [var.permissions_boundary]
+}
+
+run "logs_for_ever" {
+  command = plan
+
+  variables {
+    log_retention_days = 0
+  }
+
+  expect_failures = [var.log_retention_days]
+}
+
+run "an_alias_of_the_log_s_key" {
+  command = plan
+
+  variables {
+    log_kms_key_arn = "alias/logs"
+  }
+
+  expect_failures = [var.log_kms_key_arn]
+}
+
+run "the_policies_mark" {
+  command = plan
+
+  variables {
+    tags = { lambda-llm = "something else" }
+  }
+
+  expect_failures = [var.tags]
+}

@@ -1,0 +1,11 @@
+# States made before the module function existed.
+
+moved {
+  from = aws_cloudwatch_log_group.this
+  to   = module.function.aws_cloudwatch_log_group.this
+}
+
+moved {
+  from = aws_iam_role.pruner
+  to   = module.function.aws_iam_role.this
+}

@@ -1,0 +1,131 @@
+"""What the modules share: each takes its own zip alone, and what roles are bounded by reaches every role.
+
+A stack that was applied before the modules shared `modules/function` is updated in place. Its state is one that
+Terraform wrote: the root module of that time, with a pushed model, one caller and a small zip in the package's place,
+applied on the local AWS; data sources, outputs and dependencies were taken out of it.
+
+With `-refresh=false` no plan here asks AWS: the data sources that are read are made of what is known, and the check of
+SnapStart waits for a version that is not published yet.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.local_aws import terraform
+from support.modules import ROOT, TERRAFORM_FROM
+from support.policies import PROVIDER
+
+pytestmark = pytest.mark.needs("terraform", get=TERRAFORM_FROM)
+
+STATE = Path(__file__).parent / "fixtures/state-before-modules-function.json"
+INFERENCE_ZIP = ROOT / "modules/inference/tests/fixtures/function.zip"
+PRUNER_ZIP = ROOT / "modules/version-pruner/tests/fixtures/function.zip"
+REFUSED = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+"""Whatever would ask AWS after all fails at once."""
+
+MODEL = """{
+    bucket     = "my-models"
+    key        = "models/llama.gguf"
+    version_id = "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY"
+    size       = 770000000
+    sha256     = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
+  }"""
+STACK = f"""
+module "llm" {{
+  source = "{ROOT}"
+
+  model          = {MODEL}
+  package        = {{ path = "{INFERENCE_ZIP}" }}
+  pruner_package = {{ path = "{PRUNER_ZIP}" }}
+  callers        = ["123456789012"]
+"""
+MISTAKEN = f"""
+module "inference" {{
+  source = "{ROOT}//modules/inference"
+
+  name    = "chat"
+  model   = {MODEL}
+  package = {{ path = "{PRUNER_ZIP}" }}
+}}
+
+module "version_pruner" {{
+  source = "{ROOT}//modules/version-pruner"
+
+  function_arn = "arn:aws:lambda:us-east-1:123456789012:function:chat"
+  package      = {{ path = "{INFERENCE_ZIP}" }}
+}}
+"""
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+MOVED = {
+    "inference.module.function.aws_cloudwatch_log_group.this": "inference.aws_cloudwatch_log_group.this",
+    "inference.module.function.aws_iam_role.this": "inference.aws_iam_role.this",
+    "version_pruner.module.function.aws_cloudwatch_log_group.this": "version_pruner.aws_cloudwatch_log_group.this",
+    "version_pruner.module.function.aws_iam_role.this": "version_pruner.aws_iam_role.pruner",
+}
+"""New addresses in the root module, and old ones."""
+
+
+def planned(folder: Path, configuration: str) -> dict[str, dict[str, Any]]:
+    """What a plan says of each resource, by its address below the stack's module; data sources are left out."""
+    (folder / "main.tf").write_text(PROVIDER + configuration, encoding="utf-8")
+    terraform.run(folder, "init")
+    terraform.run(folder, "plan", "-refresh=false", "-lock=false", "-out=plan", **REFUSED)
+    plan = json.loads(terraform.run(folder, "show", "-json", "plan"))
+    return {
+        one["address"].removeprefix("module.llm.module."): one
+        for one in plan["resource_changes"]
+        if one["mode"] == "managed"
+    }
+
+
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """A plan of the modules over a state that older ones made."""
+    folder = tmp_path_factory.mktemp("upgrade")
+    shutil.copy(STATE, folder / "terraform.tfstate")
+    return planned(folder, STACK + "}\n")
+
+
+def test_an_upgrade_destroys_nothing(upgraded: dict[str, dict[str, Any]]) -> None:
+    before = json.loads(STATE.read_bytes())["resources"]
+    assert {"module.llm.module.inference", "module.llm.module.version_pruner"} < {one["module"] for one in before}
+    kept = {address for address, one in upgraded.items() if one["change"]["before"] is not None}
+    assert len(kept) == sum(len(one["instances"]) for one in before)
+    assert [address for address, one in upgraded.items() if "delete" in one["change"]["actions"]] == []
+
+
+def test_an_upgrade_moves_what_the_function_needs(upgraded: dict[str, dict[str, Any]]) -> None:
+    moved = {address: one for address, one in upgraded.items() if "previous_address" in one}
+    assert {address: one["previous_address"] for address, one in moved.items()} == {
+        new: f"module.llm.module.{old}" for new, old in MOVED.items()
+    }
+    assert {tuple(one["change"]["actions"]) for one in moved.values()} == {("no-op",)}
+
+
+def test_an_upgrade_makes_only_the_permission_to_write_the_log(upgraded: dict[str, dict[str, Any]]) -> None:
+    made = {address for address, one in upgraded.items() if one["change"]["actions"] == ["create"]}
+    assert made == {f"{module}.module.function.aws_iam_role_policy.logs" for module in ("inference", "version_pruner")}
+
+
+def test_a_function_refuses_the_zip_of_another(tmp_path: Path) -> None:
+    with pytest.raises(terraform.TerraformError) as refused:
+        planned(tmp_path, MISTAKEN)
+    said = " ".join(str(refused.value).split())
+    for own, other in (("inference", "pruner"), ("pruner", "inference")):
+        assert (
+            f'The package is not the one of the function "{own}": its manifest names the function "{other}". '
+            f"Deploy lambda-llm-{own}-arm64.zip, which `make package` builds."
+        ) in said
+
+
+def test_every_role_has_its_path_and_boundary(tmp_path: Path) -> None:
+    given = f'  path = "/teams/search/"\n  permissions_boundary = "{BOUNDARY}"\n}}\n'
+    roles = [one for one in planned(tmp_path, STACK + given).values() if one["type"] == "aws_iam_role"]
+    assert len(roles) == 3, "the function's, the pruner's and the scheduler's"
+    for role in roles:
+        after = role["change"]["after"]
+        assert (after["path"], after["permissions_boundary"]) == ("/teams/search/", BOUNDARY), role["address"]
