@@ -1,0 +1,80 @@
+"""Every way from a request to a generation knows whose request it is."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from lambda_llm.engine.engine import Engine
+from support.answers import LONG_QUESTION, user
+from support.chat import MODEL_ID, made
+
+SECRET = "alice's contract number is 4711. " * 8 + LONG_QUESTION
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [user(SECRET)], "max_tokens": 1},
+    "/v1/completions": {"prompt": SECRET, "max_tokens": 1},
+    "/v1/responses": {"input": SECRET, "max_output_tokens": 1},
+}
+"""A request for each endpoint that generates."""
+
+KEEP_NOTHING = {"/v1/embeddings", "/v1/classify", "/v1/rerank", "/tokenize", "/detokenize"}
+"""Endpoints without a KV cache behind them, so that there is nothing of one caller's for another."""
+
+
+@pytest.fixture
+async def app(engine: Engine) -> AsyncIterator[FastAPI]:
+    app = made(engine, trust_user=True)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+async def cached_tokens(client: httpx2.AsyncClient, path: str, caller: str | None) -> tuple[int, int]:
+    """Tokens that needed no prefill, and tokens of the whole prompt."""
+    body = {"model": MODEL_ID, "temperature": 0, "user": caller, **BODIES[path]}
+    response = await client.post(path, json={name: value for name, value in body.items() if value is not None})
+    assert response.status_code == 200, response.text
+    usage = response.json()["usage"]
+    details = usage.get("prompt_tokens_details") or usage["input_tokens_details"]
+    return details["cached_tokens"], usage.get("prompt_tokens") or usage["input_tokens"]
+
+
+def test_every_endpoint_is_known_here(app: FastAPI) -> None:
+    posted = {path for path, methods in app.openapi()["paths"].items() if "post" in methods}
+    assert posted == BODIES.keys() | KEEP_NOTHING
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("other", ["bob", None])
+async def test_nobody_finds_what_was_evaluated_for_another_tenant(
+    client: httpx2.AsyncClient, path: str, other: str | None
+) -> None:
+    first, prompt = await cached_tokens(client, path, "alice")
+    assert first == 0
+    assert (await cached_tokens(client, path, "alice"))[0] == prompt - 1
+    assert (await cached_tokens(client, path, other))[0] == 0
+    # What bob asked has taken the place of what alice asked, which is gone and not found by anybody.
+    assert (await cached_tokens(client, path, "alice"))[0] == 0
+
+
+@pytest.mark.parametrize("asks", BODIES)
+@pytest.mark.parametrize("finds", BODIES)
+async def test_no_endpoint_finds_what_another_endpoint_evaluated_for_another_tenant(
+    client: httpx2.AsyncClient, asks: str, finds: str
+) -> None:
+    await cached_tokens(client, asks, "alice")
+    assert (await cached_tokens(client, finds, "bob"))[0] == 0
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_where_the_user_is_not_trusted_all_callers_are_one_tenant(engine: Engine, path: str) -> None:
+    app = made(engine)
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://server") as client,
+    ):
+        await cached_tokens(client, path, "alice")
+        cached, prompt = await cached_tokens(client, path, "bob")
+    assert cached == prompt - 1
