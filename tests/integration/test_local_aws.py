@@ -1,15 +1,20 @@
 """The strict local AWS holds people and functions to what AWS would: by IAM, by signature, over TLS, by version."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
 
+from scripts import ROOT
 from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, LocalAWSError, local_aws
 
 URL = f"https://{'a' * 32}.lambda-url.{REGION}.on.aws/health"
@@ -114,3 +119,25 @@ def test_without_openssl_it_says_what_is_missing(tmp_path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LocalAWSError, match="openssl is missing"), local_aws(tmp_path, strict=True):
         pass
+
+
+def test_it_can_be_kept_running_beside_a_shell(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.local_aws"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("#"):
+                break
+        (tmp_path / "aws.env").write_text("".join(lines))
+        program = "import boto3; s3 = boto3.client('s3'); s3.create_bucket(Bucket='mine'); print(s3.list_buckets())"
+        shell = f'. {tmp_path}/aws.env && {sys.executable} -c "{program}"'
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        done = subprocess.run(["/bin/sh", "-c", shell], env=plain, capture_output=True, text=True, check=False)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert "'Name': 'mine'" in done.stdout, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["aws.env"], "everything else is gone"
