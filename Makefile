@@ -21,7 +21,7 @@ help:
 	@echo
 	@echo "make lint    style and types alone          make format  lays out the code"
 	@echo "make build   llama.cpp's libraries alone    make lock    newest versions of every package"
-	@echo "make package the function's zip for Lambda, in dist/"
+	@echo "make package the functions' zips for Lambda, in dist/"
 	@echo "make clean   removes everything that was set up"
 
 demo:
@@ -37,6 +37,8 @@ lint:
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/deptry functions
 
 format:
 	$(setup) test

@@ -24,7 +24,7 @@ from rich.table import Table
 from lambda_llm.units import megabytes
 from scripts import ROOT
 from scripts.local_aws import deployment, terraform
-from scripts.local_aws.package import LocalPackageError, local_package
+from scripts.local_aws.package import LocalPackageError, local_packages
 from scripts.local_aws.processes import running
 from scripts.local_aws.server import LocalAWS, LocalAWSError, local_aws
 
@@ -117,15 +117,15 @@ def _deploy_and_ask(folder: Path) -> dict[str, str]:
     checkout = deployment.checkout(_made(str(folder), "checkout"))
     example = checkout / "examples/chat"
     try:
-        with out.status("Preparing: the function's package, and Terraform's AWS provider"):
-            package = local_package()
+        with out.status("Preparing: the functions' packages, and Terraform's AWS provider"):
+            packages = local_packages()
             terraform.run(example, "init")
     except terraform.TerraformError as error:
         out.print(f"[yellow]Left out: the same as a deployed function.[/] {error}\n", markup=False)
         return {}
     out.print("Applying [bold]examples/chat[/] with Terraform on a local AWS that evaluates IAM; about a minute …")
     with local_aws(_made(str(folder), "aws"), strict=True) as aws:
-        environment = deployment.variables(aws, package)
+        environment = deployment.variables(aws, packages)
         with out.status("terraform apply") as status:
             try:
                 outputs = deployment.apply(

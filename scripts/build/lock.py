@@ -18,6 +18,9 @@ FOLDER = Path("requirements")
 # From its source package alone, which scripts/build/bootstrap.py unpacks once and builds from.
 NATIVE = "llama-cpp-python"
 
+EXTRAS = ("inference",)
+"""Of the functions; `lambda_llm.packaging.functions` says which is whose."""
+
 COMPILE = (
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--upgrade"),
     *("--generate-hashes", "--no-annotate", "--no-header", "--no-emit-index-url"),
@@ -32,7 +35,8 @@ def lock(uv: str) -> None:
     """
     everything = FOLDER / "dev.txt"
     subsets = {everything: ["--extra", "cli", "--group", "dev"], FOLDER / "cli.txt": ["--extra", "cli"]}
-    subsets[FOLDER / "runtime.txt"] = []
+    # What the functions' zips are built from: each takes what its modules import.
+    subsets[FOLDER / "functions.txt"] = [word for extra in EXTRAS for word in ("--extra", extra)]
     for path, choice in subsets.items():
         same_versions = [] if path == everything else ["--constraints", str(everything)]
         _compile(uv, path, "pyproject.toml", *choice, *same_versions, "--no-emit-package", NATIVE)

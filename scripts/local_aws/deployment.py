@@ -33,16 +33,20 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def variables(aws: LocalAWS, package: LocalPackage) -> dict[str, str]:
+def variables(aws: LocalAWS, packages: Mapping[str, LocalPackage]) -> dict[str, str]:
     """The environment in which Terraform applies anything of this repository on a local AWS, unchanged.
 
     Args:
         aws: the local AWS.
-        package: for the variable `package` of whatever is applied.
+        packages: by function, for the variables `package` and `pruner_package` of whatever is applied.
     """
     settings = {name: value for name, value in terraform.environment().items() if name.startswith("TF_")}
+    given = {
+        "TF_VAR_package": packages["inference"].variable(),
+        "TF_VAR_pruner_package": packages["pruner"].variable(),
+    }
     outside = {name: value for name, value in aws.environment.items() if not name.startswith("TF_")}
-    return {**outside, **settings, "TF_VAR_package": package.variable()}
+    return {**outside, **settings, **given}
 
 
 def apply(folder: Path, environment: Mapping[str, str], report: Callable[[str], None]) -> dict[str, Any]:

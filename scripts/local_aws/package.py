@@ -1,8 +1,8 @@
-"""The package that the local AWS runs, and the manifest under which Terraform takes it for Lambda's.
+"""The packages that the local AWS runs, and the manifests under which Terraform takes them for Lambda's.
 
-The module `inference` refuses a package that was not built for Lambda's CPU and Python. The local AWS runs functions as
-processes of this machine whatever they ask for, so its package can't be that one. Here, and nowhere in the modules, the
-two meet: zip and contents are true, the manifest beside it names the CPU and the Python that the local AWS plays.
+The modules refuse a package that was not built for Lambda's CPU and Python. The local AWS runs functions as processes
+of this machine whatever they ask for, so its packages can't be those. Here, and nowhere in the modules, the two meet:
+zip and contents are true, the manifest beside it names the CPU and the Python that the local AWS plays.
 """
 
 import hashlib
@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Final
 
 from lambda_llm.limits import ARCHITECTURE, RUNTIME
+from lambda_llm.packaging.functions import FUNCTIONS
 from lambda_llm.packaging.manifest import PackageManifest, beside
 from scripts import ROOT
 from scripts.build.llama import BUILD, SOURCE, SOURCE_STAMP
+from scripts.build.package import LOCK
 from scripts.local_aws.processes import running
 
-ZIP: Final = BUILD / "package/lambda-llm-local.zip"
+FOLDER: Final = BUILD / "package"
 PLAYED: Final = {"architecture": ARCHITECTURE, "runtime": RUNTIME}
-"""What the local AWS says that it runs functions on."""
+"""What the local AWS claims to run functions on."""
 
 
 class LocalPackageError(Exception):
-    """The package could not be built."""
+    """A package could not be built."""
 
 
 @dataclass(frozen=True)
@@ -46,40 +48,40 @@ class LocalPackage:
         return json.dumps({"path": str(self.zip), "manifest": str(self.manifest)})
 
 
-def local_package() -> LocalPackage:
-    """Build it, unless the one that is there is still right.
+def local_packages() -> dict[str, LocalPackage]:
+    """The package of every function by its name; built, unless what is there is still right.
 
     Raises:
-        LocalPackageError: it could not be built.
+        LocalPackageError: one could not be built.
     """
-    package = LocalPackage(ZIP, ZIP.with_suffix(".played.json"))
-    stamp = ZIP.with_suffix(".stamp")
+    packages = {name: _package(name) for name in FUNCTIONS}
+    stamp = FOLDER / "local.stamp"
     wanted = _fingerprint()
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return package
+        return packages
     stamp.unlink(missing_ok=True)
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("lambda-llm"),
-        "package",
-        "--local",
-        "--output",
-        ZIP,
-        "--json",
-    ]
+    outputs = [f"{name}={package.zip}" for name, package in packages.items()]
+    command: list[str | Path] = [sys.executable, "-m", "scripts.build.package", "--local", *outputs]
     with running(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as building:
-        _, said = building.communicate()
+        _, errors = building.communicate()
     if building.returncode != 0:
-        raise LocalPackageError(f"The package for the local AWS was not built: {said.strip()[-600:]}")
-    manifest = PackageManifest.model_validate_json(beside(ZIP).read_bytes())
-    package.manifest.write_text(manifest.model_copy(update=PLAYED).to_json(), encoding="utf-8")
+        raise LocalPackageError(f"The packages for the local AWS were not built: {errors.strip()[-600:]}")
+    for package in packages.values():
+        manifest = PackageManifest.model_validate_json(beside(package.zip).read_bytes())
+        package.manifest.write_text(manifest.model_copy(update=PLAYED).to_json(), encoding="utf-8")
     stamp.write_text(wanted, encoding="utf-8")
-    return package
+    return packages
+
+
+def _package(name: str) -> LocalPackage:
+    path = FOLDER / f"lambda-llm-{name}-local.zip"
+    return LocalPackage(path, path.with_suffix(".played.json"))
 
 
 def _fingerprint() -> str:
-    """Sums up what the package is made of."""
+    """Sums up what the packages are made of."""
     digest = hashlib.sha256(sys.version.encode())
     for path in _inputs():
         digest.update(f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -87,6 +89,6 @@ def _fingerprint() -> str:
 
 
 def _inputs() -> Iterator[Path]:
-    yield from (ROOT / "requirements/runtime.txt", SOURCE / SOURCE_STAMP, ROOT / "scripts/build/package.py")
+    yield from (LOCK, SOURCE / SOURCE_STAMP, ROOT / "scripts/build/package.py")
     yield from sorted(BUILD.glob("llama/*/stamp"))
     yield from (path for path in sorted((ROOT / "functions").rglob("*")) if path.suffix != ".pyc" and path.is_file())

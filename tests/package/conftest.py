@@ -28,12 +28,12 @@ class Package:
         return manifest
 
 
-def build_package(output: Path, **changes: Any) -> Package:
-    """Run `lambda-llm package`; llama.cpp stays in .build and is compiled only once."""
-    command = [COMMAND, "package", "--output", output, "--json"]
+def build_package(output: Path, function: str = "inference", **changes: Any) -> Package:
+    """Run `lambda-llm package` for one function; llama.cpp stays in .build and is compiled only once."""
+    command = [COMMAND, "package", "--function", function, "--output", output, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, **changes)
     assert done.returncode == 0, done.stderr
-    return Package(output, json.loads(done.stdout))
+    return Package(output, json.loads(done.stdout)[function])
 
 
 @pytest.fixture(scope="session")
@@ -44,13 +44,13 @@ def command() -> Path:
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., Package]:
-    """Takes the zip's path and whatever `subprocess.run` takes."""
+    """Takes the zip's path, the function's name, and whatever `subprocess.run` takes."""
     return build_package
 
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """The package for arm64."""
+    """The inference function's package for arm64."""
     return build_package(tmp_path_factory.mktemp("package") / "function.zip")
 
 

@@ -11,16 +11,18 @@ import pytest
 
 from lambda_llm.limits import ARCHITECTURE, PACKAGE_DIRECT_UPLOAD_BYTES, PACKAGE_UNZIPPED_BYTES, RUNTIME
 from lambda_llm.packaging import archive
+from lambda_llm.packaging.builder import MACHINES
+from lambda_llm.packaging.functions import FUNCTIONS
 from lambda_llm.packaging.manifest import NAME, beside
-from scripts.build.package import MACHINES
-from scripts.local_aws.package import LocalPackage, local_package
+from scripts.demo import MODEL
+from scripts.local_aws.package import LocalPackage, local_packages
 
 HERE = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
 
-@pytest.fixture(scope="module")
-def local() -> LocalPackage:
-    return local_package()
+@pytest.fixture(params=list(FUNCTIONS))
+def local(request: pytest.FixtureRequest) -> LocalPackage:
+    return local_packages()[request.param]
 
 
 def test_it_says_what_it_is_for(local: LocalPackage) -> None:
@@ -42,22 +44,26 @@ def test_terraform_is_shown_what_the_local_aws_plays_and_the_rest_as_it_is(local
 
 def test_it_is_not_built_again_while_nothing_changed(local: LocalPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)  # nothing may be started
-    assert local_package() == local
+    assert local in local_packages().values()
 
 
-def test_everything_that_the_handler_needs_is_in_it(local: LocalPackage, tmp_path: Path) -> None:
+def test_every_module_in_it_can_be_imported_where_nothing_else_is_installed(
+    local: LocalPackage, tmp_path: Path
+) -> None:
     with zipfile.ZipFile(local.zip) as opened:
         opened.extractall(tmp_path)
-    program = (
-        "import boto3, llama_cpp, mangum, snapshot_restore_py, lambda_llm.inference.serve; print(llama_cpp.__file__)"
-    )
+    handlers = {function.handler.rpartition(".")[0] for function in FUNCTIONS.values()}
+    modules = [path.relative_to(tmp_path) for path in sorted((tmp_path / "lambda_llm").rglob("*.py"))]
+    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in modules]
+    # Importing the inference function's handler is its init, which loads a model.
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     # -S: nothing from this environment's own packages; -P: nothing from the working directory.
     done = subprocess.run(
-        [sys.executable, "-S", "-P", "-c", program],
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        [sys.executable, "-S", "-P", "-c", program, *names],
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "LAMBDA_LLM_MODEL": str(MODEL)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert len(handlers & set(names)) == 1

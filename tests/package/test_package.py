@@ -19,12 +19,15 @@ from elftools.elf.elffile import ELFFile
 
 from lambda_llm import __version__
 from lambda_llm.packaging import archive
+from lambda_llm.packaging.builder import IN_RUNTIME
+from lambda_llm.packaging.closure import PACKAGE, closure
+from lambda_llm.packaging.functions import FUNCTIONS
 from lambda_llm.packaging.manifest import NAME, SBOM_NAME
 from scripts.build.llama import BUILD
-from scripts.build.package import IN_RUNTIME, NOT_ON_LAMBDA
 
 ZIPPED_MAX_BYTES = 30_000_000
 UNZIPPED_MAX_BYTES = 100_000_000
+PRUNER_MAX_BYTES = 20_000
 
 VARIANTS = ["armv8.0_1", "armv8.2_1", "armv8.2_2", "armv8.2_3", "armv8.6_1", "armv8.6_2", "armv9.2_1", "armv9.2_2"]
 """From the oldest ARM of 64 bits to SME; each Graviton takes one of those between."""
@@ -57,10 +60,12 @@ def test_its_manifest_says_what_it_is(package, contents: dict[str, bytes]) -> No
     assert inside["files"] == {name: sha256(data).hexdigest() for name, data in contents.items() if name != NAME}
     assert inside["unzipped_bytes"] == sum(len(data) for name, data in contents.items() if name != NAME)
     assert (inside["version"], inside["architecture"], inside["runtime"]) == (__version__, "arm64", "python3.13")
-    assert inside["llama_cpp_python"] == version("llama-cpp-python")
-    assert inside["compiler"].startswith("zig ")
-    assert inside["build_options"]["GGML_CPU_ALL_VARIANTS"] == "ON"
-    assert inside["cpu_variants"] == VARIANTS
+    native = inside["native"]
+    assert native["llama_cpp_python"] == version("llama-cpp-python")
+    assert native["compiler"].startswith("zig ")
+    assert native["build_options"]["GGML_CPU_ALL_VARIANTS"] == "ON"
+    assert native["cpu_variants"] == VARIANTS
+    assert inside["function"] == package.said["function"] == "inference"
     assert inside["glibc"] == "2.34"
     assert inside["exec_wrapper"] in contents
     assert inside["handler"].rpartition(".")[0].replace(".", "/") + ".py" in contents
@@ -94,8 +99,12 @@ def test_what_lambda_has_or_never_reads_is_not_in_it(contents: dict[str, bytes])
     tops = {name.partition("/")[0] for name in contents}
     assert not tops & {"boto3", "botocore", "urllib3", "six.py", "dateutil", "snapshot_restore_py"}
     assert not {top for top in tops if top.startswith(tuple(f"{name.replace('-', '_')}-" for name in IN_RUNTIME))}
-    own = [name for name in contents if name.startswith("lambda_llm/")]
-    assert not [name for name in own if name.startswith(tuple(f"lambda_llm/{part}" for part in NOT_ON_LAMBDA))]
+    assert not tops & {"httpx2", "openai", "prometheus_client", "rich", "typer"}
+    own = {name for name in contents if name.startswith("lambda_llm/") and name.endswith(".py")}
+    modules = closure(FUNCTIONS["inference"].entries).values()
+    assert own == {path.relative_to(PACKAGE.parent).as_posix() for path in modules}
+    assert not [name for name in own if name.split("/")[1] in {"cli", "cost", "packaging", "policies", "pruner"}]
+    assert "lambda_llm/serving/page.html" in contents
     assert not [name for name in contents if "__pycache__" in name or name.endswith((".pyc", ".a", ".h"))]
     assert [name for name in contents if name.startswith("bin/")] == ["bin/serve"]
 
@@ -136,5 +145,17 @@ def test_building_it_again_gives_the_same_bytes(package, build, tmp_path: Path) 
         again.zip.with_suffix(".sbom.cdx.json").read_bytes() == package.zip.with_suffix(".sbom.cdx.json").read_bytes()
     )
     assert again.manifest == package.manifest
-    archive.write(BUILD / "package/arm64", tmp_path / "zipped again.zip")
+    archive.write(BUILD / "package/inference-arm64", tmp_path / "zipped again.zip")
     assert archive.sha256(tmp_path / "zipped again.zip") == package.said["zip_sha256"]
+
+
+def test_the_pruner_s_zip_has_some_kilobytes(build, tmp_path: Path) -> None:
+    pruner = build(tmp_path / "pruner.zip", "pruner")
+    assert pruner.said["zip_bytes"] < PRUNER_MAX_BYTES
+    assert (pruner.manifest["function"], pruner.manifest["native"], pruner.manifest["glibc"]) == ("pruner", None, None)
+    with zipfile.ZipFile(pruner.zip) as opened:
+        assert {name for name in opened.namelist() if name.endswith(".py")} == {
+            "lambda_llm/__init__.py",
+            "lambda_llm/pruner/__init__.py",
+            "lambda_llm/pruner/handler.py",
+        }

@@ -22,8 +22,8 @@ from openai import OpenAI
 from lambda_llm.limits import MEMORY_MB
 from lambda_llm.loading.push import push
 from lambda_llm.packaging import archive
+from lambda_llm.packaging.builder import IN_RUNTIME
 from lambda_llm.packaging.manifest import NAME
-from scripts.build.package import IN_RUNTIME
 from scripts.demo import MODEL
 from scripts.local_aws.server import local_aws
 from support.answers import EXPECTED, QUESTION, user

@@ -28,7 +28,7 @@ from pytest_terraform import tf
 
 from lambda_llm.aws.function_url import function_url_auth
 from scripts.local_aws import deployment
-from scripts.local_aws.package import local_package
+from scripts.local_aws.package import local_packages
 from scripts.local_aws.server import LocalAWS, local_aws
 from support.answers import QUESTION, user
 from support.modules import ROOT
@@ -160,14 +160,14 @@ class Applied:
 def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
     """A local AWS of the module's own; everything that this process starts talks to it."""
     folder = deployment.checkout(tmp_path_factory.mktemp("checkout"))
-    package = local_package()
+    packages = local_packages()
     with (
         local_aws(tmp_path_factory.mktemp("aws"), strict=True) as aws,
         pytest.MonkeyPatch.context() as patched,
     ):
         for name in [each for each in os.environ if each.startswith(("AWS_", "TF_"))]:
             patched.delenv(name)
-        for name, value in deployment.variables(aws, package).items():
+        for name, value in deployment.variables(aws, packages).items():
             patched.setenv(name, value)
         patched.setenv("NO_PROXY", f"{aws.environment['NO_PROXY']},{TERRAFORM_S_HOSTS}")
         patched.setattr(tf.LazyModuleDir, "value", str(folder / "examples"))

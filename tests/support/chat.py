@@ -10,6 +10,7 @@ import httpx2
 from fastapi import FastAPI
 
 from lambda_llm.engine.engine import Engine
+from lambda_llm.serving import metrics
 from lambda_llm.serving.app import create_app
 from lambda_llm.serving.service import ServingOptions
 from support.answers import QUESTION, user
@@ -20,7 +21,10 @@ MODEL_ID = "demo"
 
 def made(engine: Engine, *, with_metrics: bool = False, **changes: Any) -> FastAPI:
     """The application over `engine`; `changes` are fields of `ServingOptions`."""
-    return create_app(engine, ServingOptions(MODEL_ID, **changes), with_metrics=with_metrics)
+    app = create_app(engine, ServingOptions(MODEL_ID, **changes))
+    if with_metrics:
+        metrics.install(app)
+    return app
 
 
 @contextmanager

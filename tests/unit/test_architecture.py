@@ -1,65 +1,41 @@
-"""Arrows point downwards only, and the function on Lambda needs nothing that is not in its package."""
+"""What import-linter and deptry (`make lint`) can't see: what is loaded when something is imported."""
 
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import lambda_llm
+from lambda_llm.packaging.closure import closure, distributions_of, third_party
+from lambda_llm.packaging.functions import FUNCTIONS, Function
+from scripts import ROOT
+from scripts.build.lock import EXTRAS
 
 PACKAGE = Path(lambda_llm.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-MAY_IMPORT = {
-    "loading": {"settings", "limits", "units", "errors"},
-    "engine": {"loading", "settings", "limits", "units", "errors"},
-    "api": {"engine", "settings", "limits", "units", "errors"},
-    "policies": {"limits"},
-    "cost": {"limits"},
-    "lifecycle": {"api", "engine", "loading", "settings", "limits", "units", "errors"},
-}
-"""What each folder of the package may know of the others, besides itself."""
-
-KEPT_OUT = {
-    "loading": {"llama_cpp", "fastapi", "starlette", "mangum", "uvicorn"},
-    "engine": {"fastapi", "starlette", "mangum", "uvicorn", "boto3"},
-    "api": {"mangum", "uvicorn", "snapshot_restore_py", "boto3", "llama_cpp"},
-}
-"""`loading` knows nothing of llama.cpp, `engine` nothing of HTTP, `api` nothing of Lambda."""
-
-ONLY_FOR_CHECKOV = "lambda_llm/policies/register.py"
-"""The one file that knows checkov, which lives in an environment of its own."""
-
-ONLY_ON_THE_COMMAND_LINE = {"httpx2", "openai", "prometheus_client", "rich", "typer"}
+HEAVY = {"numpy", "llama_cpp", "fastapi", "botocore", "boto3", "httpx2", "openai", "uvicorn"}
 
 
-def imported(path: Path) -> set[str]:
-    """Names of the modules that a file imports, wherever in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+def declared(*extras: str) -> set[str]:
+    """Distributions that the base and some extras name."""
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    return {canonicalize_name(Requirement(text).name) for requirements in lists for text in requirements}
 
 
-@pytest.mark.parametrize("folder", MAY_IMPORT)
-def test_a_folder_knows_only_what_lies_below_it(folder: str) -> None:
-    for path in (PACKAGE / folder).glob("*.py"):
-        names = imported(path)
-        ours = {name.split(".")[1] for name in names if name.startswith("lambda_llm.")} - {"__version__"}
-        assert ours <= MAY_IMPORT[folder] | {folder}, path
-        assert {name.partition(".")[0] for name in names}.isdisjoint(KEPT_OUT.get(folder, set())), path
-
-
-def test_checkov_is_known_in_one_place_and_needs_nothing_of_ours_but_numbers() -> None:
-    knowing = [path for path in MODULES if any(name.startswith("checkov.") for name in imported(path))]
-    assert [path.relative_to(PACKAGE.parent).as_posix() for path in knowing] == [ONLY_FOR_CHECKOV]
-    third_party = modules_after("import lambda_llm.policies.every") - set(sys.stdlib_module_names)
-    assert third_party - modules_after("pass") == {"lambda_llm"}
+def modules_after(*arguments: str) -> set[str]:
+    """Top-level names of what is loaded when Python ran with these arguments."""
+    program = "import atexit, sys\natexit.register(lambda: print('\\n', *sys.modules, file=sys.stderr))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program + "\n".join(arguments)], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in done.stderr.split()}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -67,19 +43,31 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 
-def modules_after(statement: str) -> set[str]:
-    code = f"{statement}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return {name.partition(".")[0] for name in done.stdout.split()}
+def test_policies_need_nothing_but_python() -> None:
+    third_parties = modules_after("import lambda_llm.policies.every") - set(sys.stdlib_module_names)
+    assert third_parties - modules_after("pass") == {"lambda_llm"}
 
 
-def test_the_function_does_without_what_only_the_command_line_brings() -> None:
-    code = "import lambda_llm.inference.serve, lambda_llm.inference.snapshot.hooks, mangum, snapshot_restore_py"
-    assert modules_after(code).isdisjoint(ONLY_ON_THE_COMMAND_LINE)
+@pytest.mark.parametrize("arguments", ["--help", "--version", "serve --help"])
+def test_help_loads_nothing_that_a_command_works_with(arguments: str) -> None:
+    argv = f"import sys; sys.argv[1:] = {arguments.split()!r}"
+    loaded = modules_after(argv, "from lambda_llm.cli import main", "main()")
+    assert "typer" in loaded
+    assert loaded & HEAVY == set()
 
 
-def test_only_chat_pays_for_openai_s_client() -> None:
-    assert "openai" not in modules_after("import lambda_llm.cli")
+def test_a_client_needs_what_the_base_declares_and_nothing_else() -> None:
+    assert distributions_of(third_party(closure(["lambda_llm.client"]).values())) <= declared()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_a_function_needs_what_the_base_and_its_extra_declare(function: Function) -> None:
+    needed = distributions_of(third_party(closure(function.entries).values()))
+    assert needed <= declared(*([function.extra] if function.extra else []))
+
+
+def test_every_extra_of_a_function_is_locked_for_its_package() -> None:
+    assert {function.extra for function in FUNCTIONS.values() if function.extra} == set(EXTRAS)
 
 
 def test_the_package_tells_that_it_is_typed() -> None:

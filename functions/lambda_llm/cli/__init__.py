@@ -1,17 +1,23 @@
-"""The command line `lambda-llm`; one file a command."""
+"""The command line `lambda-llm`; one file a command.
+
+A command's file imports at its top what its options need, and nothing else: what a command works with is imported when
+it runs, so that help and completion answer at once.
+"""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from lambda_llm import __version__
 from lambda_llm.cli import chat, inspect, package, proxy, push, serve
-from lambda_llm.cli.console import say_error
+from lambda_llm.cli.console import out, print_error
 from lambda_llm.errors import LambdaLLMError
 
 app = typer.Typer(
     name="lambda-llm",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="""Run open-weight language models (GGUF) on AWS Lambda, and on this machine the same way.
@@ -36,12 +42,28 @@ for _command in (serve.serve, chat.chat, proxy.proxy, push.push, inspect.inspect
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        out.print(f"lambda-llm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options before any command."""
+
+
 def main() -> None:
     """Run the command line; an expected failure is one sentence on standard error and exit status 1."""
     try:
         app()
     except LambdaLLMError as error:
-        say_error(str(error))
+        print_error(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

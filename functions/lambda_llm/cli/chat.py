@@ -21,8 +21,7 @@ def chat(
 
     Example: `lambda-llm chat --ask "How much memory does the function get?"`
     """
-    # Importing OpenAI's client takes as long as everything else together; no other command should pay for it.
-    from lambda_llm.cli.conversation import connected, converse  # noqa: PLC0415
+    from lambda_llm.cli.conversation import connected, converse
 
     with connected(url, system=system, temperature=temperature) as conversation:
         if ask is None:

@@ -1,16 +1,14 @@
 """What the commands share: the two consoles, progress, options."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.loading.download import Progress as OnProgress
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -48,15 +46,24 @@ def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
         yield bound, f"http://{name}:{bound.getsockname()[1]}"
 
 
-def say_error(sentence: str) -> None:
-    """One sentence on standard error."""
+def print_error(sentence: str) -> None:
+    """Print one sentence to standard error."""
     err.print("[bold red]Error:[/] ", end="")
     err.print(sentence, markup=False, soft_wrap=True)
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[OnProgress]:
-    """A bar with rate and time left on a terminal; nothing elsewhere."""
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left on a terminal; nothing elsewhere. Gives what takes bytes done and in all."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(what, total=None)

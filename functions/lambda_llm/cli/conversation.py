@@ -118,7 +118,7 @@ def converse(conversation: Conversation) -> None:
     """Read and answer until the person leaves."""
     err.print(f"[bold]{escape(conversation.model)}[/]. {HELP}")
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401, PLC0415 - importing it gives input() history and editing
+        import readline  # noqa: F401 - importing it gives input() history and editing
     while True:
         try:
             text = input("\n> " if sys.stdin.isatty() else "").strip()

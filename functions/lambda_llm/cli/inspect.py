@@ -1,20 +1,15 @@
 """`lambda-llm inspect`."""
 
-from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from lambda_llm.cli.console import JSON, KV, SHA256, Context, Placement, VersionId, out
-from lambda_llm.gguf.errors import about
-from lambda_llm.gguf.header import Header
-from lambda_llm.gguf.memory_plan import memory_needs, plan_memory
-from lambda_llm.inference.settings import Settings
 from lambda_llm.limits import ARCHITECTURE, MEMORY_MB, MIB
-from lambda_llm.loading.load import inspect as read_header
-from lambda_llm.units import checksum, megabytes
+
+if TYPE_CHECKING:
+    from lambda_llm.gguf.memory_plan import MemoryPlan
+    from lambda_llm.loading.load import Inspection
 
 
 def inspect(
@@ -34,6 +29,11 @@ def inspect(
 
     Example: `lambda-llm inspect s3://bucket/model.gguf --context 8192`
     """
+    from lambda_llm.gguf.errors import about
+    from lambda_llm.gguf.memory_plan import plan_memory
+    from lambda_llm.inference.settings import Settings
+    from lambda_llm.loading.load import inspect as read_header
+
     settings = Settings.load(
         model=model,
         model_version_id=version_id,
@@ -43,75 +43,89 @@ def inspect(
         weights=weights,
         memory_mb=memory_mb,
     )
-    reference = settings.reference
-    inspection = read_header(reference, seconds=settings.load_seconds)
-    header, described = inspection.header, inspection.described
+    inspection = read_header(settings.reference, seconds=settings.load_seconds)
     with about(settings.model):
         plan = plan_memory(
-            header,
-            described.size,
+            inspection.header,
+            inspection.described.size,
             settings.options,
             memory=(settings.memory_mb or MEMORY_MB) * MIB,
             machine=ARCHITECTURE,
         )
-    if as_json:
-        out.print_json(
-            data={
-                "model": settings.model,
-                "version_id": described.version_id,
-                "size": described.size,
-                "crc64nvme": None if described.crc64nvme is None else checksum(described.crc64nvme),
-                "architecture": header.architecture,
-                "name": header.name,
-                "parameters": header.parameters,
-                "context_length": header.context_length,
-                "layers": header.layers,
-                "vocabulary": header.vocabulary,
-                "tensor_types": header.tensor_types,
-                "encoder": header.encodes,
-                "chat_template": bool(header.text("tokenizer.chat_template")),
-                "fit": {
-                    "context": plan.context_length,
-                    "placement": plan.options.placement.value,
-                    "weights": plan.weights,
-                    "kv_cache": plan.kv_cache,
-                    "compute_buffers": plan.compute_buffers,
-                    "process": plan.process,
-                    "resident": plan.resident,
-                    "peak": plan.peak,
-                    "memory": plan.memory,
-                    "fits": plan.fits,
-                },
-                "memory": asdict(memory_needs(header)),
-            }
-        )
-    else:
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        types = ", ".join(f"{name} {megabytes(size)}" for name, size in header.tensor_types.items())
-        for name, value in {
-            "Model": header.name or reference.name,
-            "Architecture": f"{header.architecture}, {header.parameters / 1e6:,.1f} million parameters, "
-            f"{header.layers} layers, {header.vocabulary:,} tokens",
-            "File": f"{megabytes(described.size)} in {len(header.tensors)} tensors ({types})",
-            "Context": f"{plan.context_length:,} tokens, the model was trained for {header.context_length:,}",
-            "Chat template": _template(header),
-            "Checksum": "CRC64NVME in S3" if described.crc64nvme is not None else "none kept by the store",
-            "Weights": f"{megabytes(plan.weights)}, {plan.options.placement.value}",
-            "KV cache": f"{megabytes(plan.kv_cache)} as {settings.kv_type.value}",
-            "Compute buffers": megabytes(plan.compute_buffers),
-            "Process": megabytes(plan.process),
-            "Stays in use": megabytes(plan.resident),
-            "At most in use": f"{megabytes(plan.peak)}, of {megabytes(plan.memory)}",
-        }.items():
-            table.add_row(f"[dim]{name}[/]", escape(value))
-        out.print(table)
-        verdict = "[bold green]It fits.[/]" if plan.fits else "[bold red]It does not fit.[/]"
-        out.print(verdict)
+    (_print_json if as_json else _print_table)(inspection, plan)
     if not plan.fits:
         raise typer.Exit(2)
 
 
-def _template(header: Header) -> str:
-    if header.encodes:
+def _print_json(inspection: "Inspection", plan: "MemoryPlan") -> None:
+    from dataclasses import asdict
+
+    from lambda_llm.gguf.memory_plan import memory_needs
+    from lambda_llm.units import checksum
+
+    header, described = inspection.header, inspection.described
+    out.print_json(
+        data={
+            "model": inspection.reference.uri,
+            "version_id": described.version_id,
+            "size": described.size,
+            "crc64nvme": None if described.crc64nvme is None else checksum(described.crc64nvme),
+            "architecture": header.architecture,
+            "name": header.name,
+            "parameters": header.parameters,
+            "context_length": header.context_length,
+            "layers": header.layers,
+            "vocabulary": header.vocabulary,
+            "tensor_types": header.tensor_types,
+            "encoder": header.encodes,
+            "chat_template": bool(header.text("tokenizer.chat_template")),
+            "fit": {
+                "context": plan.context_length,
+                "placement": plan.options.placement.value,
+                "weights": plan.weights,
+                "kv_cache": plan.kv_cache,
+                "compute_buffers": plan.compute_buffers,
+                "process": plan.process,
+                "resident": plan.resident,
+                "peak": plan.peak,
+                "memory": plan.memory,
+                "fits": plan.fits,
+            },
+            "memory": asdict(memory_needs(header)),
+        }
+    )
+
+
+def _print_table(inspection: "Inspection", plan: "MemoryPlan") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from lambda_llm.units import megabytes
+
+    header, described = inspection.header, inspection.described
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    types = ", ".join(f"{name} {megabytes(size)}" for name, size in header.tensor_types.items())
+    for name, value in {
+        "Model": header.name or inspection.reference.name,
+        "Architecture": f"{header.architecture}, {header.parameters / 1e6:,.1f} million parameters, "
+        f"{header.layers} layers, {header.vocabulary:,} tokens",
+        "File": f"{megabytes(described.size)} in {len(header.tensors)} tensors ({types})",
+        "Context": f"{plan.context_length:,} tokens, the model was trained for {header.context_length:,}",
+        "Chat template": _template(encodes=header.encodes, has_template=bool(header.text("tokenizer.chat_template"))),
+        "Checksum": "CRC64NVME in S3" if described.crc64nvme is not None else "none kept by the store",
+        "Weights": f"{megabytes(plan.weights)}, {plan.options.placement.value}",
+        "KV cache": f"{megabytes(plan.kv_cache)} as {plan.options.kv_type.value}",
+        "Compute buffers": megabytes(plan.compute_buffers),
+        "Process": megabytes(plan.process),
+        "Stays in use": megabytes(plan.resident),
+        "At most in use": f"{megabytes(plan.peak)}, of {megabytes(plan.memory)}",
+    }.items():
+        table.add_row(f"[dim]{name}[/]", escape(value))
+    out.print(table)
+    out.print("[bold green]It fits.[/]" if plan.fits else "[bold red]It does not fit.[/]")
+
+
+def _template(*, encodes: bool, has_template: bool) -> str:
+    if encodes:
         return "none: an encoder, which answers about texts and generates none"
-    return "yes" if header.text("tokenizer.chat_template") else "none: chat requests will be refused"
+    return "yes" if has_template else "none: chat requests will be refused"

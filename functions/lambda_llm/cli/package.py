@@ -1,22 +1,17 @@
 """`lambda-llm package`."""
 
-import json
-import subprocess
-import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from lambda_llm.cli.console import JSON, out
-from lambda_llm.limits import PACKAGE_DIRECT_UPLOAD_BYTES
 from lambda_llm.packaging.errors import PackageError
-from lambda_llm.packaging.verify import verify as check
-from lambda_llm.units import megabytes
+from lambda_llm.packaging.functions import FUNCTIONS
 
-BUILDER: Final = Path(__file__).parents[3] / "scripts/build_package.py"
+CHECKOUT: Final = Path(__file__).parents[3]
+BUILDER: Final = "scripts/build/package.py"
 
 
 class Architecture(StrEnum):
@@ -28,61 +23,102 @@ class Architecture(StrEnum):
 
 def package(
     *,
-    arch: Annotated[Architecture, typer.Option(help="arm64 is what the function runs on.")] = Architecture.ARM64,
-    output: Annotated[Path | None, typer.Option(help="The zip; default: dist/lambda-llm-ARCH.zip (or -local).")] = None,
+    function: Annotated[
+        str | None, typer.Option(help=f"The function to package: {' or '.join(FUNCTIONS)}; default: every one.")
+    ] = None,
+    arch: Annotated[Architecture, typer.Option(help="arm64 is what the functions run on.")] = Architecture.ARM64,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The zip, for one --function; default: dist/lambda-llm-FUNCTION-ARCH.zip (or -local)."),
+    ] = None,
     local: Annotated[
         bool, typer.Option("--local", help="For the local AWS: this machine and Python, in seconds.")
     ] = False,
     verify: Annotated[Path | None, typer.Option(help="Check this zip instead of building one.")] = None,
     as_json: JSON = False,
 ) -> None:
-    """Build the function's zip for Lambda, or check one.
+    """Build the functions' zips for Lambda, or check one.
 
     Runs in a checkout of the project, on any Linux or macOS machine, without Docker: the compiler comes from PyPI.
-    The first build takes minutes, the next one takes what is still right. The same inputs give the same bytes. A
-    manifest and an SBOM (CycloneDX) are inside the zip and beside it. `--local` takes the llama.cpp that is compiled
-    already; such a zip runs in the project's local AWS and nowhere else.
+    The first build takes minutes, the next one reuses what is still right. The same inputs give the same bytes. A zip
+    holds what its function imports and nothing else; a manifest and an SBOM (CycloneDX) are inside and beside it.
+    `--local` takes the llama.cpp that is compiled already; such a zip runs in the project's local AWS and nowhere else.
 
-    Example: `lambda-llm package --output dist/function.zip && lambda-llm package --verify dist/function.zip`
+    Example: `lambda-llm package --function pruner --output dist/pruner.zip && lambda-llm package --verify
+    dist/pruner.zip`
     """
     if verify is not None:
-        manifest = check(verify)
-        if as_json:
-            out.print_json(manifest.model_dump_json())
-            return
-        out.print(
-            f"[bold green]{verify} is sound:[/] lambda-llm {manifest.version} for {manifest.architecture}, "
-            f"{manifest.runtime}, {len(manifest.files)} files, {megabytes(manifest.unzipped_bytes)} unzipped, "
-            f"needs GLIBC {manifest.glibc}, CPU backends {', '.join(manifest.cpu_variants)}"
-        )
+        _verify(verify, as_json=as_json)
         return
-    if not BUILDER.exists():
+    if function is not None and function not in FUNCTIONS:
+        raise PackageError(f"There is no function {function!r}: --function takes one of {', '.join(FUNCTIONS)}.")
+    if output is not None and function is None:
+        raise PackageError(f"--output names one zip: add --function, one of {', '.join(FUNCTIONS)}.")
+    kind = "local" if local else arch.value
+    names = [function] if function else list(FUNCTIONS)
+    outputs = {name: (output or Path("dist") / f"lambda-llm-{name}-{kind}.zip").absolute() for name in names}
+    built = _build(outputs, ["--local"] if local else ["--arch", kind])
+    if as_json:
+        out.print_json(data=built)
+    else:
+        for name, one in built.items():
+            _print(name, one)
+
+
+def _build(outputs: dict[str, Path], options: list[str]) -> dict[str, Any]:
+    import json
+    import subprocess
+    import sys
+
+    if not (CHECKOUT / BUILDER).exists():
         raise PackageError(
-            "The package is built from a checkout of the project: clone it, run `make package` there, or check a "
+            "Packages are built from a checkout of the project: clone it, run `make package` there, or check a "
             "finished zip with --verify."
         )
-    name = "local" if local else arch.value
-    target = output or Path("dist") / f"lambda-llm-{name}.zip"
+    command = [sys.executable, "-m", BUILDER.removesuffix(".py").replace("/", "."), *options]
     done = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(BUILDER), *(["--local"] if local else ["--arch", name]), "--output", str(target)],
+        [*command, *(f"{name}={path}" for name, path in outputs.items())],
+        cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise PackageError("The package was not built; the reason stands above.")
-    built = json.loads(done.stdout)
-    if as_json:
-        out.print_json(data=built)
-        return
-    table = Table(
-        title="The ten largest files", title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0)
-    )
-    for name, size in built["largest"]:
-        table.add_row(megabytes(size), name)
+        raise PackageError("The package was not built; the reason is printed above.")
+    built: dict[str, Any] = json.loads(done.stdout)
+    return built
+
+
+def _print(name: str, built: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from lambda_llm.limits import PACKAGE_DIRECT_UPLOAD_BYTES
+    from lambda_llm.units import file_size
+
+    title = f"{name}: the ten largest files"
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    for path, size in built["largest"]:
+        table.add_row(file_size(size), path)
     out.print(table)
     fits = "" if built["zip_bytes"] <= PACKAGE_DIRECT_UPLOAD_BYTES else " (too large for a direct upload: use S3)"
     out.print(
-        f"[bold]{target}[/]: {megabytes(built['zip_bytes'])} zipped{fits}, "
-        f"{megabytes(built['unzipped_bytes'])} unzipped, SHA-256 {built['zip_sha256']}"
+        f"[bold]{built['zip']}[/]: {file_size(built['zip_bytes'])} zipped{fits}, "
+        f"{file_size(built['unzipped_bytes'])} unzipped, SHA-256 {built['zip_sha256']}"
+    )
+
+
+def _verify(path: Path, *, as_json: bool) -> None:
+    from lambda_llm.packaging.verify import verify as check
+    from lambda_llm.units import file_size
+
+    manifest = check(path)
+    if as_json:
+        out.print_json(manifest.model_dump_json())
+        return
+    native = f", CPU backends {', '.join(manifest.native.cpu_variants)}" if manifest.native else ""
+    glibc = f", needs GLIBC {manifest.glibc}" if manifest.glibc else ""
+    out.print(
+        f"[bold green]{path} is sound:[/] {manifest.function} of lambda-llm {manifest.version} for "
+        f"{manifest.architecture}, {manifest.runtime}, {len(manifest.files)} files, "
+        f"{file_size(manifest.unzipped_bytes)} unzipped{glibc}{native}"
     )

@@ -1,17 +1,11 @@
 """`lambda-llm proxy`."""
 
-import json
 from typing import Annotated
 
-import httpx2
 import typer
-from rich.markup import escape
 
-from lambda_llm.aws.function_url import function_url_auth
 from lambda_llm.cli.console import JSON, Port, err, listening, out
-from lambda_llm.cli.signing_proxy import LOOPBACK, Proxy
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.serving.server import Server
 
 
 class TargetError(LambdaLLMError):
@@ -37,6 +31,15 @@ def proxy(
 
     Example: `lambda-llm proxy https://abc123.lambda-url.eu-central-1.on.aws --port 8081`
     """
+    import json
+
+    import httpx2
+    from rich.markup import escape
+
+    from lambda_llm.aws.function_url import function_url_auth
+    from lambda_llm.cli.signing_proxy import LOOPBACK, Proxy
+    from lambda_llm.serving.server import Server
+
     target = url.rstrip("/").removesuffix("/v1")
     try:
         parsed = httpx2.URL(target)

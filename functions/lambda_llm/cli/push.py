@@ -1,15 +1,11 @@
 """`lambda-llm push`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from lambda_llm.cli.console import JSON, out, progress_bar
-from lambda_llm.loading.push import push as upload
-from lambda_llm.units import checksum, megabytes
 
 
 def push(
@@ -26,6 +22,13 @@ def push(
 
     Example: `lambda-llm push model.gguf s3://bucket/models/model.gguf`
     """
+    from dataclasses import asdict
+
+    from rich.markup import escape
+
+    from lambda_llm.loading.push import push as upload
+    from lambda_llm.units import checksum, megabytes
+
     with progress_bar(f"Pushing {escape(file.name)}") as progress:
         pushed = upload(file, to, progress)
     if as_json:

@@ -1,10 +1,8 @@
 """`lambda-llm serve`."""
 
-import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from lambda_llm.cli.console import (
     JSON,
@@ -20,12 +18,9 @@ from lambda_llm.cli.console import (
     out,
     progress_bar,
 )
-from lambda_llm.inference.init import Environment, init
-from lambda_llm.inference.settings import Settings
-from lambda_llm.inference.snapshot.memory import resident
-from lambda_llm.serving.app import create_app
-from lambda_llm.serving.server import Server
-from lambda_llm.units import megabytes
+
+if TYPE_CHECKING:
+    from lambda_llm.inference.init import Environment
 
 
 def serve(
@@ -53,6 +48,13 @@ def serve(
 
     Example: `lambda-llm serve s3://bucket/model.gguf --context 4096`
     """
+    from lambda_llm.inference.init import init
+    from lambda_llm.inference.settings import Settings
+    from lambda_llm.inference.snapshot.memory import resident
+    from lambda_llm.serving import metrics
+    from lambda_llm.serving.app import create_app
+    from lambda_llm.serving.server import Server
+
     settings = Settings.load(
         model=model,
         model_version_id=version_id,
@@ -71,15 +73,23 @@ def serve(
         with progress_bar("Loading") as progress:
             environment = init(settings, progress)
         url = f"{address}/v1"
-        _say_ready(environment, url, resident_before, as_json=as_json)
+        _print_ready(environment, url, resident_before, as_json=as_json)
         with_page &= not environment.encodes
         if with_page and not as_json:
             err.print(f"Or in a browser: [bold]{address}[/]")
-        app = create_app(environment.engine, environment.serving, with_page=with_page, with_metrics=True)
+        app = create_app(environment.engine, environment.serving, with_page=with_page)
+        metrics.install(app)
         Server(app, app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 
-def _say_ready(environment: Environment, url: str, resident_before: int, *, as_json: bool) -> None:
+def _print_ready(environment: "Environment", url: str, resident_before: int, *, as_json: bool) -> None:
+    import json
+
+    from rich.markup import escape
+
+    from lambda_llm.inference.snapshot.memory import resident
+    from lambda_llm.units import megabytes
+
     loaded, model = environment.loaded, environment.serving.model_id
     if as_json:
         ready = {

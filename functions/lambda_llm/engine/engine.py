@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.chat_template import ChatTemplate
@@ -18,6 +18,7 @@ from lambda_llm.engine.prefix_cache import PrefixCache
 from lambda_llm.engine.session_store import SessionStore, Storage
 from lambda_llm.engine.threads import threads_for
 from lambda_llm.gguf.memory_plan import MemoryPlan
+from lambda_llm.gguf.options import Weights
 
 
 class Engine:
@@ -136,6 +137,11 @@ class Engine:
         if self._prefixes is None:
             raise NotGenerativeError
         return self._prefixes
+
+    @property
+    def placement(self) -> Literal["copied", "mapped"]:
+        """Where the weights lie: in llama.cpp's own memory, or in the pages of the memory file."""
+        return "mapped" if self.plan.options.placement is Weights.MAPPED else "copied"
 
     @property
     def pinned_bytes(self) -> int:

@@ -12,40 +12,54 @@ NAME: Final = "lambda-llm-manifest.json"
 SBOM_NAME: Final = "lambda-llm-sbom.cdx.json"
 
 
-class Manifest(BaseModel):
-    """Read by `--verify`, and by Terraform as `jsondecode(file(…))`.
+class NativeBuild(BaseModel):
+    """How the llama.cpp in a package was built.
 
     Attributes:
-        format: of this document.
-        version: of lambda-llm.
-        architecture: as Lambda spells it.
-        runtime: as Lambda spells it.
-        handler: of the buffered front door.
-        exec_wrapper: of the streaming front door, below /var/task.
         llama_cpp_python: version whose source package llama.cpp comes from.
         llama_cpp_source_sha256: of that source package.
         compiler: name and version.
         build_options: CMake's.
         cpu_variants: the CPU backends from which one is chosen at run time; empty for one that is built in.
-        glibc: newest version of the C library that any file needs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    llama_cpp_python: str
+    llama_cpp_source_sha256: str
+    compiler: str
+    build_options: dict[str, str]
+    cpu_variants: list[str]
+
+
+class Manifest(BaseModel):
+    """Read by `--verify`, and by Terraform as `jsondecode(file(…))`.
+
+    Attributes:
+        format: of this document.
+        function: name of the function that the package is of; a module refuses any other.
+        version: of lambda-llm.
+        architecture: as Lambda spells it.
+        runtime: as Lambda spells it.
+        handler: for Lambda's Python runtime.
+        exec_wrapper: program behind the web adapter, below /var/task; None for a function without one.
+        native: how its llama.cpp was built; None for a function without it.
+        glibc: newest version of the C library that any file needs; None where no file needs any.
         unzipped_bytes: all files together.
         files: SHA-256 in hex of every file but the manifest itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+    function: str
     version: str
     architecture: Literal["arm64", "x86_64"]
     runtime: str
-    handler: str = "lambda_llm.inference.handler.handle"
-    exec_wrapper: str = "bin/serve"
-    llama_cpp_python: str
-    llama_cpp_source_sha256: str
-    compiler: str
-    build_options: dict[str, str]
-    cpu_variants: list[str]
-    glibc: str
+    handler: str
+    exec_wrapper: str | None
+    native: NativeBuild | None
+    glibc: str | None
     unzipped_bytes: int
     files: dict[str, str]
 
@@ -55,7 +69,7 @@ class Manifest(BaseModel):
 
 
 class PackageManifest(Manifest):
-    """The manifest beside the zip: with what can't stand inside it.
+    """The manifest beside the zip: with what can't be inside it.
 
     Attributes:
         zip_bytes: of the zip.

@@ -20,7 +20,7 @@ UNSOUND: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplemen
 
 
 def verify(package: Path) -> Manifest:
-    """Hold a zip against its manifest, and its libraries against Lambda.
+    """Check a zip against its manifest, and its libraries against what Lambda can load.
 
     Args:
         package: the zip; a manifest beside it is checked too.
@@ -68,7 +68,7 @@ def _verify(package: Path, opened: zipfile.ZipFile) -> Manifest:
 
 
 def _verify_modes(package: Path, opened: zipfile.ZipFile, manifest: Manifest) -> None:
-    if manifest.exec_wrapper not in manifest.files:
+    if manifest.exec_wrapper is not None and manifest.exec_wrapper not in manifest.files:
         raise PackageError(f"{package} holds no {manifest.exec_wrapper}, which is to start it: build it again.")
     for entry in opened.infolist():
         needed = 0o555 if entry.filename == manifest.exec_wrapper else 0o444

@@ -27,18 +27,16 @@ ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (
 """One for each module of endpoints; each takes the service and gives its routes."""
 
 
-def create_app(
-    engine: Engine, options: ServingOptions, *, with_page: bool = False, with_metrics: bool = False
-) -> FastAPI:
+def create_app(engine: Engine, options: ServingOptions, *, with_page: bool = False) -> FastAPI:
     """Make the application for a model that is ready; there is no application without one.
 
     Args:
         engine: the model and what belongs to it.
         options: how it is served.
         with_page: whether `/` shows a page to chat on.
-        with_metrics: whether `/metrics` serves Prometheus.
 
-    Its `state.stop_answering()` ends every answer that is on its way, for a server that is about to end.
+    Its `state.service` is the service behind it, and `state.stop_answering()` ends every response in flight, for a
+    server that is about to stop.
     """
     service = Service(engine, options, Worker(options.queue))
 
@@ -56,13 +54,10 @@ def create_app(
         # by this FastAPI leaves out its own 422, which is never answered
         responses={"4XX": {"model": ErrorResponse}, 500: {"model": ErrorResponse}},
     )
+    app.state.service = service
     app.state.stop_answering = service.worker.stop
     app.add_middleware(BodyLimit)
     install(app)
     for router in (*ROUTERS, *((page.router,) if with_page else ())):
         app.include_router(router(service))
-    if with_metrics:
-        from lambda_llm.serving import metrics  # noqa: PLC0415 - what it needs is not in Lambda's package
-
-        metrics.install(app, service)
     return app

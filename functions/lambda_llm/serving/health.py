@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from lambda_llm.engine import backend
-from lambda_llm.gguf.options import Weights
 from lambda_llm.serving.service import Service
 
 
@@ -72,7 +71,7 @@ def router(service: Service) -> APIRouter:
             model=options.model_id,
             context=engine.context.context_length,
             threads=engine.context.threads,
-            placement="mapped" if engine.plan.options.placement is Weights.MAPPED else "copied",
+            placement=engine.placement,
             backend=backend.variant(),
             memory=_memory(service),
             requests=Requests(**asdict(service.worker.counts)),
@@ -85,7 +84,7 @@ def router(service: Service) -> APIRouter:
 def _memory(service: Service) -> Memory:
     plan = service.engine.plan
     return Memory(
-        model_file=plan.weights if plan.options.placement is Weights.MAPPED else 0,
+        model_file=plan.weights if service.engine.placement == "mapped" else 0,
         weights=plan.weights,
         kv_cache=plan.kv_cache,
         compute_buffers=plan.compute_buffers,

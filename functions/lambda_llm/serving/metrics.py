@@ -149,9 +149,9 @@ class _Timed:
             self._metrics.answered(scope, status, time.perf_counter() - began)
 
 
-def install(app: FastAPI, service: Service) -> None:
-    """Count what `app` does, and tell it at `/metrics`."""
-    metrics = Metrics(service)
+def install(app: FastAPI) -> None:
+    """Count what an application of `create_app` does, and serve the counts at `/metrics`."""
+    metrics = Metrics(app.state.service)
     routes = APIRouter()
 
     @routes.get("/metrics", include_in_schema=False)

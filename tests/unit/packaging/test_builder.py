@@ -1,12 +1,18 @@
-"""Which locked packages go into the zip."""
+"""Which locked packages go into a zip, and what is refused before one is built."""
+
+from pathlib import Path
 
 import pytest
 
-from scripts.build.llama import ROOT
-from scripts.build.package import IN_RUNTIME, NOT_ON_LAMBDA, requirements
+from lambda_llm.packaging.builder import IN_RUNTIME, Destination, build, requirements
+from lambda_llm.packaging.closure import closure, distributions_of, third_party, with_requirements
+from lambda_llm.packaging.errors import PackageError
+from lambda_llm.packaging.functions import FUNCTIONS
+from scripts.build.package import LOCK
 
+ARM64, X86_64 = (Destination(architecture).markers for architecture in ("arm64", "x86_64"))
 HASHES = ["sha256:" + digit * 64 for digit in "ab"]
-LOCK = f"""# This file is written by a program.
+LOCKED = f"""# This file is written by a program.
 fastapi==0.165.0 \\
     --hash={HASHES[0]} \\
     --hash={HASHES[1]}
@@ -22,31 +28,50 @@ elsewhere==1 ; sys_platform == 'darwin' or sys_platform == 'win32' \\
 """
 
 
+WANTED = {"fastapi", "numpy", "only-here", "elsewhere"}
+
+
 def test_markers_are_evaluated_for_lambda_and_not_for_this_machine() -> None:
-    assert requirements(LOCK, "aarch64").splitlines() == [
+    assert requirements(LOCKED, WANTED, ARM64).splitlines() == [
         f"fastapi==0.165.0 --hash={HASHES[0]} --hash={HASHES[1]}",
         f"numpy==2.5.5 --hash={HASHES[1]}",
         f"only-here==1 --hash={HASHES[0]}",
     ]
-    assert "only-here" not in requirements(LOCK, "x86_64")
+    assert "only-here" not in requirements(LOCKED, WANTED, X86_64)
+
+
+def test_for_this_machine_markers_are_left_to_pip() -> None:
+    assert requirements(LOCKED, WANTED).count("numpy==") == 2
+    assert "elsewhere==1 ; sys_platform" in requirements(LOCKED, WANTED)
+
+
+def test_what_is_not_wanted_is_left_out() -> None:
+    assert requirements(LOCKED, {"fastapi"}, ARM64).startswith("fastapi==0.165.0")
+    assert requirements(LOCKED, set(), ARM64) == ""
 
 
 @pytest.mark.parametrize("name", sorted(IN_RUNTIME))
 def test_what_the_runtime_has_is_left_out(name: str) -> None:
-    assert requirements(f"{name}==1.0 \\\n    --hash={HASHES[0]}\n", "aarch64") == ""
+    assert requirements(f"{name}==1.0 \\\n    --hash={HASHES[0]}\n", {name}, ARM64) == ""
 
 
-def test_every_package_of_the_lock_goes_in_with_its_hashes_or_is_the_runtime_s() -> None:
-    lock = (ROOT / "requirements/runtime.txt").read_text()
-    chosen = requirements(lock, "aarch64").splitlines()
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_every_package_that_a_function_imports_is_locked_with_hashes(function) -> None:
+    wanted = with_requirements(distributions_of(third_party(closure(function.entries).values())), ARM64)
+    chosen = requirements(LOCK.read_text(encoding="utf-8"), wanted, ARM64).splitlines()
     assert all("==" in line and "--hash=sha256:" in line for line in chosen)
-    names = {line.partition("==")[0] for line in chosen}
-    assert names >= {"awscrt", "fastapi", "jinja2", "mangum", "numpy", "pydantic", "psutil", "tenacity", "uvicorn"}
-    locked = {line.partition("==")[0] for line in lock.splitlines() if "==" in line}
-    assert names | IN_RUNTIME == locked
-    assert not names & IN_RUNTIME
+    # The bindings of llama.cpp are installed from their source package.
+    assert {line.partition("==")[0] for line in chosen} == wanted - IN_RUNTIME - {"llama-cpp-python"}
 
 
-@pytest.mark.parametrize("name", NOT_ON_LAMBDA)
-def test_what_is_left_out_of_this_package_is_still_called_so(name: str) -> None:
-    assert (ROOT / "functions/lambda_llm" / name).exists()
+def test_a_package_has_llama_cpp_exactly_when_its_function_needs_it(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="The package of 'inference' is built with llama"):
+        build(FUNCTIONS["inference"], Destination("arm64"), lock=LOCK, stage=tmp_path / "s", output=tmp_path / "z.zip")
+
+
+def test_a_package_that_can_t_be_installed_is_refused_in_pip_s_words(tmp_path: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"botocore @ file:///nowhere/botocore-1-py3-none-any.whl \\\n    --hash={HASHES[0]}\n")
+    here = Destination("arm64", local=True)
+    with pytest.raises(PackageError, match=r"could not be installed: .*nowhere/botocore-1-py3-none-any\.whl"):
+        build(FUNCTIONS["pruner"], here, lock=lock, stage=tmp_path / "stage", output=tmp_path / "pruner.zip")

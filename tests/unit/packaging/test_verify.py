@@ -14,7 +14,7 @@ import pytest
 from lambda_llm.cli import main
 from lambda_llm.packaging import verify as verifying
 from lambda_llm.packaging.errors import PackageError
-from lambda_llm.packaging.manifest import NAME, Manifest, PackageManifest, beside
+from lambda_llm.packaging.manifest import NAME, Manifest, NativeBuild, PackageManifest, beside
 from lambda_llm.packaging.verify import verify
 from support.elf import X86_64, shared_library
 
@@ -32,14 +32,19 @@ Make = Callable[..., Path]
 
 def describe(files: Mapping[str, bytes], **changes: Any) -> Manifest:
     given = {
+        "function": "inference",
         "version": "0.1.0",
         "architecture": "arm64",
         "runtime": "python3.13",
-        "llama_cpp_python": "0.3.36",
-        "llama_cpp_source_sha256": "0" * 64,
-        "compiler": "zig 0.17.1",
-        "build_options": {},
-        "cpu_variants": ["armv8.2_2"],
+        "handler": "lambda_llm.inference.handler.handle",
+        "exec_wrapper": SERVE,
+        "native": NativeBuild(
+            llama_cpp_python="0.3.36",
+            llama_cpp_source_sha256="0" * 64,
+            compiler="zig 0.17.1",
+            build_options={},
+            cpu_variants=["armv8.2_2"],
+        ),
         "glibc": "2.34",
         "unzipped_bytes": sum(map(len, files.values())),
         "files": {name: sha256(data).hexdigest() for name, data in files.items()},
@@ -107,7 +112,7 @@ def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
     assert refused(package).endswith(f"function.zip is no package of lambda-llm: it holds no {NAME}.")
 
 
-@pytest.mark.parametrize("manifest", [b"{", b"{}", b'{"format": 2}', b"\xff\xfe"])
+@pytest.mark.parametrize("manifest", [b"{", b"{}", b'{"format": 1}', b"\xff\xfe"])
 def test_a_manifest_that_makes_no_sense_is_told(make: Make, manifest: bytes) -> None:
     assert "The manifest in" in refused(make(manifest=manifest))
 
@@ -255,7 +260,7 @@ def test_the_command_says_what_a_sound_package_is(make: Make, command: Callable[
     status, said, error = command("package", "--verify", make())
     assert (status, error) == (0, "")
     assert " ".join(said.split()).endswith(
-        "is sound: lambda-llm 0.1.0 for arm64, python3.13, 4 files, 0.0 MB unzipped, needs GLIBC 2.34, "
+        "is sound: inference of lambda-llm 0.1.0 for arm64, python3.13, 4 files, 2.6 KB unzipped, needs GLIBC 2.34, "
         "CPU backends armv8.2_2"
     )
     status, said, error = command("package", "--verify", make(), "--json")

@@ -1,0 +1,130 @@
+"""What a set of modules imports: this package's own modules, and packages of others."""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import lambda_llm
+from lambda_llm.packaging.errors import PackageError
+
+PACKAGE = Path(lambda_llm.__file__).parent
+"""The folder of this package."""
+
+
+def closure(entries: Iterable[str], package: Path = PACKAGE) -> dict[str, Path]:
+    """The modules that some modules need, themselves and the packages around them included.
+
+    Imports inside functions count; imports for type checkers alone don't.
+
+    Args:
+        entries: dotted names below `lambda_llm`.
+        package: the folder of `lambda_llm`.
+
+    Returns:
+        Files by dotted name, sorted.
+
+    Raises:
+        PackageError: there is no such module.
+    """
+    found: dict[str, Path] = {}
+    waiting = list(entries)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found[name] = path = _file(name, package)
+        waiting += [".".join(name.split(".")[:length]) for length in range(1, name.count(".") + 1)]
+        waiting += [each for each in imports(path) if each.partition(".")[0] == package.name and _exists(each, package)]
+    return dict(sorted(found.items()))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports; `from a import b` gives `a` and `a.b`, as either may be a module.
+
+    Args:
+        path: of a Python file that has absolute imports only.
+    """
+    for node in _walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def third_party(modules: Iterable[Path]) -> set[str]:
+    """Top-level names that files import and that are neither Python's own nor this package's."""
+    names = {name.partition(".")[0] for path in modules for name in imports(path)}
+    return names - set(sys.stdlib_module_names) - {PACKAGE.name}
+
+
+def distributions_of(names: Iterable[str]) -> set[str]:
+    """The distributions that top-level names come from, as installed here.
+
+    Returns:
+        Canonical names.
+
+    Raises:
+        PackageError: a name is of no distribution that is installed.
+    """
+    known = packages_distributions()
+    found: set[str] = set()
+    for name in names:
+        if name not in known:
+            raise PackageError(f"No installed package provides the module {name!r}: `make test` installs all.")
+        found |= {canonicalize_name(each) for each in known[name]}
+    return found
+
+
+def with_requirements(distributions: Iterable[str], environment: dict[str, str]) -> set[str]:
+    """Distributions with everything that they require on some machine, without extras.
+
+    Args:
+        distributions: canonical names, installed here.
+        environment: values of environment markers that differ from this machine's.
+    """
+    found: set[str] = set()
+    waiting = list(distributions)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for text in requires(name) or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": "", **environment}):
+                waiting.append(canonicalize_name(requirement.name))
+    return found
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node, but for what only type checkers read."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield other
+                yield from _walk(other)
+            continue
+        yield child
+        yield from _walk(child)
+
+
+def _candidates(name: str, package: Path) -> tuple[Path, Path]:
+    path = package.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py"), path / "__init__.py"
+
+
+def _exists(name: str, package: Path) -> bool:
+    return any(path.is_file() for path in _candidates(name, package))
+
+
+def _file(name: str, package: Path) -> Path:
+    for path in _candidates(name, package):
+        if path.is_file():
+            return path
+    raise PackageError(f"There is no module {name}: correct the table in lambda_llm.packaging.functions.")
