@@ -1,8 +1,9 @@
-"""What the command lines of this folder share: the model that is named, how far they are, and how they say it."""
+"""What the command lines of this folder share: options, the model, the progress bar, output."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +11,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 console = Console(stderr=True, highlight=False)
+
+ModelFile = Annotated[Path | None, typer.Argument(help="A GGUF file.", show_default=False)]
+Synthesize = Annotated[str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights in its place.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; default: this machine's CPUs.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown, for the docs.")]
+Show = Annotated[Path | None, typer.Option(help="Measure nothing; print the tables of an earlier --json.")]
+Figure = Annotated[Path | None, typer.Option(help="Draw the result into this file too (.svg, .png).")]
 
 
 def synthesized(wanted: str) -> Path:
@@ -67,7 +76,7 @@ def command_line(main: Callable[..., None], text: str) -> typer.Typer:
 
 @contextmanager
 def ended_by(error: type[Exception]) -> Iterator[None]:
-    """Such an error is a sentence for whoever called, and the end."""
+    """Print such an error as one sentence and exit with 1."""
     try:
         yield
     except error as raised:
@@ -76,7 +85,7 @@ def ended_by(error: type[Exception]) -> Iterator[None]:
 
 
 def printer(*, markdown: bool) -> Console:
-    """What results are printed with; a row stays one line for whatever is no screen, however long its paths."""
+    """The console for results; outside a terminal a row stays one line, however long its paths."""
     out = Console(highlight=False)
     if markdown or not out.is_terminal:
         out.width = 10_000
@@ -85,11 +94,11 @@ def printer(*, markdown: bool) -> Console:
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Show how far a measurement is; gives a function to call after each step, with a few words on it.
+    """A progress bar; yields a function to call after each step, with a few words about it.
 
     Args:
-        what: is measured, in rich's markup.
-        total: steps.
+        what: what is measured, in rich's markup.
+        total: number of steps.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -30,7 +30,7 @@ from lambda_llm.errors import LambdaLLMError
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.memory import available_memory
 from lambda_llm.loading.load import load
-from scripts.bench.common import command_line, ended_by, named, progress_bar
+from scripts.bench.common import AsJSON, Synthesize, Threads, command_line, ended_by, named, progress_bar
 from scripts.bench.measurement import cpu_name, machine
 
 TARGET: Final = 0.97
@@ -103,14 +103,12 @@ class Served:
 def main(
     model: Annotated[str | None, typer.Argument(help="A path or an s3:// address.", show_default=False)] = None,
     *,
-    synthesize: Annotated[
-        str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights in its place.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: this machine's CPUs.")] = None,
+    synthesize: Synthesize = None,
+    threads: Threads = None,
     context: Annotated[int, typer.Option(min=256, help="Length of the context in tokens.")] = 2048,
     tokens: Annotated[int, typer.Option(min=2, help="Length of each answer.")] = TOKENS,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = REPEATS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """Measures; the help text is `_HELP`."""
     uri = str(named(model, synthesize))

@@ -28,7 +28,20 @@ from lambda_llm.engine.session_store import BLOCK_TOKENS, SessionStore
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.gguf.options import KVType, ModelOptions, Weights
-from scripts.bench.common import command_line, ended_by, named, printer, progress_bar
+from scripts.bench.common import (
+    AsJSON,
+    Figure,
+    Markdown,
+    ModelFile,
+    Show,
+    Synthesize,
+    Threads,
+    command_line,
+    ended_by,
+    named,
+    printer,
+    progress_bar,
+)
 from scripts.bench.measurement import machine
 from scripts.models.opening import open_engine
 
@@ -151,12 +164,10 @@ class Conversation:
 
 
 def main(  # noqa: PLR0913 - an option each
-    model: Annotated[Path | None, typer.Argument(help="A GGUF file.", show_default=False)] = None,
+    model: ModelFile = None,
     *,
-    synthesize: Annotated[
-        str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights in its place.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: this machine's CPUs.")] = None,
+    synthesize: Synthesize = None,
+    threads: Threads = None,
     kv_type: Annotated[KVType, typer.Option(help="Type of the KV cache, and so of what is stored.")] = KVType.F16,
     turns: Annotated[int, typer.Option(min=2, help="Turns of the conversation.")] = TURNS,
     history: Annotated[int, typer.Option(min=8, help="Tokens before the last turn.")] = HISTORY,
@@ -165,10 +176,10 @@ def main(  # noqa: PLR0913 - an option each
     full_at: Annotated[str, typer.Option(metavar="N,N", help="Histories to evaluate without reuse.")] = FULL_AT,
     library_at: Annotated[str, typer.Option(metavar="N,N", help="The same, by llama-cpp-python alone.")] = LIBRARY_AT,
     repeats: Annotated[int, typer.Option(min=1, help="Measurements of each turn.")] = REPEATS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown, for the docs.")] = False,
-    show: Annotated[Path | None, typer.Option(help="Only print the tables of an earlier --json.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw the result into this file too (.svg, .png).")] = None,
+    as_json: AsJSON = False,
+    markdown: Markdown = False,
+    show: Show = None,
+    figure: Figure = None,
 ) -> None:
     """Measures; the help text is `_HELP`."""
     if show:

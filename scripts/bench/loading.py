@@ -18,11 +18,10 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 from rich import box
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from lambda_llm.limits import MIB
-from scripts.bench.common import command_line, console, ended_by, printer
+from scripts.bench.common import AsJSON, Figure, Markdown, command_line, console, ended_by, printer, progress_bar
 from scripts.bench.measurement import machine
 from scripts.bench.s3_server import KEY_ID, REGION, SECRET, stored_checksum
 
@@ -81,12 +80,12 @@ def main(  # noqa: PLR0913 - an option each
         float, typer.Option(min=0, help="Bytes a second, in MB, that the server's token bucket lets through; 0: all.")
     ] = 0,
     latency_ms: Annotated[float, typer.Option(min=0, help="Milliseconds before each answer.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    as_json: AsJSON = False,
+    markdown: Markdown = False,
     show: Annotated[
         list[Path] | None, typer.Option(help="Measure nothing; take the results of an earlier --json; can be repeated.")
     ] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw throughput and memory over size, as SVG or PNG.")] = None,
+    figure: Figure = None,
 ) -> None:
     """Measures; the help text is `_HELP`."""
     if show:
@@ -126,7 +125,7 @@ def measure(
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="lambda-llm-bench-") as folder,
-        _progress(len(sizes) * len(methods) * repeats) as progress,
+        progress_bar("loading", len(sizes) * len(methods) * repeats) as progress,
     ):
         bucket = Path(folder) / BUCKET
         bucket.mkdir()
@@ -138,8 +137,8 @@ def measure(
                 for number in range(repeats):
                     taken = {}
                     for method in methods:
-                        progress(f"{size:g} GB, {NAMES[method]}, round {number + 1}")
                         taken[method] = _run(method, path, environment)
+                        progress(f"{size:g} GB, {NAMES[method]}, round {number + 1}")
                     rounds.append(taken)
             path.unlink()
             rows += [summary(method, path_size=round(size * GB), rounds=rounds) for method in methods]
@@ -302,21 +301,6 @@ def _requests(environment: Mapping[str, str]) -> int:
     """How many requests there were since this was last asked."""
     with urllib.request.urlopen(environment["AWS_ENDPOINT_URL_S3"] + "/-/requests") as answer:  # noqa: S310 - loopback
         return int(answer.read())
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        first = True
-
-        def step(what: str) -> None:
-            nonlocal first
-            bar.update(task, advance=0 if first else 1, description=what)
-            first = False
-
-        yield step
 
 
 def _print(result: Mapping[str, Any], *, markdown: bool) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from lambda_llm.gguf.options import Weights
 from lambda_llm.inference.settings import Settings
-from scripts.bench.common import command_line, console, printer, synthesized
+from scripts.bench.common import AsJSON, Markdown, command_line, console, printer, synthesized
 
 SHAPES_AND_TYPES: Final = ("llama-3.2-1b:Q4_0", "llama-3.2-1b:Q4_K_M", "llama-3.2-1b:Q8_0")
 LOOK_SECONDS: Final = 0.002
@@ -116,8 +116,8 @@ def main(
     models: Annotated[list[Path] | None, typer.Argument(help="GGUF files; default: synthetic ones.")] = None,
     *,
     weights: Annotated[list[Weights] | None, typer.Option(help="Placement; again for another; default: both.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_json: AsJSON = False,
+    markdown: Markdown = False,
     watch: Annotated[bool, typer.Option("--watched", hidden=True)] = False,
 ) -> None:
     """Measures; the help text is `_HELP`."""

@@ -16,7 +16,21 @@ from rich.table import Table
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
 from scripts.bench import lazy_memory
-from scripts.bench.common import command_line, console, ended_by, named, printer, progress_bar
+from scripts.bench.common import (
+    AsJSON,
+    Figure,
+    Markdown,
+    ModelFile,
+    Show,
+    Synthesize,
+    Threads,
+    command_line,
+    console,
+    ended_by,
+    named,
+    printer,
+    progress_bar,
+)
 from scripts.bench.lazy_restore import Way
 from scripts.bench.measurement import machine
 
@@ -46,12 +60,10 @@ the bandwidth.
 
 
 def main(  # noqa: PLR0913 - an option each
-    model: Annotated[Path | None, typer.Argument(help="A GGUF file.", show_default=False)] = None,
+    model: ModelFile = None,
     *,
-    synthesize: Annotated[
-        str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights in its place.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: this machine's CPUs.")] = None,
+    synthesize: Synthesize = None,
+    threads: Threads = None,
     latency: Annotated[
         list[float] | None, typer.Option(min=0, help="Milliseconds a chunk; again for another; default: 0.25, 1, 4.")
     ] = None,
@@ -59,10 +71,10 @@ def main(  # noqa: PLR0913 - an option each
         list[float] | None, typer.Option(min=0.001, help="GB/s of all; again for another; default: 0.5, 1, 2.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Restores of each kind.")] = REPEATS,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, for the docs.")] = False,
-    show: Annotated[Path | None, typer.Option(help="Only print the table of an earlier --json.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Draw the result into this file too (.svg, .png).")] = None,
+    as_json: AsJSON = False,
+    markdown: Markdown = False,
+    show: Show = None,
+    figure: Figure = None,
 ) -> None:
     """Measures; the help text is `_HELP`."""
     if show:

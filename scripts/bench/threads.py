@@ -13,7 +13,7 @@ from rich.table import Table
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.gguf.options import Weights
-from scripts.bench.common import command_line, ended_by, printer, progress_bar, synthesized
+from scripts.bench.common import AsJSON, Markdown, Show, command_line, ended_by, printer, progress_bar, synthesized
 from scripts.bench.measurement import (
     ANSWER_TOKENS,
     PROMPT_TOKENS,
@@ -59,7 +59,10 @@ def main(  # noqa: PLR0913 - an option each
     *,
     synthesize: Annotated[
         list[str] | None,
-        typer.Option(metavar="SHAPE:QUANT", help="A model of random weights; see synthesize_model.py --list."),
+        typer.Option(
+            metavar="SHAPE:QUANT",
+            help="A model of random weights; shapes: `python -m scripts.models.synthesize --list`.",
+        ),
     ] = None,
     threads: Annotated[
         str | None, typer.Option(metavar="N,N", help="Numbers of threads; default: each from 1 to this machine's CPUs.")
@@ -79,11 +82,9 @@ def main(  # noqa: PLR0913 - an option each
         typer.Option(help="wall: seconds that pass. cpu: seconds of CPU time, for one thread on a shared machine."),
     ] = Clock.WALL,
     busy: Annotated[int, typer.Option(min=0, help="Processes that compute beside it, as a noisy neighbour does.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the table as Markdown, for docs/threads.md.")
-    ] = False,
-    show: Annotated[Path | None, typer.Option(help="Only print the table of an earlier --json.")] = None,
+    as_json: AsJSON = False,
+    markdown: Markdown = False,
+    show: Show = None,
 ) -> None:
     """Measures; the help text is `_HELP`."""
     if show:
