@@ -14,9 +14,9 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from scripts import ROOT
 from scripts.bench import measurement, threads
 
-FOLDER = Path(measurement.__file__).parent
 LIBRARIES = Path(llama_cpp.__file__).with_name("lib")
 FEW = ["--prompt-tokens", "8", "--answer-tokens", "2", "--repeats", "1", "--threads", "1"]
 
@@ -53,7 +53,8 @@ def measured(demo_model: Path) -> dict[str, Any]:
     """What the real command line prints; the same libraries twice, once as the default and once by name."""
     command = [
         sys.executable,
-        FOLDER / "threads.py",
+        "-m",
+        "scripts.bench.threads",
         demo_model,
         *FEW,
         "--libraries",
@@ -62,7 +63,7 @@ def measured(demo_model: Path) -> dict[str, Any]:
         "1",
         "--json",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result

@@ -11,56 +11,60 @@ from typing import Any
 import pytest
 
 from scripts import ROOT
-from scripts.build import bootstrap
+from scripts.build import bootstrap, lock
 from scripts.build.progress import Progress, SetupError, explain, run
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 NATIVE = "llama-cpp-python"
+PACKAGE = "lambda-llm"
+BASE = PROJECT["project"]["dependencies"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+FUNCTIONS = BASE + [name for extra in lock.EXTRAS for name in EXTRAS[extra]]
 
 LISTS = {
-    "runtime": PROJECT["project"]["dependencies"],
-    "cli": PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["cli"],
+    "functions": FUNCTIONS,
+    "cli": FUNCTIONS + EXTRAS["cli"],
     "llama": [NATIVE],
     **{name: names for name, names in PROJECT["dependency-groups"].items() if name != "dev"},
 }
 LISTS["dev"] = LISTS["cli"] + PROJECT["dependency-groups"]["dev"]
 
 
-def pins(lock: Path) -> dict[str, list[str]]:
+def pins(path: Path) -> dict[str, list[str]]:
     """The hashes of each pinned package; those of versions for different Pythons together."""
     found: dict[str, list[str]] = {}
     name = ""
-    for line in lock.read_text().splitlines():
+    for line in path.read_text().splitlines():
         if match := re.match(r"([a-z0-9][a-z0-9.-]*)==\S+", line):
             name = match.group(1)
             found.setdefault(name, [])
         else:
             match = re.fullmatch(r"    --hash=sha256:([0-9a-f]{64})(?: \\)?", line)
-            assert match, f"{lock.name} has a line of another kind: {line}"
+            assert match, f"{path.name} has a line of another kind: {line}"
             found[name].append(match.group(1))
     return found
 
 
 def test_every_list_has_a_lock_and_every_lock_a_list() -> None:
-    assert [lock.stem for lock in LOCKS] == sorted(LISTS)
+    assert [path.stem for path in LOCKS] == sorted(LISTS)
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
-def test_a_lock_pins_its_list_by_hash_and_names_no_address(lock: Path) -> None:
-    pinned = pins(lock)
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
+def test_a_lock_pins_its_list_by_hash_and_names_no_address(path: Path) -> None:
+    pinned = pins(path)
     assert all(pinned.values())
-    assert "://" not in lock.read_text()
-    listed = {re.split(r"[\[=<>~! ]", name)[0] for name in LISTS[lock.stem]}
-    if lock.stem != "llama":
+    assert "://" not in path.read_text()
+    listed = {re.split(r"[\[=<>~! ]", name)[0] for name in LISTS[path.stem]} - {PACKAGE}
+    if path.stem != "llama":
         assert NATIVE not in pinned, "it comes from its source alone"
         listed.discard(NATIVE)
-    assert listed <= set(pinned), f"pyproject.toml lists what {lock.name} does not pin: run `make lock`"
+    assert listed <= set(pinned), f"pyproject.toml lists what {path.name} does not pin: run `make lock`"
 
 
 def test_the_smaller_locks_pin_what_the_larger_ones_do() -> None:
     lines = {name: set((ROOT / f"requirements/{name}.txt").read_text().splitlines()) for name in LISTS}
-    assert lines["runtime"] <= lines["cli"] <= lines["dev"]
+    assert lines["functions"] <= lines["cli"] <= lines["dev"]
 
 
 def test_the_native_lock_names_one_file() -> None:
