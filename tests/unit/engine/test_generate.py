@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
@@ -266,9 +266,10 @@ def test_an_abort_that_was_asked_for_is_no_error_in_the_log(engine: Engine, capl
 
 def test_whoever_stops_listening_frees_the_model(engine: Engine) -> None:
     pieces = iter(generation(engine, LONG_QUESTION))
+    assert isinstance(pieces, Generator)
     next(pieces)
     assert engine.decoder.lock.locked()
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     assert not engine.decoder.lock.locked()
     assert EXPECTED in answer(engine)
 

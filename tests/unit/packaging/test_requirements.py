@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.build.llama import ROOT
+from scripts import ROOT
 from scripts.build.package import IN_RUNTIME, NOT_ON_LAMBDA, requirements
 
 HASHES = ["sha256:" + digit * 64 for digit in "ab"]

@@ -197,7 +197,7 @@ async def test_a_model_refuses_what_it_is_not_for(
     serve: Any, open_encoder: OpenEncoder, open_engine: OpenEngine, name: str | None
 ) -> None:
     client = await serve(open_encoder(name) if name else open_engine())
-    bodies = {
+    bodies: dict[str | None, tuple[str, dict[str, Any]]] = {
         "embeddings": (EMBEDDINGS, {"input": "a"}),
         "classifier": (CLASSIFY, {"input": "a"}),
         "reranker": (RERANK, {"query": "a", "documents": ["b"]}),
