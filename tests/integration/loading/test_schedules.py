@@ -261,7 +261,7 @@ outcomes: dict[str, int] = {}
 
 @pytest.mark.usefixtures("_quick")
 def test_any_schedule_ends_in_the_object_or_one_error(model: bytes, store: FaultyS3) -> None:
-    @settings(max_examples=SCHEDULES, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=SCHEDULES)
     @given(
         schedule=SCHEDULE,
         size=st.integers(0, SIZE_MAX),

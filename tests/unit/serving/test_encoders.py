@@ -278,7 +278,7 @@ def test_whatever_is_sent_the_answer_is_an_answer_or_a_sentence(
 ) -> None:
     with answering(made(open_encoder(name))) as post:
 
-        @settings(max_examples=150, deadline=None, database=None)
+        @settings(max_examples=150)
         @given(sound=SOUND, noise=st.dictionaries(FIELDS, VALUE, max_size=2))
         def try_it(sound: dict[str, Any], noise: dict[str, Any]) -> None:
             answer = post(path, json.dumps({"model": MODEL_ID} | sound | noise))
