@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scripts.demo import MODEL
 from support.endless import write_endless
@@ -23,6 +24,22 @@ pytest_plugins = [
     "support.applied",
     "support.browser",
 ]
+
+settings.register_profile(
+    "tests",
+    # The same examples everywhere, and no failure because a machine is busy or an earlier run left something behind.
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -102,7 +102,9 @@ def test_ctrl_c_ends_a_server_in_the_midst_of_an_answer(endless_model: Path) -> 
     with running("serve", endless_model, "--port", 0, "--json") as process:
         assert process.stdout
         ready = json.loads(process.stdout.readline())
-        server = Server(process, httpx2.URL(ready["url"]).port, Path())  # type: ignore[arg-type]
+        port = httpx2.URL(ready["url"]).port
+        assert port
+        server = Server(process, port, Path())
         body = {"model": "endless", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
         with raw_request(server, "POST", "/v1/chat/completions", body | {"temperature": 0}):
             until(lambda: server.requests()["active"])

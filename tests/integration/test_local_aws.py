@@ -115,7 +115,7 @@ def test_function_urls_lead_to_it_and_nothing_else_does(strict: LocalAWS) -> Non
     assert "403" in elsewhere.stderr
 
 
-def test_without_openssl_it_says_what_is_missing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openssl_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LocalAWSError, match="openssl is missing"), local_aws(tmp_path, strict=True):
         pass

@@ -110,9 +110,10 @@ def function_url(odd: Odd) -> Iterator[FunctionURL]:
 @contextmanager
 def proxied(url: str, credentials: Mapping[str, str], *options: str) -> Iterator[tuple[Any, dict[str, str]]]:
     """The proxy in front of `url`: its process, and the line that it prints when it is ready."""
-    environment = aws_nowhere() | credentials
+    environment = {**aws_nowhere(), **credentials}
     with running("proxy", url, "--region", REGION, "--port", 0, "--json", *options, environment=environment) as process:
         assert process.stdout
+        assert process.stderr
         line = process.stdout.readline()
         assert line, process.stderr.read()
         yield process, json.loads(line)

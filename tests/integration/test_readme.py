@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from lambda_llm.cli import app
 from scripts.docs import readme as write_docs
@@ -36,7 +37,9 @@ class Shell:
     def run(self, command: str) -> str:
         if "lambda-llm proxy" in command:  # which needs a Function URL; test_proxy.py runs it in front of one
             name, *arguments = shlex.split(command)[1:]
-            typer.main.get_command(app).commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
+            group = typer.main.get_command(app)
+            assert isinstance(group, TyperGroup)
+            group.commands[name].make_context(name, arguments)
             return ""
         if "lambda-llm serve" in command:
             self.servers.append(subprocess.Popen(command.split(), cwd=ROOT, env=self.environment))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def behind_the_web_adapter(folder: Path, model: Path) -> Iterator[list[Ask]]:
 
     with restored(folder, model, environment, ["adapter", BEFORE, *map(str, ports)]):
         for port in ports:
-            until(lambda port=port: listening(port))
+            until(partial(listening, port))
             assert httpx2.post(f"http://127.0.0.1:{port}{AFTER}", timeout=LIMIT_SECONDS).status_code == 204
         yield [asker(port) for port in ports]
 

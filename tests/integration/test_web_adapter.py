@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
@@ -31,9 +32,9 @@ from support.servers import (
 )
 
 
-def chat(server: Server, *messages: dict[str, str]) -> dict[str, object]:
+def chat(server: Server, *messages: dict[str, str]) -> dict[str, Any]:
     body = {"model": "lambda-llm demo", "messages": messages, "temperature": 0}
-    answer: dict[str, object] = httpx2.post(f"{server.url}{PATH}", json=body, timeout=LIMIT_SECONDS).json()
+    answer: dict[str, Any] = httpx2.post(f"{server.url}{PATH}", json=body, timeout=LIMIT_SECONDS).json()
     return answer
 
 
@@ -49,7 +50,7 @@ def test_the_server_listens_only_when_the_model_is_ready(
         gate.open.set()
         until(server.ready)
         first = chat(server, {"role": "system", "content": SYSTEM_PROMPT}, user("What is a token?"))
-        cached = first["usage"]["prompt_tokens_details"]["cached_tokens"]  # type: ignore[index]
+        cached = first["usage"]["prompt_tokens_details"]["cached_tokens"]
         assert cached >= len(engine.model.tokenize(SYSTEM_PROMPT, add_special=False)), (
             "the first request waits for its own words"
         )
@@ -76,8 +77,13 @@ def test_a_server_in_the_midst_of_an_answer_ends_when_told_to(endless_model: Pat
 def refused(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     """The one sentence with which a start ends, without ever having listened."""
     with started(folder, environment) as server:
-        seen = []
-        until(lambda: seen.append(listening(server.port)) or server.process.poll() is not None)
+        seen: list[bool] = []
+
+        def ended() -> bool:
+            seen.append(listening(server.port))
+            return server.process.poll() is not None
+
+        until(ended)
         assert server.process.returncode == 1
         assert not any(seen)
         errors = [line for line in server.lines() if line["level"] == "ERROR"]
@@ -163,7 +169,7 @@ def test_the_snapshot_has_no_connection_and_no_secret(pinned: dict[str, str], tm
 def test_no_answer_is_dated_by_a_clock_of_before_the_snapshot(demo_server: Server) -> None:
     assert "date" not in httpx2.get(f"{demo_server.url}/health").headers
     now = time.time()
-    assert abs(chat(demo_server, user("What is a token?"))["created"] - now) < LIMIT_SECONDS  # type: ignore[operator]
+    assert abs(chat(demo_server, user("What is a token?"))["created"] - now) < LIMIT_SECONDS
 
 
 def test_a_server_that_is_told_no_paths_has_no_hooks(demo_model: Path, tmp_path: Path) -> None:

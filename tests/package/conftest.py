@@ -1,39 +1,11 @@
 """One package for all tests of this folder, built as `make package` does it."""
 
-import json
-import subprocess
-import sys
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-COMMAND = Path(sys.executable).with_name("lambda-llm")
-
-
-@dataclass(frozen=True)
-class Package:
-    """A built zip, what the command said of it, and its manifest."""
-
-    zip: Path
-    said: dict[str, Any]
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """As Terraform reads it: from beside the zip."""
-        manifest: dict[str, Any] = json.loads(self.zip.with_suffix(".manifest.json").read_bytes())
-        return manifest
-
-
-def build_package(output: Path, function: str = "inference", **changes: Any) -> Package:
-    """Run `lambda-llm package` for one function; llama.cpp stays in .build and is compiled only once."""
-    command = [COMMAND, "package", "--function", function, "--output", output, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **changes)
-    assert done.returncode == 0, done.stderr
-    return Package(output, json.loads(done.stdout)[function])
+from support.package import COMMAND, Build, Package, build_package
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +15,7 @@ def command() -> Path:
 
 
 @pytest.fixture(scope="session")
-def build() -> Callable[..., Package]:
+def build() -> Build:
     """Takes the zip's path, the function's name, and whatever `subprocess.run` takes."""
     return build_package
 

@@ -24,6 +24,7 @@ from lambda_llm.packaging.closure import PACKAGE, closure
 from lambda_llm.packaging.functions import FUNCTIONS
 from lambda_llm.packaging.manifest import NAME, SBOM_NAME
 from scripts.build.llama import BUILD
+from support.package import Build, Package
 
 ZIPPED_MAX_BYTES = 30_000_000
 UNZIPPED_MAX_BYTES = 100_000_000
@@ -34,12 +35,12 @@ VARIANTS = ["armv8.0_1", "armv8.2_1", "armv8.2_2", "armv8.2_3", "armv8.6_1", "ar
 
 
 @pytest.fixture(scope="module")
-def contents(package) -> dict[str, bytes]:
+def contents(package: Package) -> dict[str, bytes]:
     with zipfile.ZipFile(package.zip) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
 
 
-def test_it_is_small(package, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_small(package: Package, capsys: pytest.CaptureFixture[str]) -> None:
     said = package.said
     zipped, unzipped = (f"{said[name] / 1e6:.1f} MB" for name in ("zip_bytes", "unzipped_bytes"))
     largest = "".join(f"{size / 1e6:8.2f} MB  {name}\n" for name, size in said["largest"])
@@ -51,7 +52,7 @@ def test_it_is_small(package, capsys: pytest.CaptureFixture[str]) -> None:
         assert sum(entry.file_size for entry in opened.infolist()) < UNZIPPED_MAX_BYTES
 
 
-def test_its_manifest_says_what_it_is(package, contents: dict[str, bytes]) -> None:
+def test_its_manifest_says_what_it_is(package: Package, contents: dict[str, bytes]) -> None:
     inside = json.loads(contents[NAME])
     digest = sha256(package.zip.read_bytes())
     assert package.manifest.items() >= inside.items()
@@ -71,13 +72,13 @@ def test_its_manifest_says_what_it_is(package, contents: dict[str, bytes]) -> No
     assert inside["handler"].rpartition(".")[0].replace(".", "/") + ".py" in contents
 
 
-def test_the_command_finds_it_sound(package, command: Path) -> None:
+def test_the_command_finds_it_sound(package: Package, command: Path) -> None:
     done = subprocess.run([command, "package", "--verify", package.zip], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "is sound" in done.stdout
 
 
-def test_its_sbom_names_everything_in_it(package, contents: dict[str, bytes]) -> None:
+def test_its_sbom_names_everything_in_it(package: Package, contents: dict[str, bytes]) -> None:
     assert package.zip.with_suffix(".sbom.cdx.json").read_bytes() == contents[SBOM_NAME]
     document: dict[str, Any] = json.loads(contents[SBOM_NAME])
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
@@ -109,7 +110,7 @@ def test_what_lambda_has_or_never_reads_is_not_in_it(contents: dict[str, bytes])
     assert [name for name in contents if name.startswith("bin/")] == ["bin/serve"]
 
 
-def test_the_modes_are_lambda_s(package) -> None:
+def test_the_modes_are_lambda_s(package: Package) -> None:
     with zipfile.ZipFile(package.zip) as opened:
         modes = {entry.filename: entry.external_attr >> 16 & 0o777 for entry in opened.infolist()}
     assert modes.pop("bin/serve") == 0o755
@@ -135,7 +136,7 @@ def test_no_file_names_the_machine_that_built_it(contents: dict[str, bytes]) -> 
     assert not [name for name, data in contents.items() if here in data]
 
 
-def test_building_it_again_gives_the_same_bytes(package, build, tmp_path: Path) -> None:
+def test_building_it_again_gives_the_same_bytes(package: Package, build: Build, tmp_path: Path) -> None:
     """Elsewhere, under another umask, in another time zone and with other hashes of Python's."""
     environment = {**os.environ, "TZ": "Pacific/Auckland", "PYTHONHASHSEED": "7", "LC_ALL": "C"}
     again = build(tmp_path / "again.zip", env=environment, umask=0o077, cwd=tmp_path)
@@ -149,7 +150,7 @@ def test_building_it_again_gives_the_same_bytes(package, build, tmp_path: Path) 
     assert archive.sha256(tmp_path / "zipped again.zip") == package.said["zip_sha256"]
 
 
-def test_the_pruner_s_zip_has_some_kilobytes(build, tmp_path: Path) -> None:
+def test_the_pruner_s_zip_has_some_kilobytes(build: Build, tmp_path: Path) -> None:
     pruner = build(tmp_path / "pruner.zip", "pruner")
     assert pruner.said["zip_bytes"] < PRUNER_MAX_BYTES
     assert (pruner.manifest["function"], pruner.manifest["native"], pruner.manifest["glibc"]) == ("pruner", None, None)

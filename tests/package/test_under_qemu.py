@@ -26,8 +26,9 @@ from lambda_llm.packaging.builder import IN_RUNTIME
 from lambda_llm.packaging.manifest import NAME
 from scripts.demo import MODEL
 from scripts.local_aws.server import local_aws
-from support.answers import EXPECTED, QUESTION, user
+from support.answers import EXPECTED, QUESTION
 from support.debian import arm64_root, interpreter, needs_arm64
+from support.package import Package
 from support.servers import AFTER, BEFORE, Server, free_port
 
 pytestmark = needs_arm64
@@ -202,7 +203,7 @@ def server(
         assert not [line for line in running.lines() if line["level"] not in {"INFO", "WARNING"}]
 
 
-def test_the_variant_for_the_cpu_is_chosen(server: Server, expected: Expected, package) -> None:
+def test_the_variant_for_the_cpu_is_chosen(server: Server, expected: Expected, package: Package) -> None:
     assert server.health()["backend"] == expected.backend
     assert expected.backend in package.manifest["cpu_variants"]
     assert any(line["message"].endswith(f"CPU backend {expected.backend}") for line in server.lines())
@@ -212,7 +213,7 @@ def test_a_question_is_answered_as_a_stream(server: Server) -> None:
     with OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, timeout=LIMIT_SECONDS) as client:
         (model,) = [model.id for model in client.models.list()]
         with client.chat.completions.create(
-            model=model, messages=[user(QUESTION)], temperature=0, stream=True
+            model=model, messages=[{"role": "user", "content": QUESTION}], temperature=0, stream=True
         ) as stream:
             pieces = [chunk.choices[0].delta.content or "" for chunk in stream]
     assert EXPECTED in "".join(pieces)

@@ -2,6 +2,8 @@
 
 pytest-terraform initializes, applies and destroys an example for a test module:
 
+    from support.applied import terraform
+
     pytestmark = pytest.mark.usefixtures("applied")
 
     @terraform("chat", scope="module")
@@ -13,15 +15,16 @@ It destroys everything when an apply fails, and knows no second apply with other
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 import psutil
 import pytest
+import pytest_terraform
 from botocore.exceptions import ClientError
 from openai import OpenAI
 from pytest_terraform import tf
@@ -33,6 +36,19 @@ from scripts.local_aws.server import LocalAWS, local_aws
 from support.answers import QUESTION, user
 from support.modules import ROOT
 from support.servers import LIMIT_SECONDS
+
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+class Terraform(Protocol):
+    """The decorator of pytest-terraform, which has no types."""
+
+    def __call__(self, folder: str, /, *, scope: str, name: str | None = None) -> Callable[[Test], Test]:
+        """Have an example applied for a test: its folder, for how long, and the name of the fixture if another."""
+
+
+terraform: Terraform = pytest_terraform.terraform
+"""The plugin's own object, not a function around it: it leaves the fixture in the module that calls it."""
 
 TERRAFORM_S_HOSTS = "registry.terraform.io,releases.hashicorp.com,github.com"
 """What it downloads the provider from, where there is no mirror: not through the local AWS's proxy."""
@@ -209,7 +225,10 @@ def asked_by_url(url: str) -> str:
     """The answer to the question, streamed through the Function URL."""
     with client_of(url) as client:
         stream = client.chat.completions.create(
-            model=client.models.list().data[0].id, messages=[user(QUESTION)], temperature=0, stream=True
+            model=client.models.list().data[0].id,
+            messages=[{"role": "user", "content": QUESTION}],
+            temperature=0,
+            stream=True,
         )
         return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
 

@@ -42,7 +42,7 @@ def shared_library(
     if versions:
         parts.append((".gnu.version_r", _VERNEED, wanted, 0, len(versions)))
     parts.append((".dynstr", _STRTAB, strings.data, 0, 0))
-    at = {name: names.add(name) for name, *_ in [*parts, (".shstrtab",)]}
+    at = {name: names.add(name) for name in [*(name for name, *_ in parts), ".shstrtab"]}
     parts.append((".shstrtab", _STRTAB, names.data, 0, 0))
     link = len(parts) - 1  # of .dynstr: sections count from one
     body, headers = b"", b"\0" * 64

@@ -310,7 +310,7 @@ class _Handler(BaseHTTPRequestHandler):
     def client_left(self, seconds: float) -> bool:
         self.connection.settimeout(seconds)
         try:
-            return self.connection.recv(1, socket.MSG_PEEK) == b""
+            return not self.connection.recv(1, socket.MSG_PEEK)
         except TimeoutError:
             return False
         except OSError:

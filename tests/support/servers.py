@@ -56,7 +56,7 @@ def until(condition: Callable[[], Any]) -> Any:
 class Server:
     """A server process; `log` is what it wrote to standard error."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | subprocess.Popen[str]
     port: int
     log: Path
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
+from unittest import mock
 
 import httpx2
 
@@ -46,7 +47,8 @@ def behind_the_web_adapter(ports: Sequence[int], before: str) -> None:
     run = Server.run
 
     async def take_the_snapshot(server: Server) -> None:
-        transport = httpx2.ASGITransport(server.config.app)
+        app: Any = server.config.app
+        transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://server") as adapter:
             (await adapter.post(before)).raise_for_status()
 
@@ -55,15 +57,16 @@ def behind_the_web_adapter(ports: Sequence[int], before: str) -> None:
         server.config.port = split(ports)
         run(server)
 
-    Server.run = run_twice
-    sys.exit(serve.main())
+    with mock.patch.object(Server, "run", run_twice):
+        sys.exit(serve.main())
 
 
 def under_the_runtime_client(apis: Sequence[str]) -> None:
     """Run Lambda's Python runtime client up to the handler's snapshot, and then once for each Runtime API."""
     # Its part in C learns the address of the Runtime API once, when it is imported: each twin imports it anew.
-    sys.modules["runtime_client"] = SimpleNamespace(initialize_client=lambda _: None)  # type: ignore[assignment]
-    client = importlib.import_module("awslambdaric.lambda_runtime_client")
+    stand_in: Any = SimpleNamespace(initialize_client=lambda _: None)
+    sys.modules["runtime_client"] = stand_in
+    client: Any = importlib.import_module("awslambdaric.lambda_runtime_client")
 
     def restored(self: Any) -> None:
         self.lambda_runtime_address = os.environ["AWS_LAMBDA_RUNTIME_API"] = split(apis)

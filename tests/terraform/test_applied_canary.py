@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_terraform import terraform
 
 from support.answers import EXPECTED
-from support.applied import Applied, asked_by_url, health
+from support.applied import Applied, asked_by_url, health, terraform
 from support.modules import TERRAFORM_FROM
 from support.rewrite import rewrite
 from support.servers import until
@@ -55,7 +54,12 @@ def test_the_newest_gets_its_share_and_then_everything(canary: Any, applied: App
     assert second["url"] == first["url"]
     assert alias(applied) == (first["version"], {second["version"]: 0.5})
     seen: set[str] = set()
-    until(lambda: seen.add(health(first["url"])["model"]) or seen == {"lambda-llm demo", BETTER})
+
+    def both_answered() -> bool:
+        seen.add(health(first["url"])["model"])
+        return seen == {"lambda-llm demo", BETTER}
+
+    until(both_answered)
 
     done = applied.run(canary, "apply", "-auto-approve", pushed_model="better.json")
     assert done.returncode == 0, done.stderr

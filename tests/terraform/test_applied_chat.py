@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_terraform import terraform
 
 from support.answers import EXPECTED, QUESTION
-from support.applied import Applied, asked_by_invoke, asked_by_url, health, refusal
+from support.applied import Applied, asked_by_invoke, asked_by_url, health, refusal, terraform
 from support.modules import TERRAFORM_FROM
 from support.rewrite import rewrite
 from support.servers import until

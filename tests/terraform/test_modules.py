@@ -18,7 +18,9 @@ pytestmark = pytest.mark.needs("terraform", get=TERRAFORM_FROM)
 
 def bounds(module: Path) -> tuple[str, tuple[int, ...], str]:
     """Terraform's constraint; the provider's oldest version, and the one that it stays below."""
-    core, oldest, below = BOUNDS.search(sources(module)["versions.tf"]).groups()
+    found = BOUNDS.search(sources(module)["versions.tf"])
+    assert found
+    core, oldest, below = found.groups()
     return core, tuple(map(int, oldest.split("."))), below
 
 

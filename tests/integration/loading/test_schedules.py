@@ -89,21 +89,16 @@ class Trouble:
         return self.name
 
 
-def trouble(
-    name: str, fault: Callable[[int], Fault] | Fault, *leads_to: type[BaseException]
-) -> st.SearchStrategy[Trouble]:
-    """The fault, or the fault at any byte."""
-    if isinstance(fault, AtByte):
-        return st.builds(lambda n: Trouble(f"{name} {n}", fault.make(n), leads_to), st.integers(0, SIZE_MAX))
-    return st.just(Trouble(name, fault, leads_to))  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
 class AtByte:
     make: Callable[[int], Fault]
 
-    def __call__(self, position: int) -> Fault:
-        return self.make(position)
+
+def trouble(name: str, fault: AtByte | Fault, *leads_to: type[BaseException]) -> st.SearchStrategy[Trouble]:
+    """The fault, or the fault at any byte."""
+    if isinstance(fault, AtByte):
+        return st.builds(lambda n: Trouble(f"{name} {n}", fault.make(n), leads_to), st.integers(0, SIZE_MAX))
+    return st.just(Trouble(name, fault, leads_to))
 
 
 def interrupt(exchange: Exchange) -> None:
@@ -266,7 +261,7 @@ outcomes: dict[str, int] = {}
 
 @pytest.mark.usefixtures("_quick")
 def test_any_schedule_ends_in_the_object_or_one_error(model: bytes, store: FaultyS3) -> None:
-    @settings(max_examples=SCHEDULES, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=SCHEDULES)
     @given(
         schedule=SCHEDULE,
         size=st.integers(0, SIZE_MAX),

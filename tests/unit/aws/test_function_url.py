@@ -65,7 +65,7 @@ def test_openai_s_client_signs_whatever_it_sends(function_url: FunctionURL) -> N
         client.models.list(extra_query={"b": "two words", "a": "1+1=2&ü"})
         answer = client.chat.completions.create(model=MODEL_ID, messages=MESSAGES, temperature=0)
         assert EXPECTED in (answer.choices[0].message.content or "")
-        client.chat.completions.create(model=MODEL_ID, messages=[user("Grüße 🎉")], max_tokens=1)  # type: ignore[list-item]
+        client.chat.completions.create(model=MODEL_ID, messages=[{"role": "user", "content": "Grüße 🎉"}], max_tokens=1)
     assert [each.method for each in function_url.arrived] == ["GET", "GET", "POST", "POST"]
     for each in function_url.arrived:
         assert each.headers["host"] == "abc123.lambda-url.eu-central-1.on.aws"

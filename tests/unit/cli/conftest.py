@@ -1,22 +1,11 @@
 """The command line in this process."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
 from lambda_llm.cli import main
-
-
-@dataclass
-class Result:
-    status: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
+from support.command_line import Result, Run
 
 
 @pytest.fixture

@@ -7,16 +7,19 @@ import sys
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from lambda_llm.cli import app
+from support.command_line import Run
 
 GROUP = typer.main.get_command(app)
-COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+assert isinstance(GROUP, TyperGroup)
+COMMANDS = dict(sorted(GROUP.commands.items()))
 
 
 def parameters(name: str) -> list[str]:
     """What a command can be told: its arguments, and its options by their longest name."""
-    command = GROUP.commands[name]  # type: ignore[attr-defined]
+    command = COMMANDS[name]
     return [max(each.opts, key=len) for each in command.params if each.name != "help"]
 
 
@@ -25,7 +28,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_whoever_gives_no_command_is_told_which_there_are_and_how_to_begin(run, arguments: list[str]) -> None:
+def test_whoever_gives_no_command_is_told_which_there_are_and_how_to_begin(run: Run, arguments: list[str]) -> None:
     told = run(*arguments)
     text = told.out + told.err
     for name in COMMANDS:
@@ -34,7 +37,7 @@ def test_whoever_gives_no_command_is_told_which_there_are_and_how_to_begin(run, 
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself_with_an_example(run, name: str) -> None:
+def test_every_command_explains_itself_with_an_example(run: Run, name: str) -> None:
     told = run(name, "--help")
     assert told.status == 0
     assert "Example:" in told.out
@@ -47,7 +50,8 @@ def test_every_command_explains_itself_with_an_example(run, name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_of_a_command_is_a_command(name: str) -> None:
-    command = GROUP.commands[name]  # type: ignore[attr-defined]
+    command = COMMANDS[name]
+    assert command.help
     examples = re.findall(r"`(lambda-llm [^`]+)`", command.help.partition("Example:")[2])
     assert examples
     for example in " && ".join(examples).split(" && "):
@@ -57,13 +61,13 @@ def test_the_example_of_a_command_is_a_command(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["inspect", "push", "serve"])
-def test_a_command_without_its_arguments_shows_its_help(run, name: str) -> None:
+def test_a_command_without_its_arguments_shows_its_help(run: Run, name: str) -> None:
     told = run(name)
     assert told.status == 2
     assert "Example:" in told.out + told.err
 
 
-def test_a_command_that_is_none_is_refused(run) -> None:
+def test_a_command_that_is_none_is_refused(run: Run) -> None:
     told = run("sing")
     assert told.status == 2
     assert "No such command 'sing'" in told.err

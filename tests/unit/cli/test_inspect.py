@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lambda_llm.limits import MEMORY_MB, MIB
+from support.command_line import Run
 from support.models import write_llama
 from support.rewrite import rewrite
 
@@ -19,7 +20,7 @@ FACTS = {
 }
 
 
-def test_a_script_gets_every_figure(run, demo_model: Path) -> None:
+def test_a_script_gets_every_figure(run: Run, demo_model: Path) -> None:
     told = run("inspect", demo_model, "--json")
     assert (told.status, told.err) == (0, "")
     said = json.loads(told.out)
@@ -41,7 +42,7 @@ def test_a_script_gets_every_figure(run, demo_model: Path) -> None:
     assert set(fit) == {"weights", "kv_cache", "compute_buffers", "process"}
 
 
-def test_a_person_gets_a_table_and_a_verdict(run, demo_model: Path) -> None:
+def test_a_person_gets_a_table_and_a_verdict(run: Run, demo_model: Path) -> None:
     told = run("inspect", demo_model)
     assert told.status == 0
     assert told.out.rstrip().endswith("It fits.")
@@ -50,7 +51,7 @@ def test_a_person_gets_a_table_and_a_verdict(run, demo_model: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["--json"], []])
-def test_a_model_that_does_not_fit_is_status_2(run, demo_model: Path, options: list[str]) -> None:
+def test_a_model_that_does_not_fit_is_status_2(run: Run, demo_model: Path, options: list[str]) -> None:
     told = run("inspect", demo_model, "--memory-mb", 100, *options)
     assert (told.status, told.err) == (2, "")
     if options:
@@ -59,7 +60,7 @@ def test_a_model_that_does_not_fit_is_status_2(run, demo_model: Path, options: l
         assert told.out.rstrip().endswith("It does not fit.")
 
 
-def test_context_type_of_the_cache_and_placement_change_the_figures(run, demo_model: Path) -> None:
+def test_context_type_of_the_cache_and_placement_change_the_figures(run: Run, demo_model: Path) -> None:
     def kv(*options: object) -> int:
         return int(json.loads(run("inspect", demo_model, "--json", *options).out)["fit"]["kv_cache"])
 
@@ -69,13 +70,15 @@ def test_context_type_of_the_cache_and_placement_change_the_figures(run, demo_mo
     assert (mapped["placement"], mapped["weights"]) == ("mapped", demo_model.stat().st_size)
 
 
-def test_the_variables_of_the_server_count_here_too(run, demo_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_of_the_server_count_here_too(
+    run: Run, demo_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LAMBDA_LLM_CONTEXT", "512")
     assert json.loads(run("inspect", demo_model, "--json").out)["fit"]["context"] == 512
     assert json.loads(run("inspect", demo_model, "--json", "--context", 256).out)["fit"]["context"] == 256
 
 
-def test_a_model_without_a_template_is_said_to_have_none(run, demo_model: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_template_is_said_to_have_none(run: Run, demo_model: Path, tmp_path: Path) -> None:
     silent = rewrite(demo_model, tmp_path / "silent.gguf", {"tokenizer.chat_template": None, "general.name": None})
     assert json.loads(run("inspect", silent, "--json").out)["chat_template"] is False
     told = run("inspect", silent)
@@ -83,7 +86,7 @@ def test_a_model_without_a_template_is_said_to_have_none(run, demo_model: Path, 
     assert "silent" in told.out
 
 
-def test_a_name_in_brackets_is_shown_as_it_is(run, demo_model: Path, tmp_path: Path) -> None:
+def test_a_name_in_brackets_is_shown_as_it_is(run: Run, demo_model: Path, tmp_path: Path) -> None:
     model = rewrite(demo_model, tmp_path / "m.gguf", {"general.name": "demo [v1] [/b]"})
     assert "demo [v1] [/b]" in run("inspect", model).out
 
@@ -105,7 +108,7 @@ def test_a_name_in_brackets_is_shown_as_it_is(run, demo_model: Path, tmp_path: P
     ],
 )
 def test_what_can_t_be_inspected_is_one_sentence_and_status_1(
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, options: list[str], says: str
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, options: list[str], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "noise.gguf").write_bytes(bytes(range(256)))

@@ -8,21 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from support.command_line import Result, Run
+
 pytestmark = pytest.mark.usefixtures("no_aws_of_this_machine")
 
 
-def refused(told) -> str:
+def refused(told: Result) -> str:
     assert (told.status, told.out) == (1, "")
     assert told.err.startswith("Error: ")
     assert told.err.count("\n") == 1
     assert "Traceback" not in told.err
-    return str(told.err)
+    return told.err
 
 
 # -- serve ------------------------------------------------------------------------------------------
 
 
-def test_a_port_in_use_is_refused_before_anything_is_loaded(run, tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused_before_anything_is_loaded(run: Run, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refused(run("serve", tmp_path / "missing.gguf", "--port", port))
@@ -30,27 +32,27 @@ def test_a_port_in_use_is_refused_before_anything_is_loaded(run, tmp_path: Path)
     assert "choose another --port" in said
 
 
-def test_an_address_of_somebody_else_is_refused(run, tmp_path: Path) -> None:
+def test_an_address_of_somebody_else_is_refused(run: Run, tmp_path: Path) -> None:
     assert "192.0.2.1:8080 can't be listened on" in refused(run("serve", tmp_path / "m.gguf", "--host", "192.0.2.1"))
 
 
-def test_a_model_that_is_not_there_is_refused(run, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
     assert "There is no file" in refused(run("serve", tmp_path / "missing.gguf", "--port", 0))
 
 
-def test_a_model_that_does_not_fit_is_refused(run, demo_model: Path) -> None:
+def test_a_model_that_does_not_fit_is_refused(run: Run, demo_model: Path) -> None:
     assert "does not fit" in refused(run("serve", demo_model, "--port", 0, "--memory-mb", 64))
 
 
 # -- push -------------------------------------------------------------------------------------------
 
 
-def test_what_is_no_model_is_not_pushed(run, tmp_path: Path) -> None:
+def test_what_is_no_model_is_not_pushed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a model")
     assert "is not a GGUF file" in refused(run("push", tmp_path / "notes.txt", "s3://bucket/key"))
 
 
-def test_a_target_that_is_not_in_s3_is_refused(run, demo_model: Path, tmp_path: Path) -> None:
+def test_a_target_that_is_not_in_s3_is_refused(run: Run, demo_model: Path, tmp_path: Path) -> None:
     assert "write s3://BUCKET/KEY" in refused(run("push", demo_model, tmp_path / "copy.gguf"))
 
 
@@ -86,7 +88,7 @@ def stranger() -> Iterator[tuple[type[Stranger], str]]:
         thread.join()
 
 
-def test_nobody_at_the_address_is_told(run) -> None:
+def test_nobody_at_the_address_is_told(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     said = refused(run("chat", f"http://127.0.0.1:{port}/v1", "--ask", "Hello"))
@@ -95,7 +97,7 @@ def test_nobody_at_the_address_is_told(run) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "", "ftp://127.0.0.1", "http://", "http://[bad"])
-def test_an_address_that_is_none_is_told(run, url: str) -> None:
+def test_an_address_that_is_none_is_told(run: Run, url: str) -> None:
     refused(run("chat", url, "--ask", "Hello"))
 
 
@@ -111,13 +113,15 @@ def test_an_address_that_is_none_is_told(run, url: str) -> None:
         (500, "text/plain", b"", "refused (500)"),
     ],
 )
-def test_a_server_of_another_kind_is_told(run, stranger, status: int, kind: str, answer: bytes, says: str) -> None:
+def test_a_server_of_another_kind_is_told(
+    run: Run, stranger: tuple[type[Stranger], str], status: int, kind: str, answer: bytes, says: str
+) -> None:
     handler, url = stranger
     handler.status, handler.kind, handler.answer = status, kind, answer
     assert says in refused(run("chat", url, "--ask", "Hello"))
 
 
-def test_a_function_url_without_credentials_is_told(run) -> None:
+def test_a_function_url_without_credentials_is_told(run: Run) -> None:
     said = refused(run("chat", "https://abc.lambda-url.eu-central-1.on.aws/v1", "--ask", "Hello"))
     assert "The request needs a signature, but there are no AWS credentials" in said
 
@@ -126,11 +130,11 @@ def test_a_function_url_without_credentials_is_told(run) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "", "ftp://127.0.0.1", "http://", "http://exa\tmple"])
-def test_an_address_that_is_none_can_t_be_signed_for(run, url: str) -> None:
+def test_an_address_that_is_none_can_t_be_signed_for(run: Run, url: str) -> None:
     assert "is no address: give the Function URL" in refused(run("proxy", url))
 
 
-def test_what_is_no_function_url_needs_a_region(run) -> None:
+def test_what_is_no_function_url_needs_a_region(run: Run) -> None:
     said = refused(run("proxy", "https://llm.example.com"))
     assert "is no Function URL" in said
     assert "give the --region of the function" in said
@@ -139,5 +143,5 @@ def test_what_is_no_function_url_needs_a_region(run) -> None:
 @pytest.mark.parametrize(
     "arguments", [["https://abc.lambda-url.eu-central-1.on.aws"], ["https://llm.example.com", "--region", "us-east-1"]]
 )
-def test_a_proxy_without_credentials_does_not_begin(run, arguments: list[str]) -> None:
+def test_a_proxy_without_credentials_does_not_begin(run: Run, arguments: list[str]) -> None:
     assert "there are no AWS credentials: configure them" in refused(run("proxy", *arguments))

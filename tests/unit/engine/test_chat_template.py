@@ -1,19 +1,23 @@
 """Messages to prompt, by the template that the model brings along."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lambda_llm.engine.chat_template import ChatTemplate
+from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import TemplateError
 from support.answers import OpenEngine, user
 from support.rewrite import rewrite
 
 TEMPLATE = "tokenizer.chat_template"
 
+WithTemplate = Callable[[str | None], ChatTemplate]
+
 
 @pytest.fixture
-def with_template(open_engine: OpenEngine, demo_model: Path, tmp_path: Path):
+def with_template(open_engine: OpenEngine, demo_model: Path, tmp_path: Path) -> WithTemplate:
     """Open the demo model with another chat template, or with none."""
 
     def open_it(template: str | None) -> ChatTemplate:
@@ -23,7 +27,7 @@ def with_template(open_engine: OpenEngine, demo_model: Path, tmp_path: Path):
     return open_it
 
 
-def test_a_conversation_is_rendered_as_the_model_was_trained_to_read_it(engine) -> None:
+def test_a_conversation_is_rendered_as_the_model_was_trained_to_read_it(engine: Engine) -> None:
     tokens = engine.template.tokens([{"role": "system", "content": "Be brief."}, user("Hello")])
     written = (
         "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
@@ -33,17 +37,19 @@ def test_a_conversation_is_rendered_as_the_model_was_trained_to_read_it(engine) 
 
 
 @pytest.mark.parametrize("template", ["{{ messages[0].content }}", "{{ bos_token }}{{ messages[0].content }}"])
-def test_a_sequence_begins_once_whether_or_not_the_template_writes_it(with_template, engine, template: str) -> None:
+def test_a_sequence_begins_once_whether_or_not_the_template_writes_it(
+    with_template: WithTemplate, engine: Engine, template: str
+) -> None:
     assert with_template(template).tokens([user("Hello")]) == engine.model.tokenize("Hello", add_special=True)
 
 
-def test_a_model_without_a_template_is_refused_only_when_a_template_is_needed(with_template) -> None:
+def test_a_model_without_a_template_is_refused_only_when_a_template_is_needed(with_template: WithTemplate) -> None:
     template = with_template(None)
     with pytest.raises(TemplateError, match=r"^This model has no chat template: use a chat or instruct model\.$"):
         template.tokens([user("Hello")])
 
 
-def test_what_the_template_refuses_is_told_in_its_own_words(with_template) -> None:
+def test_what_the_template_refuses_is_told_in_its_own_words(with_template: WithTemplate) -> None:
     template = with_template("{{ raise_exception('Roles must alternate') }}")
     with pytest.raises(
         TemplateError, match=r"^The model's chat template refuses these messages: Roles must alternate$"
@@ -54,11 +60,13 @@ def test_what_the_template_refuses_is_told_in_its_own_words(with_template) -> No
 @pytest.mark.parametrize(
     "template", ["{{ messages[9].content.x }}", "{{ messages + 1 }}", "{{ messages.__class__.mro() }}"]
 )
-def test_a_template_that_fails_or_reaches_out_of_its_sandbox_is_refused(with_template, template: str) -> None:
+def test_a_template_that_fails_or_reaches_out_of_its_sandbox_is_refused(
+    with_template: WithTemplate, template: str
+) -> None:
     with pytest.raises(TemplateError, match="refuses these messages"):
         with_template(template).tokens([user("Hello")])
 
 
-def test_a_template_that_is_no_jinja_is_refused_at_once(with_template) -> None:
+def test_a_template_that_is_no_jinja_is_refused_at_once(with_template: WithTemplate) -> None:
     with pytest.raises(TemplateError, match=r"no valid Jinja \(.*\): fix the GGUF file"):
         with_template("{% if %}")

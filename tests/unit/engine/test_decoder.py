@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from gguf import GGUFReader
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.engine.engine import Engine
@@ -24,9 +24,7 @@ def text_of(engine: Engine, tokens: list[int]) -> str:
 # -- text and tokens --------------------------------------------------------------------------------
 
 
-@settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(text=TEXTS)
 def test_any_text_comes_back_from_its_tokens(engine: Engine, text: str) -> None:
     assert text_of(engine, engine.model.tokenize(text, add_special=False)) == text

@@ -3,11 +3,11 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.engine.decoder import Decoder
@@ -155,9 +155,7 @@ ALPHABET = st.sampled_from("ab ,.é🎉")
 SHORT = st.text(ALPHABET, max_size=12)
 
 
-@settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(text=SHORT, stop=st.lists(st.text(ALPHABET, min_size=1, max_size=4), max_size=3))
 def test_no_part_of_a_stop_text_is_ever_shown(scripted: Scripted, text: str, stop: list[str]) -> None:
     going = scripted.generate(text, stop=stop)
@@ -170,9 +168,7 @@ def test_no_part_of_a_stop_text_is_ever_shown(scripted: Scripted, text: str, sto
         assert shown == text
 
 
-@settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(text=SHORT, most=st.integers(1, 20))
 def test_an_answer_that_is_cut_short_shows_whole_characters(scripted: Scripted, text: str, most: int) -> None:
     shown = "".join(scripted.generate(text, max_tokens=most))
@@ -266,9 +262,10 @@ def test_an_abort_that_was_asked_for_is_no_error_in_the_log(engine: Engine, capl
 
 def test_whoever_stops_listening_frees_the_model(engine: Engine) -> None:
     pieces = iter(generation(engine, LONG_QUESTION))
+    assert isinstance(pieces, Generator)
     next(pieces)
     assert engine.decoder.lock.locked()
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     assert not engine.decoder.lock.locked()
     assert EXPECTED in answer(engine)
 

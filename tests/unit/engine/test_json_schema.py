@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.engine.decoder import Decoder
@@ -162,7 +162,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(schema=SCHEMAS)
 def test_what_is_said_is_valid_under_any_schema(babbling: Babbling, schema: Any) -> None:
     for value in babbling.values(schema, count=2):

@@ -2,25 +2,27 @@
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import ConstraintError
-from lambda_llm.engine.generate import FinishReason
-from lambda_llm.engine.sampling import Constraint, Sampling
-from support.answers import EXPECTED, LONG_QUESTION, answer, generation
+from lambda_llm.engine.generate import FinishReason, Generation
+from lambda_llm.engine.sampling import Constraint, Sampling, Scored
+from support.answers import EXPECTED, LONG_QUESTION, OpenEngine, answer, generation
 from support.models import write_llama
 
 NUMBERS = 'root ::= "[" number ("," number){3} "]"\nnumber ::= [1-9] [0-9]*'
 
 
-def first_words(engine: Engine, count: int = 40, **changes) -> set[str]:
+def first_words(engine: Engine, count: int = 40, **changes: Any) -> set[str]:
     drawn = (Sampling(temperature=2, seed=seed, **changes) for seed in range(count))
     return {answer(engine, sampling=sampling, max_tokens=1) for sampling in drawn}
 
 
-def scored(going):
+def scored(going: Generation) -> list[tuple[str, list[Scored]]]:
     """Pieces, each with the tokens that it is made of."""
     return [(piece, going.take_scored()) for piece in going]
 
@@ -53,7 +55,8 @@ def test_a_bias_bans_a_token_or_makes_it_certain(engine: Engine, temperature: fl
 
 @pytest.mark.parametrize("penalty", ["presence_penalty", "frequency_penalty"])
 def test_penalties_count_what_was_generated_and_not_the_prompt(engine: Engine, penalty: str) -> None:
-    chosen = Sampling(temperature=0, **{penalty: 100.0})  # type: ignore[arg-type]
+    high: dict[str, Any] = {penalty: 100.0}
+    chosen = Sampling(temperature=0, **high)
     going = generation(engine, prompt=[12] * 60, sampling=chosen, top_logprobs=0, max_tokens=30)
     pieces = scored(going)
     plain = generation(engine, prompt=[12] * 60, max_tokens=1)
@@ -115,8 +118,8 @@ def test_no_probability_is_told_of_a_token_that_a_stop_text_hides(engine: Engine
 
 
 @pytest.mark.parametrize("sampling", [{"temperature": 0}, {"temperature": 2, "seed": 3}, {"top_p": 0.5, "seed": 4}])
-def test_a_grammar_holds_an_answer_to_a_form(engine: Engine, sampling: dict[str, float]) -> None:
-    chosen = Sampling(constraint=Constraint(NUMBERS), **sampling)  # type: ignore[arg-type]
+def test_a_grammar_holds_an_answer_to_a_form(engine: Engine, sampling: dict[str, Any]) -> None:
+    chosen = Sampling(constraint=Constraint(NUMBERS), **sampling)
     going = generation(engine, LONG_QUESTION, sampling=chosen, max_tokens=200)
     text = "".join(going)
     if going.stats.finish_reason is FinishReason.STOP:
@@ -145,7 +148,7 @@ def test_one_seed_gives_one_constrained_answer(engine: Engine) -> None:
     assert len({answer(engine, sampling=chosen) for _ in range(3)}) == 1
 
 
-def test_a_grammar_that_the_vocabulary_can_t_write_ends_in_a_sentence(open_engine, tmp_path) -> None:
+def test_a_grammar_that_the_vocabulary_can_t_write_ends_in_a_sentence(open_engine: OpenEngine, tmp_path: Path) -> None:
     engine = open_engine(write_llama(tmp_path / "noise.gguf"), context_length=64)
     going = generation(engine, prompt=[1], sampling=Sampling(temperature=0, constraint=Constraint('root ::= "é"')))
     with pytest.raises(ConstraintError, match="no token that fits the schema"):

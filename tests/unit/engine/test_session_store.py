@@ -2,13 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from lambda_llm.engine.engine import Engine
-from lambda_llm.engine.generate import FinishReason
+from lambda_llm.engine.generate import FinishReason, GenerationStats
 from lambda_llm.engine.prefix_cache import CacheScope
 from lambda_llm.engine.session_store import BLOCK_TOKENS, TURN_ENDS, Names, SessionStore
 from lambda_llm.gguf.options import KVType
@@ -26,6 +27,15 @@ LIMIT_SECONDS = 60
 Say = Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a generation left."""
+
+    text: str
+    prompt: Sequence[int]
+    stats: GenerationStats
+
+
 class Place:
     """An environment: a model with an empty cache and its store."""
 
@@ -33,13 +43,13 @@ class Place:
         self.engine = engine
         self.store = store
 
-    def say(self, messages: list[dict[str, str]], **changes: Any) -> Any:
-        """The generation that answered, its text in `text`, its entries written."""
+    def say(self, messages: list[dict[str, str]], **changes: Any) -> Said:
+        """The answer, its entries written."""
         prompt = self.engine.template.tokens(messages)
         going = generation(self.engine, prompt=prompt, sessions=self.store, **changes)
-        going.text = "".join(going)
+        text = "".join(going)
         going.settle()
-        return going
+        return Said(text, going.prompt, going.stats)
 
 
 @pytest.fixture
@@ -92,7 +102,7 @@ def test_answers_are_the_same_with_and_without_reuse(
             known = alone.template.tokens(messages[:-1])
             around = len(alone.template.tokens(messages)) - len(known)
             assert going.stats.cached_tokens >= len(known) - around, "all but the new words"
-        return str(going.text)
+        return going.text
 
     assert turns(questions, elsewhere_each_time) == turns(questions, without)
 
@@ -108,7 +118,7 @@ def test_a_conversation_that_moves_is_the_one_that_stays_token_by_token(
         return "".join(generation(alone, prompt=alone.template.tokens(messages)))
 
     def elsewhere_each_time(messages: list[dict[str, str]]) -> str:
-        return str(place().say(messages).text)
+        return place().say(messages).text
 
     assert turns(questions, elsewhere_each_time) == turns(questions, here)
 

@@ -32,12 +32,15 @@ R1_LLAMA, R1_QWEN = "deepseek-ai-DeepSeek-R1-Distill-Llama-8B", "deepseek-ai-Dee
 PHI = "microsoft-Phi-3.5-mini-instruct"
 BOS, EOS = "<bos>", "<eos>"
 
+Templates = Callable[[str], ChatTemplate]
+"""Takes the name of a template."""
+
 
 class WithTemplate(LoadedModel):
     """The demo model with another chat template."""
 
     template = ""
-    bos, eos = BOS, EOS  # type: ignore[assignment]
+    bos, eos = BOS, EOS
 
     @property
     def chat_template(self) -> str:
@@ -51,7 +54,7 @@ def model(demo_model: Path) -> Iterator[WithTemplate]:
 
 
 @pytest.fixture(scope="module")
-def template(model: WithTemplate) -> Callable[[str], ChatTemplate]:
+def template(model: WithTemplate) -> Templates:
     @cache
     def make(name: str) -> ChatTemplate:
         model.template = (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
@@ -121,7 +124,7 @@ TOOL = {
 
 @pytest.mark.parametrize("messages", CONVERSATIONS.values(), ids=CONVERSATIONS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_conversation_is_rendered_as_transformers_would(template, name: str, messages: Any) -> None:
+def test_a_conversation_is_rendered_as_transformers_would(template: Templates, name: str, messages: Any) -> None:
     try:
         expected = as_transformers(name, messages)
     except Exception:  # noqa: BLE001 - a template may fail in any way
@@ -134,14 +137,14 @@ def test_a_conversation_is_rendered_as_transformers_would(template, name: str, m
 @pytest.mark.parametrize(
     "name", [LLAMA_3, QWEN_3, "Qwen-Qwen2.5-7B-Instruct", "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use"]
 )
-def test_tools_are_rendered_as_transformers_would(template, name: str) -> None:
+def test_tools_are_rendered_as_transformers_would(template: Templates, name: str) -> None:
     assert template(name).render(PLAIN, [TOOL]) == as_transformers(name, PLAIN, [TOOL])
 
 
 @pytest.mark.parametrize(
     ("name", "variables"), [(QWEN_3, {"enable_thinking": False}), (LLAMA_3, {"tools_in_user_message": False})]
 )
-def test_variables_reach_the_template(template, name: str, variables: dict[str, Any]) -> None:
+def test_variables_reach_the_template(template: Templates, name: str, variables: dict[str, Any]) -> None:
     rendered = template(name).render(PLAIN, [TOOL], variables)
     assert rendered == as_transformers(name, PLAIN, [TOOL], **variables)
     assert rendered != as_transformers(name, PLAIN, [TOOL])
@@ -230,7 +233,9 @@ CUTTING = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
         ),
     ],
 )
-def test_a_conversation_is_rendered_as_published(template, name: str, variables: dict[str, Any], expected: str) -> None:
+def test_a_conversation_is_rendered_as_published(
+    template: Templates, name: str, variables: dict[str, Any], expected: str
+) -> None:
     assert template(name).render(TALK, (), variables) == expected
 
 
@@ -244,7 +249,7 @@ PHI_CALLED = (
     '<|user|>\nWeather?<|end|>\n<|assistant|>\n<tool_call>\n{"name": "get_weather", "arguments": {"city": '
     '"Zürich"}}\n</tool_call><|end|>\n<|user|>\n<tool_response>\nSunny\n</tool_response><|end|>\n<|assistant|>\n'
 )
-CALLED = [
+CALLED: list[dict[str, Any]] = [
     user("Weather?"),
     {
         "role": "assistant",
@@ -298,7 +303,9 @@ CALLED = [
         ),
     ],
 )
-def test_a_call_and_its_result_are_rendered_in_the_model_s_own_form(template, name: str, expected: str) -> None:
+def test_a_call_and_its_result_are_rendered_in_the_model_s_own_form(
+    template: Templates, name: str, expected: str
+) -> None:
     assert template(name).render(CALLED).endswith(expected)
 
 
@@ -314,13 +321,13 @@ def test_a_call_and_its_result_are_rendered_in_the_model_s_own_form(template, na
         ("ibm-granite-granite-4.0", hermes.FORMAT, False),
     ],
 )
-def test_what_a_template_can_do_is_found_out(template, name: str, form: Any, thinks: bool) -> None:  # noqa: FBT001 - a case
+def test_what_a_template_can_do_is_found_out(template: Templates, name: str, form: Any, thinks: bool) -> None:  # noqa: FBT001 - a case
     made = template(name)
     assert made.tool_call_format is form
     assert made.thinks is thinks
 
 
-def test_tools_are_described_where_the_template_has_no_place_for_them(template) -> None:
+def test_tools_are_described_where_the_template_has_no_place_for_them(template: Templates) -> None:
     rendered = template(PHI).render([{"role": "system", "content": "Be brief."}, *PLAIN], [TOOL])
     system, _, rest = rendered.partition("<|end|>")
     assert system.startswith("<|system|>\nBe brief.\n\nYou can call these functions")
@@ -330,11 +337,11 @@ def test_tools_are_described_where_the_template_has_no_place_for_them(template) 
 
 
 @pytest.mark.parametrize(("name", "thinking"), [(R1_LLAMA, True), (QWEN_3, False), (LLAMA_3, False)])
-def test_a_prompt_tells_whether_it_has_opened_the_thoughts(template, name: str, thinking: bool) -> None:  # noqa: FBT001 - as above
+def test_a_prompt_tells_whether_it_has_opened_the_thoughts(template: Templates, name: str, thinking: bool) -> None:  # noqa: FBT001 - as above
     assert template(name).prompt(PLAIN).thinking is thinking
 
 
-def test_a_call_s_arguments_that_are_no_json_are_passed_on_as_they_are(template) -> None:
+def test_a_call_s_arguments_that_are_no_json_are_passed_on_as_they_are(template: Templates) -> None:
     broken = json.loads(json.dumps(CALLED).replace('{\\"city\\": \\"Z\\u00fcrich\\"}', "oops"))
     assert '"arguments": oops}' in template(QWEN_3).render(broken)
 

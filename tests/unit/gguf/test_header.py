@@ -340,7 +340,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_header_cut_anywhere_ends_in_a_sentence(sound: Path, data: st.DataObject) -> None:
     head = sound.read_bytes()
@@ -348,7 +348,7 @@ def test_a_header_cut_anywhere_ends_in_a_sentence(sound: Path, data: st.DataObje
     settle(head[:size], data.draw(st.sampled_from([size, len(head), 10**6, 10**12])))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_bytes_changed_anywhere_end_in_a_sentence(sound: Path, data: st.DataObject) -> None:
     head = bytearray(sound.read_bytes())
@@ -359,7 +359,7 @@ def test_bytes_changed_anywhere_end_in_a_sentence(sound: Path, data: st.DataObje
     settle(bytes(head), data.draw(st.sampled_from([len(head), 10**6, 10**12])))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_huge_numbers_anywhere_end_in_a_sentence(sound: Path, data: st.DataObject) -> None:
     head = bytearray(sound.read_bytes())
@@ -368,7 +368,7 @@ def test_huge_numbers_anywhere_end_in_a_sentence(sound: Path, data: st.DataObjec
     settle(bytes(head), data.draw(st.sampled_from([len(head), 10**6, 2**63])))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     pairs=st.lists(
         st.tuples(
@@ -398,7 +398,7 @@ def test_senseless_dimensions_end_in_a_sentence(pairs: list[tuple[str, int, byte
     settle(head, len(head) + 64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=2000))
 def test_noise_after_the_magic_ends_in_a_sentence(noise: bytes) -> None:
     settle(b"GGUF\x03\x00\x00\x00" + noise, len(noise) + 8)

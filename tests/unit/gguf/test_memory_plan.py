@@ -218,7 +218,7 @@ def test_the_kv_cache_counts_for_the_peak_where_it_is_larger_than_the_file() -> 
 def test_compute_buffers_grow_with_the_context_and_the_widest_layer() -> None:
     short, long = (planned(made(LLAMA_3_2_1B), context=context).compute_buffers for context in (BATCH_TOKENS, 4096))
     assert long - short == 4 * BATCH_TOKENS * (4096 - BATCH_TOKENS)
-    wider = planned(made({**LLAMA_3_2_1B, "feed_forward_length": [8192] * 15 + [16384]}), context=4096).compute_buffers
+    wider = planned(made({**LLAMA_3_2_1B, "feed_forward_length": [*[8192] * 15, 16384]}), context=4096).compute_buffers
     assert wider - long == 4 * BATCH_TOKENS * 3 * 8192
 
 

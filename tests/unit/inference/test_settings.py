@@ -22,8 +22,9 @@ def _only_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_is_enough() -> None:
     settings = Settings.load()
     assert settings.model == "s3://models/tiny.gguf"
-    assert settings.model_version_id is settings.model_sha256 is settings.model_size is settings.model_name is None
-    assert settings.context is settings.threads is settings.memory_mb is settings.system_prompt is None
+    of_the_model = (settings.model_version_id, settings.model_sha256, settings.model_size, settings.model_name)
+    others = (settings.context, settings.threads, settings.memory_mb, settings.system_prompt)
+    assert [value for value in (*of_the_model, *others) if value is not None] == []
     assert settings.kv_type is KVType.F16
     assert settings.weights is Weights.AUTO
     assert settings.load_seconds == 120

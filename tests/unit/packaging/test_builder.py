@@ -7,7 +7,7 @@ import pytest
 from lambda_llm.packaging.builder import IN_RUNTIME, Destination, build, requirements
 from lambda_llm.packaging.closure import closure, distributions_of, third_party, with_requirements
 from lambda_llm.packaging.errors import PackageError
-from lambda_llm.packaging.functions import FUNCTIONS
+from lambda_llm.packaging.functions import FUNCTIONS, Function
 from scripts.build.package import LOCK
 
 ARM64, X86_64 = (Destination(architecture).markers for architecture in ("arm64", "x86_64"))
@@ -56,7 +56,7 @@ def test_what_the_runtime_has_is_left_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_every_package_that_a_function_imports_is_locked_with_hashes(function) -> None:
+def test_every_package_that_a_function_imports_is_locked_with_hashes(function: Function) -> None:
     wanted = with_requirements(distributions_of(third_party(closure(function.entries).values())), ARM64)
     chosen = requirements(LOCK.read_text(encoding="utf-8"), wanted, ARM64).splitlines()
     assert all("==" in line and "--hash=sha256:" in line for line in chosen)

@@ -6,7 +6,7 @@ import pytest
 
 from lambda_llm.packaging.closure import closure, distributions_of, imports, third_party, with_requirements
 from lambda_llm.packaging.errors import PackageError
-from lambda_llm.packaging.functions import FUNCTIONS
+from lambda_llm.packaging.functions import FUNCTIONS, Function
 
 SOURCE = """
 import os, a.b
@@ -67,7 +67,7 @@ def test_distributions_are_found_with_all_that_they_require() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_a_handler_is_a_function_of_its_module(function) -> None:
+def test_a_handler_is_a_function_of_its_module(function: Function) -> None:
     module, _, name = function.handler.rpartition(".")
     source = closure([module])[module].read_text(encoding="utf-8")
     assert f"def {name}(" in source or f"\n{name} = " in source

@@ -31,7 +31,7 @@ Make = Callable[..., Path]
 
 
 def describe(files: Mapping[str, bytes], **changes: Any) -> Manifest:
-    given = {
+    given: dict[str, Any] = {
         "function": "inference",
         "version": "0.1.0",
         "architecture": "arm64",

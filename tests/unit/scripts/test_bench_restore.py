@@ -6,8 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from lambda_llm.inference.snapshot.prefetch import THREADS
 from scripts.bench import restore

@@ -11,9 +11,9 @@ from typing import Any
 import llama_cpp
 import pytest
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from lambda_llm.gguf.options import Weights
 from scripts import ROOT
 from scripts.bench import measurement, threads
 
@@ -51,7 +51,7 @@ def checked(row: dict[str, Any], *, baseline: bool) -> None:
 @pytest.fixture(scope="module")
 def measured(demo_model: Path) -> dict[str, Any]:
     """What the real command line prints; the same libraries twice, once as the default and once by name."""
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         "-m",
         "scripts.bench.threads",
@@ -155,8 +155,8 @@ def test_rates_become_medians_and_ratios_of_the_same_round() -> None:
     # The machine slows down to a third from the first to the last round; the second row is twice as fast throughout.
     rounds = [[sample(seconds), sample(seconds / 2)] for seconds in (1.0, 2.0, 3.0)]
     two = [
-        measurement.Combination(1, measurement.Weights.COPIED),
-        measurement.Combination(2, measurement.Weights.COPIED),
+        measurement.Combination(1, Weights.COPIED),
+        measurement.Combination(2, Weights.COPIED),
     ]
     first, second = (measurement.summary("m", "Q4_0", index, each, rounds) for index, each in enumerate(two))
     assert first.decode["wall"].ratio == 1

@@ -91,12 +91,11 @@ def test_a_build_that_failed_is_not_taken_for_one(tmp_path: Path, source: Path, 
 
 
 def test_the_machine_s_own_compiler_comes_first(tmp_path: Path) -> None:
-    for name in ("cc", "c++", "cmake", "ninja"):
-        program(tmp_path / name, f"echo {name} version 1\necho more")
-    found = find_toolchain(HOST, str(tmp_path), tmp_path / "none")
-    assert found == Toolchain(
-        *(str(tmp_path / name) for name in ("cc", "c++", "cmake", "ninja")), identity="c++ version 1"
+    cc, cxx, cmake, ninja = (
+        str(program(tmp_path / name, f"echo {name} version 1\necho more")) for name in ("cc", "c++", "cmake", "ninja")
     )
+    found = find_toolchain(HOST, str(tmp_path), tmp_path / "none")
+    assert found == Toolchain(cc, cxx, cmake, ninja, identity="c++ version 1")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ STUBBORN = [
 
 def test_a_process_ends_with_its_context() -> None:
     with running(SLEEP, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
         assert process.stdout.readline() == "up\n"
         assert process.poll() is None
     assert process.returncode == -signal.SIGTERM
@@ -32,6 +33,7 @@ def test_what_a_process_of_its_own_session_started_goes_with_it() -> None:
     with running(
         [sys.executable, "-c", starts, *SLEEP], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as p:
+        assert p.stdout
         started = psutil.Process(int(p.stdout.readline()))
         assert started.is_running()
     psutil.wait_procs([started])
@@ -40,6 +42,7 @@ def test_what_a_process_of_its_own_session_started_goes_with_it() -> None:
 def test_a_process_that_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.01)
     with running(STUBBORN, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
         assert process.stdout.readline() == "up\n"
     assert process.returncode == -signal.SIGKILL
 
@@ -53,7 +56,7 @@ def test_a_process_ends_when_its_context_fails() -> None:
 def test_a_signal_that_comes_while_a_process_starts_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[subprocess.Popen[Any]] = []
 
-    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+    class Interrupted(subprocess.Popen[Any]):
         def __init__(self, *positional: Any, **named: Any) -> None:
             super().__init__(*positional, **named)
             begun.append(self)
@@ -68,7 +71,7 @@ def test_a_signal_that_comes_while_a_process_starts_ends_it_too(monkeypatch: pyt
 
 
 def test_a_second_signal_does_not_stop_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Impatient(subprocess.Popen):  # type: ignore[type-arg]
+    class Impatient(subprocess.Popen[Any]):
         def terminate(self) -> None:
             signal.raise_signal(signal.SIGINT)
             super().terminate()

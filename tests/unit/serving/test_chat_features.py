@@ -19,7 +19,7 @@ from support.rewrite import rewrite
 
 CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}}, "required": ["city"]}
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Tells it", "parameters": CITY}}
-ADD = {
+ADD: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "add",
@@ -202,7 +202,8 @@ async def test_a_call_that_is_asked_for_comes(client: httpx2.AsyncClient, choice
 
 
 async def test_without_a_need_the_model_may_answer(client: httpx2.AsyncClient) -> None:
-    for changes in ({"tools": []}, {"tools": [ADD], "tool_choice": "none"}, {"tool_choice": "auto"}):
+    unneeded: list[dict[str, Any]] = [{"tools": []}, {"tools": [ADD], "tool_choice": "none"}, {"tool_choice": "auto"}]
+    for changes in unneeded:
         (choice,) = (await ask(client, **changes))["choices"]
         assert EXPECTED in choice["message"]["content"]
         assert "tool_calls" not in choice["message"]

@@ -197,7 +197,7 @@ async def test_a_model_refuses_what_it_is_not_for(
     serve: Any, open_encoder: OpenEncoder, open_engine: OpenEngine, name: str | None
 ) -> None:
     client = await serve(open_encoder(name) if name else open_engine())
-    bodies = {
+    bodies: dict[str | None, tuple[str, dict[str, Any]]] = {
         "embeddings": (EMBEDDINGS, {"input": "a"}),
         "classifier": (CLASSIFY, {"input": "a"}),
         "reranker": (RERANK, {"query": "a", "documents": ["b"]}),
@@ -278,7 +278,7 @@ def test_whatever_is_sent_the_answer_is_an_answer_or_a_sentence(
 ) -> None:
     with answering(made(open_encoder(name))) as post:
 
-        @settings(max_examples=150, deadline=None, database=None)
+        @settings(max_examples=150)
         @given(sound=SOUND, noise=st.dictionaries(FIELDS, VALUE, max_size=2))
         def try_it(sound: dict[str, Any], noise: dict[str, Any]) -> None:
             answer = post(path, json.dumps({"model": MODEL_ID} | sound | noise))

@@ -213,7 +213,8 @@ async def test_a_field_that_can_t_be_used_is_refused_by_name(
 
 @pytest.mark.parametrize("name", ["model", "messages"])
 async def test_a_field_that_is_needed_is_asked_for(client: httpx2.AsyncClient, name: str) -> None:
-    error = (await client.post(PATH, json=body(**{name: None}))).json()["error"]
+    left_out: dict[str, Any] = {name: None}
+    error = (await client.post(PATH, json=body(**left_out))).json()["error"]
     assert (error["param"], error["code"]) == (name, "missing_required_parameter")
 
 

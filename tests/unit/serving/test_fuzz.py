@@ -5,22 +5,29 @@ from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.engine.engine import Engine
-from lambda_llm.openai_types import chat, completions, embeddings, responses
-from lambda_llm.openai_types.common import Input
+from lambda_llm.openai_types import chat, common, completions, embeddings, responses
+from lambda_llm.serving import tokens
 from support.chat import PATH, answering, body, events, made
 
+DESCRIBED_IN = (chat, common, completions, embeddings, responses, tokens)
+"""The modules with the classes of which requests are made."""
 
-def fields(kind: type[Input] = Input) -> set[str]:
+
+def fields() -> set[str]:
     """Every field that a part of a request may have, in any endpoint's and at any depth."""
-    own = {field.alias or name for name, field in kind.model_fields.items()}
-    return own.union(*(fields(each) for each in kind.__subclasses__()))
+    kinds = [
+        kind
+        for module in DESCRIBED_IN
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, common.Input)
+    ]
+    return {field.alias or name for kind in kinds for name, field in kind.model_fields.items()}
 
 
-assert {chat, completions, embeddings, responses}, "imported, so that their classes are known"
 FIELDS = sorted(fields())
 JSON = st.recursive(
     st.none()
@@ -79,12 +86,7 @@ def check(response: httpx2.Response) -> None:
         assert response.json()["choices"][0]["finish_reason"] in {"stop", "length"}
 
 
-SETTINGS = settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
-
-@SETTINGS
+@settings(max_examples=200)
 @given(sound=SOUND, changes=NEARLY)
 @example(sound={}, changes={"messages": [{"role": "user", "content": "\ud800"}]})
 @example(sound={}, changes={"\udfff": 1})
@@ -98,7 +100,7 @@ def test_no_json_object_makes_the_server_fail(post: Post, sound: dict[str, objec
 @pytest.mark.parametrize(
     "path", [PATH, "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/rerank", "/tokenize", "/detokenize"]
 )
-@SETTINGS
+@settings(max_examples=200)
 @given(content=st.binary(max_size=50) | st.text(max_size=50).map(str.encode) | JSON.map(json.dumps))
 def test_no_body_at_all_makes_the_server_fail(post: Post, path: str, content: str | bytes) -> None:
     check(post(path, content))

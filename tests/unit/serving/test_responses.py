@@ -40,7 +40,7 @@ async def ask(client: httpx2.AsyncClient, **changes: Any) -> Any:
 async def stream(client: httpx2.AsyncClient, **changes: Any) -> list[Any]:
     response = await client.post(PATH, json=asked(stream=True, **changes))
     assert response.status_code == 200, response.text
-    events = []
+    events: list[Any] = []
     for part in response.text.removesuffix("\n\n").split("\n\n"):
         kind, data = part.split("\n")
         event = json.loads(data.removeprefix("data: "))

@@ -66,7 +66,7 @@ class Client:
             "query_string": b"",
             "headers": [(b"content-type", b"application/json")],
         }
-        self._task = asyncio.ensure_future(app(scope, self._messages.get, self._send))  # type: ignore[arg-type]
+        self._task = asyncio.ensure_future(app(scope, self._messages.get, self._send))
 
     async def _send(self, message: Any) -> None:
         await self.reading.wait()

@@ -1,5 +1,7 @@
 """Tokens of a text, and back, and the list of models."""
 
+from typing import Any
+
 import httpx2
 import pytest
 
@@ -46,7 +48,9 @@ async def test_pieces_come_as_text_or_as_bytes(client: httpx2.AsyncClient) -> No
         ("/detokenize", {"tokens": [True]}, "tokens.0"),
     ],
 )
-async def test_what_can_t_be_used_is_refused_by_name(client: httpx2.AsyncClient, path: str, body, param: str) -> None:
+async def test_what_can_t_be_used_is_refused_by_name(
+    client: httpx2.AsyncClient, path: str, body: dict[str, Any], param: str
+) -> None:
     response = await client.post(path, json=body)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == param

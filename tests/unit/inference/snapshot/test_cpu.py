@@ -1,5 +1,6 @@
 """What the CPU can do, and whether it still can after a restore."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ OLDER = GRAVITON.replace(" sve i8mm bf16", "")
 INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 avx f16c fma avx2 bmi2\nbugs\t\t: spectre\n\n"
 
 
+Write = Callable[[str], Path]
+
+
 @pytest.fixture
-def cpuinfo(tmp_path: Path):
+def cpuinfo(tmp_path: Path) -> Write:
     def write(text: str) -> Path:
         (tmp_path / "cpuinfo").write_text(text)
         return tmp_path / "cpuinfo"
@@ -38,7 +42,7 @@ def cpuinfo(tmp_path: Path):
     ],
     ids=["arm64", "x86-64", "what every core has", "no list", "nothing"],
 )
-def test_the_features_that_llama_cpp_may_use_are_read(cpuinfo, text: str, expected: set[str]) -> None:
+def test_the_features_that_llama_cpp_may_use_are_read(cpuinfo: Write, text: str, expected: set[str]) -> None:
     assert cpu.features(cpuinfo(text)) == expected
 
 

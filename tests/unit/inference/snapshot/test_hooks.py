@@ -127,9 +127,12 @@ async def test_a_resource_that_fails_is_no_success(
 
 def test_nothing_is_held_back_by_a_handler_of_the_log(engine: Engine) -> None:
     written: list[logging.LogRecord] = []
-    target = logging.Handler()
-    target.emit = written.append  # type: ignore[method-assign]
-    held = MemoryHandler(1000, flushLevel=logging.CRITICAL + 1, target=target)
+
+    class Target(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(record)
+
+    held = MemoryHandler(1000, flushLevel=logging.CRITICAL + 1, target=Target())
     somewhere = logging.getLogger("somewhere")
     somewhere.addHandler(held)
     try:

@@ -13,7 +13,7 @@ LAMBDA = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(MEMORY_MB)}
 
 
 def settings(memory_mb: int | None = None) -> Settings:
-    return Settings(model="m.gguf", memory_mb=memory_mb)
+    return Settings.load(model="m.gguf", memory_mb=memory_mb)
 
 
 def test_the_setting_comes_first(tmp_path: Path) -> None:

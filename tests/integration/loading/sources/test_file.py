@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from support.models import padded
 
 
 @pytest.mark.parametrize("spell", [str, Path.as_uri], ids=["path", "url"])
-def test_a_file_is_loaded_whole(large_path: Path, large: bytes, spell) -> None:
+def test_a_file_is_loaded_whole(large_path: Path, large: bytes, spell: Callable[[Path], str]) -> None:
     loaded = load_model(spell(large_path))
     assert content(loaded) == large
     assert loaded.download.size == len(large)
@@ -114,10 +115,10 @@ def test_a_file_that_may_not_be_read_is_named(small_path: Path, monkeypatch: pyt
     really_open = os.open
 
     # Root may read everything, so the system's own answer can't be had in every environment.
-    def refusing(path: object, *rest: int) -> int:
+    def refusing(path: str | Path, *rest: int) -> int:
         if path == small_path:
             raise PermissionError(13, "Permission denied")
-        return really_open(path, *rest)  # type: ignore[call-overload, no-any-return]
+        return really_open(path, *rest)
 
     monkeypatch.setattr(os, "open", refusing)
     with pytest.raises(ForbiddenError, match=rf"{small_path} may not be read by this user"):

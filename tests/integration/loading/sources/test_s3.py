@@ -40,7 +40,8 @@ class Bucket:
         answer = self.s3.put_object(
             Bucket=self.name, Key=key, Body=body, **({"ChecksumAlgorithm": "CRC64NVME"} | changes)
         )
-        return answer.get("VersionId")
+        version: str | None = answer.get("VersionId")
+        return version
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,138 @@
+"""Whoever opens a module finds its tests: in a file of its own, in the same folder below tests/…, or by the table."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lambda_llm
+
+PACKAGE = Path(lambda_llm.__file__).parent
+TESTS = Path(__file__).parents[1]
+
+TESTED_ELSEWHERE = {
+    "__init__": ["unit/test_public_api.py"],
+    "aws/errors": ["unit/aws/test_function_url.py", "integration/loading/test_s3_objects.py"],
+    "aws/s3_objects": ["integration/loading/test_s3_objects.py"],
+    "aws/signing": ["unit/aws/test_function_url.py"],
+    "cli/__init__": ["unit/cli/test_help.py", "unit/cli/test_refusals.py"],
+    "cli/__main__": ["unit/cli/test_help.py"],
+    "cli/chat": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
+    "cli/console": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
+    "cli/conversation": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
+    "cli/package": ["unit/packaging/test_verify.py", "package/test_package.py"],
+    "cli/proxy": ["integration/test_proxy.py", "unit/cli/test_refusals.py"],
+    "cli/push": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
+    "cli/serve": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
+    "cli/signing_proxy": ["integration/test_proxy.py"],
+    "engine/context": [
+        "unit/engine/test_decoder.py",
+        "unit/engine/test_encoder.py",
+        "unit/engine/test_weight_order.py",
+    ],
+    "engine/engine": ["unit/inference/test_init.py", "unit/serving/test_encoders.py"],
+    "engine/errors": ["unit/engine/test_generate.py", "unit/engine/test_json_schema.py"],
+    "engine/gbnf": ["unit/engine/test_json_schema.py"],
+    "engine/native": ["unit/engine/test_loaded_model.py", "unit/engine/test_generate.py"],
+    "engine/tool_call_formats/__init__": ["unit/engine/test_tool_call_formats.py"],
+    "engine/tool_call_formats/base": ["unit/engine/test_output_parser.py", "unit/serving/test_chat_features.py"],
+    "engine/tool_call_formats/deepseek": ["unit/engine/test_tool_call_formats.py", "unit/engine/test_output_parser.py"],
+    "engine/tool_call_formats/hermes": ["unit/engine/test_tool_call_formats.py", "unit/engine/test_output_parser.py"],
+    "engine/tool_call_formats/llama": ["unit/engine/test_tool_call_formats.py", "unit/engine/test_output_parser.py"],
+    "errors": ["unit/gguf/test_header.py"],
+    "gguf/errors": ["unit/gguf/test_header.py"],
+    "gguf/options": ["unit/gguf/test_memory_plan.py", "unit/inference/test_settings.py"],
+    "inference/errors": ["unit/inference/test_invariants.py", "unit/inference/snapshot/test_cpu.py"],
+    "inference/handler": ["integration/test_handler.py", "integration/test_runtime_client.py"],
+    "inference/serve": ["integration/test_web_adapter.py", "unit/inference/snapshot/test_hooks.py"],
+    "loading/download": ["integration/loading/test_faults.py", "integration/loading/test_schedules.py"],
+    "loading/errors": ["integration/loading/test_faults.py", "integration/loading/test_limits_of_the_machine.py"],
+    "loading/load": ["integration/loading/test_faults.py", "integration/loading/sources/test_file.py"],
+    "loading/push": ["integration/test_cli.py"],
+    "loading/retries": ["integration/loading/test_faults.py"],
+    "loading/sources/base": ["unit/loading/sources/test_registry.py", "integration/loading/sources/test_s3.py"],
+    "loading/sources/s3_errors": ["integration/loading/test_faults.py", "integration/loading/sources/test_s3.py"],
+    "openai_types/chat": ["unit/serving/test_chat.py", "unit/serving/test_errors.py"],
+    "openai_types/common": ["unit/serving/test_errors.py", "unit/serving/test_fuzz.py"],
+    "openai_types/completions": ["unit/serving/test_completions.py"],
+    "openai_types/embeddings": ["unit/serving/test_encoders.py"],
+    "openai_types/errors": ["unit/serving/test_errors.py"],
+    "openai_types/models": ["unit/serving/test_tokens.py"],
+    "openai_types/responses": ["unit/serving/test_responses.py"],
+    "openai_types/sse": ["unit/serving/test_chat.py", "unit/serving/test_streaming.py"],
+    "packaging/errors": ["unit/packaging/test_verify.py"],
+    "packaging/functions": ["unit/packaging/test_builder.py", "unit/packaging/test_closure.py"],
+    "packaging/manifest": ["unit/packaging/test_verify.py", "package/test_package.py"],
+    "packaging/sbom": ["package/test_package.py"],
+    "policies/__main__": ["policies/test_strangers.py"],
+    "policies/access": ["policies/test_rules.py"],
+    "policies/checks/lambda_llm_checks": ["policies/test_strangers.py"],
+    "policies/durable": ["policies/test_rules.py"],
+    "policies/every": ["policies/test_rules.py", "policies/test_pages.py"],
+    "policies/function": ["policies/test_rules.py"],
+    "policies/graph": ["policies/test_rules.py"],
+    "policies/marks": ["policies/test_rules.py", "terraform/test_invariants.py"],
+    "policies/pruning": ["policies/test_rules.py"],
+    "policies/reads": ["policies/test_rules.py"],
+    "policies/register": ["policies/test_strangers.py", "policies/test_rules.py"],
+    "policies/values": ["policies/test_rules.py"],
+    "pruner/handler": ["terraform/test_pruner.py"],
+    "serving/answering": ["unit/serving/test_chat.py", "unit/serving/test_streaming.py"],
+    "serving/app": ["unit/serving/test_errors.py", "conformance/test_openapi.py"],
+    "serving/body_limit": ["unit/serving/test_errors.py"],
+    "serving/health": ["unit/serving/test_chat.py", "integration/test_web_adapter.py"],
+    "serving/logprobs": ["unit/serving/test_chat_features.py", "unit/serving/test_completions.py"],
+    "serving/models": ["unit/serving/test_tokens.py"],
+    "serving/page": ["integration/test_page.py"],
+    "serving/server": ["integration/test_web_adapter.py", "integration/test_cli.py"],
+    "serving/service": ["unit/inference/test_init.py", "unit/serving/test_streaming.py"],
+    "serving/worker": ["unit/serving/test_streaming.py"],
+}
+"""Modules without a test file of their own, because what they do shows only together with others."""
+
+
+def has_code(path: Path) -> bool:
+    """Whether a file is more than the `__init__.py` of a folder that says what is in it."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return path.name != "__init__.py" or any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in body)
+
+
+MODULES = sorted(
+    path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py") if has_code(path)
+)
+
+
+def own_tests(module: str) -> list[Path]:
+    """Test files of a module's name in its folder, below `tests` itself or below one of its folders."""
+    folder, _, name = module.rpartition("/")
+    kinds = [TESTS, *(path for path in TESTS.iterdir() if path.is_dir())]
+    return [path for kind in kinds if (path := kind / folder / f"test_{name}.py").exists()]
+
+
+def test_the_modules_are_there() -> None:
+    assert {"units", "aws/s3_uri", "inference/snapshot/hooks"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_its_tests_in_its_place_or_in_the_table(module: str) -> None:
+    assert own_tests(module) or module in TESTED_ELSEWHERE, "write its tests, or name in the table where they are"
+
+
+@pytest.mark.parametrize("module", TESTED_ELSEWHERE)
+def test_the_table_is_true(module: str) -> None:
+    assert module in MODULES, "it is gone"
+    assert own_tests(module) == [], "it has tests of its own"
+    files = TESTED_ELSEWHERE[module]
+    assert files
+    assert [file for file in files if not (TESTS / file).is_file()] == []
+
+
+def test_the_table_is_in_order() -> None:
+    assert list(TESTED_ELSEWHERE) == sorted(TESTED_ELSEWHERE)
+
+
+def test_unit_tests_lie_as_the_package_does() -> None:
+    """But for those of `scripts`, which lie as nothing does."""
+    unit = TESTS / "unit"
+    folders = {path.parent.relative_to(unit).as_posix() for path in unit.rglob("test_*.py")} - {"scripts"}
+    assert [folder for folder in folders if not (PACKAGE / folder).is_dir()] == []
