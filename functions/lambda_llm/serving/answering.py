@@ -194,7 +194,7 @@ def _constraint(service: Service, conversation: Conversation, prompt: Prompt) ->
                 else None,
             )
         elif schema:
-            grammar = grammar_of(schema.schema, strict=schema.strict, after_thoughts=prompt.thinking)
+            grammar = grammar_of(schema.schema, strict=schema.strict, after_reasoning=prompt.thinking)
             constraint = Constraint(grammar, (END_THINK,) if prompt.thinking else ())
         else:
             return None

@@ -122,9 +122,7 @@ def test_the_context_ends_an_answer(open_engine: OpenEngine) -> None:
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_computed(open_engine: OpenEngine) -> None:
     engine = open_engine(context_length=64)
-    with pytest.raises(
-        ContextOverflowError, match="context length is 64 tokens, but the messages come to 64"
-    ) as refused:
+    with pytest.raises(ContextOverflowError, match="context length is 64 tokens, but the prompt has 64") as refused:
         engine.generate(GenerationRequest([1] * 64))
     assert (refused.value.prompt_tokens, refused.value.context_length) == (64, 64)
     assert engine.decoder.evaluated == []

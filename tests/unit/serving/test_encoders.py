@@ -139,7 +139,7 @@ async def test_a_text_that_is_too_long_is_refused_and_not_cut(
     ask: Ask, path: str, fields: dict[str, Any], param: str
 ) -> None:
     said = refused(await ask(path, **fields), param, "context_length_exceeded")
-    assert said.startswith(f"This model reads {CONTEXT} tokens at a time, but text ")
+    assert said.startswith(f"This model's context length is {CONTEXT} tokens, but text ")
 
 
 # -- classes ----------------------------------------------------------------------------------------

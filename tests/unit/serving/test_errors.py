@@ -160,8 +160,8 @@ CALL = "messages.0.tool_calls.0.function"
         (form({"type": "object"}, name="a b"), "response_format.json_schema.name", "invalid_value", "match pattern"),
         (form("string"), SCHEMA, "invalid_value", "valid dictionary"),
         (form({"type": "strin"}), SCHEMA, "invalid_schema", "'type' must be one of object, array"),
-        (form({"oneOf": []}, strict=True), SCHEMA, "invalid_schema", "'oneOf' can't be held to: leave it out"),
-        (form({"$ref": "#"}), SCHEMA, "invalid_schema", "can't use the grammar"),
+        (form({"oneOf": []}, strict=True), SCHEMA, "invalid_schema", "'oneOf' can't be enforced: leave it out"),
+        (form({"$ref": "#"}), SCHEMA, "invalid_schema", "can't parse the grammar"),
         (form({"const": float("nan")}), SCHEMA, "invalid_value", "numbers that JSON knows"),
         # tools
         ({"tools": [{"type": "function"}]}, "tools.0.function", "missing_required_parameter", "required"),
