@@ -127,7 +127,7 @@ async def test_probabilities_are_told_with_the_place_of_each_token(client: httpx
         ({"prompt": []}, "prompt", "invalid_value", "at least 1 item"),
         ({"prompt": [[]]}, "prompt.0", "invalid_value", "valid"),
         ({"prompt": [1.5]}, "prompt.0", "invalid_value", "valid"),
-        ({"prompt": [10**6]}, "prompt", "invalid_value", "1000000 is no token of this model"),
+        ({"prompt": [10**6]}, "prompt", "invalid_value", "1000000 is not a token of this model"),
         ({"prompt": "half \ud800"}, "prompt", "invalid_value", "whole characters"),
         ({"prompt": "word " * 3000}, "prompt", "context_length_exceeded", "2048 tokens"),
         ({"prompt": ["a"] * 9, "n": 2}, "n", "invalid_value", "come to more than 16 answers"),

@@ -110,7 +110,7 @@ CALL = "messages.0.tool_calls.0.function"
             {"logit_bias": {"999999": 1}},
             "logit_bias",
             "invalid_value",
-            "999999 is no token of this model, which has th",
+            "999999 is not a token of this model, whose ids",
         ),
         ({"logit_bias": [1]}, "logit_bias", "invalid_value", "valid dictionary"),
         ({"top_logprobs": 3}, "top_logprobs", "invalid_value", "set 'logprobs' to true with it"),
@@ -139,7 +139,7 @@ CALL = "messages.0.tool_calls.0.function"
             {"chat_template_kwargs": {"messages": []}},
             "chat_template_kwargs",
             "invalid_value",
-            "not for the client to c",
+            "is set by the server; l",
         ),
         ({"chat_template_kwargs": {"x": "\ud800"}}, "chat_template_kwargs", "invalid_value", "whole characters"),
         # what the answer must look like
