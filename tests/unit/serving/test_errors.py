@@ -62,7 +62,7 @@ CALL = "messages.0.tool_calls.0.function"
             {"messages": [user("x") | {"tool_calls": []}]},
             "messages.0.tool_calls",
             "invalid_value",
-            "role 'user' has none",
+            "role 'user' must have none",
         ),
         (
             {"messages": [user("x") | {"audio": {"id": "x"}}]},
@@ -70,8 +70,8 @@ CALL = "messages.0.tool_calls.0.function"
             "unsupported_parameter",
             "leave it out",
         ),
-        ({"messages": [user("half \ud800")]}, "messages.0.content", "invalid_value", "whole characters"),
-        ({"messages": part(type="text", text="\udfff")}, "messages.0.content.0.text", "invalid_value", "whole char"),
+        ({"messages": [user("half \ud800")]}, "messages.0.content", "invalid_value", "valid Unicode"),
+        ({"messages": part(type="text", text="\udfff")}, "messages.0.content.0.text", "invalid_value", "valid Unicode"),
         ({"messages": part(type="image_url", text="")}, "messages.0.content.0.type", "invalid_value", "be 'text'"),
         ({"messages": part(type="text")}, "messages.0.content.0.text", "missing_required_parameter", "required"),
         ({"messages": [user("") | {"content": []}]}, "messages.0.content", "invalid_value", "at least 1 item"),
@@ -141,7 +141,7 @@ CALL = "messages.0.tool_calls.0.function"
             "invalid_value",
             "is set by the server; l",
         ),
-        ({"chat_template_kwargs": {"x": "\ud800"}}, "chat_template_kwargs", "invalid_value", "whole characters"),
+        ({"chat_template_kwargs": {"x": "\ud800"}}, "chat_template_kwargs", "invalid_value", "valid Unicode"),
         # what the answer must look like
         ({"response_format": "json"}, "response_format", "invalid_value", "valid dict"),
         (
@@ -162,7 +162,7 @@ CALL = "messages.0.tool_calls.0.function"
         (form({"type": "strin"}), SCHEMA, "invalid_schema", "'type' must be one of object, array"),
         (form({"oneOf": []}, strict=True), SCHEMA, "invalid_schema", "'oneOf' can't be enforced: leave it out"),
         (form({"$ref": "#"}), SCHEMA, "invalid_schema", "can't parse the grammar"),
-        (form({"const": float("nan")}), SCHEMA, "invalid_value", "numbers that JSON knows"),
+        (form({"const": float("nan")}), SCHEMA, "invalid_value", "finite numbers"),
         # tools
         ({"tools": [{"type": "function"}]}, "tools.0.function", "missing_required_parameter", "required"),
         ({"tools": [{"type": "retrieval"}]}, "tools.0.type", "invalid_value", "should be 'function'"),
@@ -174,16 +174,21 @@ CALL = "messages.0.tool_calls.0.function"
             "invalid_schema",
             "'type' must",
         ),
-        ({"tools": [tool(parameters={"a": "\ud800"})]}, f"tools.0.{PARAMETERS}", "invalid_value", "whole characters"),
+        ({"tools": [tool(parameters={"a": "\ud800"})]}, f"tools.0.{PARAMETERS}", "invalid_value", "valid Unicode"),
         ({"tool_choice": "required"}, "tool_choice", "invalid_value", "no 'tools' to choose from"),
         ({"tools": [tool()], "tool_choice": "any"}, "tool_choice", "invalid_value", "'none', 'auto' or 'required'"),
-        ({"tools": [tool()], "tool_choice": named("b")}, "tool_choice", "invalid_value", "'b' is none of the 'tools'"),
+        (
+            {"tools": [tool()], "tool_choice": named("b")},
+            "tool_choice",
+            "invalid_value",
+            "'b' is not one of the 'tools'",
+        ),
         ({"tools": [tool()], "tool_choice": {"type": "function"}}, "tool_choice.function", "invalid_value", "belongs"),
         (
             {"tools": [tool()], "tool_choice": allowed("b")},
             "tool_choice",
             "invalid_value",
-            "'b' is none of the 'tools'",
+            "'b' is not one of the 'tools'",
         ),
         (
             {"messages": [{"role": "tool", "content": "x"}]},
@@ -191,10 +196,15 @@ CALL = "messages.0.tool_calls.0.function"
             "missing_required_parameter",
             "re",
         ),
-        ({"messages": [user("x") | {"tool_call_id": "x"}]}, "messages.0.tool_call_id", "invalid_value", "has none"),
+        (
+            {"messages": [user("x") | {"tool_call_id": "x"}]},
+            "messages.0.tool_call_id",
+            "invalid_value",
+            "must have none",
+        ),
         ({"messages": [{"role": "assistant"}]}, "messages.0.content", "missing_required_parameter", "required"),
         ({"messages": [called({"name": "x"})]}, f"{CALL}.arguments", "missing_required_parameter", "required"),
-        ({"messages": [called({"name": "\ud800", "arguments": ""})]}, f"{CALL}.name", "invalid_value", "whole char"),
+        ({"messages": [called({"name": "\ud800", "arguments": ""})]}, f"{CALL}.name", "invalid_value", "valid Unicode"),
     ],
 )
 async def test_a_field_that_can_t_be_used_is_refused_by_name(
