@@ -246,6 +246,7 @@ def test_a_long_prompt_is_cancelled_in_its_midst_by_another_thread(open_engine: 
     assert "".join(going) == ""
     canceller.join()
     assert (going.stats.finish_reason, going.stats.completion_tokens) == (FinishReason.CANCELLED, 0)
+    assert (going.stats.seconds_to_first_token, going.stats.decode_seconds) == (0, 0), "there was no token"
     assert 0 < len(engine.decoder.evaluated) < len(going.prompt)
     assert engine.decoder.evaluated == list(going.prompt[: len(engine.decoder.evaluated)])
     again = generation(engine, question, max_tokens=8)

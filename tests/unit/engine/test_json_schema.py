@@ -229,6 +229,11 @@ def test_a_strict_schema_that_can_t_be_held_to_is_refused(schema: Any, says: str
         grammar_of(schema, strict=True)
 
 
+def test_what_is_wrong_with_a_choice_is_reported_under_its_own_keyword() -> None:
+    with pytest.raises(SchemaError, match="at 'oneOf'"):
+        grammar_of({"oneOf": []}, strict=False)
+
+
 def test_a_schema_without_end_is_refused() -> None:
     schema: Any = TEXT
     for _ in range(100):
