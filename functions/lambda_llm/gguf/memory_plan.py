@@ -76,7 +76,7 @@ class MemoryPlan:
     def describe(self) -> str:
         """The sum in one line, in MB."""
         loading = " (twice while they are repacked)" if self.options.placement is Weights.COPIED else ""
-        pinned = f", pinned beside it {megabytes(self.pinned)}" if self.pinned else ""
+        pinned = f", pinned prefixes {megabytes(self.pinned)}" if self.pinned else ""
         return (
             f"weights {megabytes(self.weights)}{loading}, KV cache for {self.context_length:,} tokens "
             f"{megabytes(self.kv_cache)}, compute buffers {megabytes(self.compute_buffers)}{pinned}, process "
