@@ -101,7 +101,7 @@ def refused(folder: Path, environment: dict[str, str]) -> Iterator[str]:
         ({"LAMBDA_LLM_MODEL": "s3://served-models/missing.gguf"}, "missing.gguf"),
         ({"LAMBDA_LLM_MODEL": ""}, "LAMBDA_LLM_MODEL can't be used"),
         ({"LAMBDA_LLM_CONTEXT": "4096"}, "set LAMBDA_LLM_CONTEXT to 2048 or less"),
-        ({"LAMBDA_LLM_CONTEXT": "32"}, "leave no room for an answer"),
+        ({"LAMBDA_LLM_CONTEXT": "32"}, "leaves no room for a response"),
         ({"LAMBDA_LLM_MEMORY_MB": "64"}, "does not fit"),
         ({"AWS_LAMBDA_FUNCTION_NAME": "llm", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}, "memory is 512 MB instead"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "LAMBDA_LLM_LOAD_SECONDS": "1"}, "s3://served-models/demo.gguf"),

@@ -1,1 +1,1 @@
-"""Prompts to tokens, with llama.cpp. It knows nothing of HTTP."""
+"""Inference with llama.cpp: models, contexts, KV cache, sampling, chat templates. No HTTP in here."""

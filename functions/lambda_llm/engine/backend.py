@@ -1,4 +1,4 @@
-"""Which of llama.cpp's CPU backends runs here: one for all, or the best of those that a package carries."""
+"""Which of llama.cpp's CPU backends runs here: the only one, or the best of the variants in the package."""
 
 import ctypes
 import os
@@ -16,23 +16,23 @@ _VARIANT: Final = re.compile(r"libggml-cpu-([\w.]+?)\.(?:so|dylib)")
 
 
 def library_folder() -> Path:
-    """Where llama.cpp's libraries lie: beside the bindings, or where LLAMA_CPP_LIB_PATH says."""
+    """The folder of llama.cpp's libraries: LLAMA_CPP_LIB_PATH, or `lib` next to the bindings."""
     return Path(os.environ.get("LLAMA_CPP_LIB_PATH") or Path(llama_cpp.__file__).with_name("lib"))
 
 
 def version() -> str:
-    """Of llama.cpp, as far as it is told: its bindings carry its source along and are released with it."""
+    """The bindings' version, which identifies llama.cpp's: each release of them vendors one source tree of it."""
     return llama_cpp.__version__
 
 
 def load() -> None:
-    """Load the backend that suits this CPU best, where the libraries hold one for each generation.
+    """Load the best backend for this CPU, where the libraries include one variant per CPU generation.
 
-    llama.cpp asks each variant how well it suits the CPU and keeps the best; a variant whose instructions are
-    missing rates itself unusable. Must run before the first model is opened.
+    llama.cpp asks each variant for its score on this CPU and keeps the best; a variant that needs missing
+    instructions scores 0. Must run before the first model is opened.
 
     Raises:
-        EngineError: there are variants and none of them can run here.
+        EngineError: there are variants, and none of them runs on this CPU.
     """
     folder = library_folder()
     if not any(_VARIANT.fullmatch(file.name) for file in folder.iterdir()):
@@ -45,7 +45,8 @@ def load() -> None:
     ggml.ggml_backend_load_all_from_path(str(folder).encode())
     if ggml.ggml_backend_dev_count() == 0:
         raise EngineError(
-            f"None of llama.cpp's CPU backends in {folder} runs on this CPU: it is too old for this package."
+            f"None of llama.cpp's CPU backends in {folder} runs on this CPU: use a newer CPU, or a package built for "
+            "this one."
         )
 
 
@@ -53,7 +54,7 @@ def variant(maps: Path = _MAPS) -> str:
     """Name of the loaded variant, for example `armv8.2_2`, or `built in` where there is only one.
 
     Args:
-        maps: the process's mapped files; only Linux has them.
+        maps: the process's memory map; only Linux has it.
     """
     try:
         loaded = _VARIANT.search(maps.read_text())

@@ -1,16 +1,16 @@
-"""How an evaluation is ended from another thread."""
+"""Ending an evaluation from another thread."""
 
 import ctypes
 
 
 class Cancellation:
-    """Ends one evaluation or generation, from any thread, between two operations of llama.cpp."""
+    """A flag that ends an evaluation or a generation, from any thread, between two operations of llama.cpp."""
 
     def __init__(self) -> None:
         self.flag = ctypes.create_string_buffer(2)
 
     def cancel(self) -> None:
-        """Ask to stop; there is no way back."""
+        """Set the flag; it can't be reset."""
         self.flag[0] = b"\x01"
 
     @property

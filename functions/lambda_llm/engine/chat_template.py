@@ -1,4 +1,4 @@
-"""Messages to prompt: the chat template that the model brings along."""
+"""Messages to prompt, with the model's own chat template."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ RESERVED: Final = frozenset(
     {"messages", "tools", "functions", "function_call", "tool_choice", "add_generation_prompt"}
     | {"bos_token", "eos_token", "raise_exception", "strftime_now", "self"}
 )
-"""Variables of a template that can't be chosen by whoever asks."""
+"""Template variables that clients may not set."""
 
 _CALL: Final[dict[str, Any]] = {"name": "probe_function", "arguments": {"probe_argument": "probe value"}}
 _TOOL: Final = {
@@ -29,12 +29,12 @@ _USER: Final = {"role": "user", "content": "probe"}
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation as the model reads it.
+    """A rendered conversation.
 
     Attributes:
-        text: rendered.
+        text: the rendered template.
         tokens: its token ids.
-        thinking: it ends in thoughts that the template has opened.
+        thinking: whether it ends inside reasoning that the template has opened.
     """
 
     text: str
@@ -43,27 +43,32 @@ class Prompt:
 
 
 class _CallShape(NamedTuple):
-    """The shape in which a template expects calls: HF's templates agree on no one."""
+    """The form in which a template expects tool calls: Hugging Face's templates don't agree on one.
+
+    Attributes:
+        as_text: the arguments are a JSON string, not an object.
+        empty: the content of a message that has none.
+    """
 
     as_text: bool
     empty: str | None
 
 
 class ChatTemplate:
-    """Renders conversations as the model was trained to read them, in Jinja's sandbox.
+    """Renders conversations with the model's template, in Jinja's sandbox.
 
     Attributes:
-        tool_call_format: how the model writes calls.
-        thinks: whether it thinks before it answers.
-        preserved_tokens: control tokens that are part of an answer's text: of calls and thoughts.
-        reasoning_variables: variables by which it can be set how much the model thinks.
+        tool_call_format: how the model writes tool calls.
+        thinks: whether the model reasons before it answers.
+        preserved_tokens: control tokens that are part of the generated text: markers of tool calls and reasoning.
+        reasoning_variables: template variables that control how much the model reasons.
     """
 
     def __init__(self, model: LoadedModel) -> None:
-        """Compile the model's template, and try out what it can do.
+        """Compile the model's template, and probe what it supports.
 
         Raises:
-            TemplateError: the template is no valid Jinja. A model without one is fine until it is used.
+            TemplateError: the template is not valid Jinja. A model without one only fails when it is used.
         """
         self._model = model
         self._formatter = None
@@ -73,7 +78,7 @@ class ChatTemplate:
                 self._formatter = Jinja2ChatFormatter(template=source, eos_token=model.eos, bos_token=model.bos)
             except jinja2.TemplateError as error:
                 raise TemplateError(
-                    f"The model's chat template is no valid Jinja ({error}): fix the GGUF file."
+                    f"The model's chat template is not valid Jinja ({error}): fix the GGUF file."
                 ) from error
         known = tool_call_formats.format_of(source)
         self._shape = self._call_shape() if known else None
@@ -84,13 +89,13 @@ class ChatTemplate:
         self.tool_call_format = known if known and (self._shape or self._takes_tools) else tool_call_formats.DEFAULT
         self.thinks = THINK in source or END_THINK in source
         self.reasoning_variables = frozenset(name for name in ("enable_thinking", "reasoning_effort") if name in source)
-        # Without a template there is no conversation; and not every vocabulary can spell any text.
-        marks = [*self.tool_call_format.control, *((THINK, END_THINK) if self.thinks else ())] if source else []
-        tokens = [model.tokenize(mark, add_special=False) for mark in marks]
+        # Without a template there are no conversations; and not every vocabulary can tokenize any text.
+        markers = [*self.tool_call_format.control, *((THINK, END_THINK) if self.thinks else ())] if source else []
+        tokens = [model.tokenize(marker, add_special=False) for marker in markers]
         self.preserved_tokens = frozenset(each[0] for each in tokens if len(each) == 1)
 
     def tokens(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Render messages, with the beginning of the model's turn behind them, to token ids; see `prompt`."""
+        """Render messages, followed by the header of the model's turn, to token ids; see `prompt`."""
         return self.prompt(messages).tokens
 
     def prompt(
@@ -99,18 +104,18 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] = (),
         variables: Mapping[str, Any] | None = None,
     ) -> Prompt:
-        """Render a conversation, with the beginning of the model's turn behind it.
+        """Render and tokenize a conversation, followed by the header of the model's turn.
 
         Args:
-            messages: OpenAI's `{"role": …, "content": …}`, also with calls of tools and their results.
-            tools: in OpenAI's form; a template that has no place for them finds them in the system message.
+            messages: OpenAI's `{"role": …, "content": …}`, also with tool calls and their results.
+            tools: in OpenAI's format; where the template does not support tools, they go into the system message.
             variables: for the template, for example `enable_thinking`; none of `RESERVED`.
 
         Raises:
-            TemplateError: the template refuses the messages, or there is none.
+            TemplateError: the template rejects the messages, or there is none.
         """
         text = self.render(messages, tools, variables)
-        # Many templates write BOS themselves; two of them would confuse the model.
+        # Many templates write BOS themselves; a second one would confuse the model.
         bos = self._model.bos
         tokens = self._model.tokenize(text, add_special=not (bos and text.startswith(bos)))
         return Prompt(text, tokens, thinking=text.rstrip().endswith(THINK))
@@ -124,7 +129,7 @@ class ChatTemplate:
         """The text of `prompt`."""
         adapted = list(self._adapted(messages))
         if tools and not self._takes_tools:
-            adapted, tools = _told(adapted, described(tools, self.tool_call_format)), ()
+            adapted, tools = _with_instructions(adapted, described(tools, self.tool_call_format)), ()
         return self._rendered(adapted, tools, variables or {})
 
     def _rendered(
@@ -133,15 +138,15 @@ class ChatTemplate:
         if self._formatter is None:
             raise TemplateError("This model has no chat template: use a chat or instruct model.")
         try:
-            # The same variables as Transformers gives: `tools` is there, and None when there are none.
-            given: Any = {"messages": messages, "tools": list(tools) or None, **variables}
-            return str(self._formatter(**given).prompt)
+            # As Transformers does it: `tools` is always defined, and None when there are none.
+            fields: Any = {"messages": messages, "tools": list(tools) or None, **variables}
+            return str(self._formatter(**fields).prompt)
         except Exception as error:  # a template can fail in any way that Python can
             raise TemplateError(
                 f"The model's chat template refuses these messages: {error or type(error).__name__}"
             ) from error
 
-    # -- what the template can do -------------------------------------------------------------------
+    # -- what the template supports -----------------------------------------------------------------
 
     def _tried(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         try:
@@ -150,7 +155,7 @@ class ChatTemplate:
             return ""
 
     def _call_shape(self) -> _CallShape | None:
-        """The first form in which a call comes out as it should."""
+        """The first form whose rendered call has the name and its arguments as JSON; None: no form does."""
         forms = [_CallShape(as_text, empty) for as_text in (False, True) for empty in (None, "")]
         for form in forms:
             text = self._tried([_USER, _called(form)])
@@ -159,7 +164,7 @@ class ChatTemplate:
         return None
 
     def _adapted(self, messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Messages in the form that the template reads."""
+        """Messages in the form that the template expects."""
         names: dict[str, str] = {}
         results: list[str] = []
         for message in messages:
@@ -183,34 +188,34 @@ class ChatTemplate:
     def _with_calls(self, message: Mapping[str, Any]) -> dict[str, Any]:
         functions = [call["function"] for call in message["tool_calls"]]
         if self._shape is None:
-            written = self.tool_call_format.written([(each["name"], each["arguments"]) for each in functions])
+            text = self.tool_call_format.written([(each["name"], each["arguments"]) for each in functions])
             others = {name: value for name, value in message.items() if name != "tool_calls"}
-            return {**others, "content": "\n".join(filter(None, (message["content"], written)))}
+            return {**others, "content": "\n".join(filter(None, (message["content"], text)))}
         as_text = self._shape.as_text
         calls = [
-            {**call, "function": {**each, "arguments": each["arguments"] if as_text else _read(each["arguments"])}}
+            {**call, "function": {**each, "arguments": each["arguments"] if as_text else _parsed(each["arguments"])}}
             for call, each in zip(message["tool_calls"], functions, strict=True)
         ]
         return {**message, "content": message["content"] or self._shape.empty, "tool_calls": calls}
 
 
 def _called(form: _CallShape) -> dict[str, Any]:
-    """A turn of the model that calls."""
+    """An assistant message with a tool call, for probing."""
     arguments = json.dumps(_CALL["arguments"]) if form.as_text else _CALL["arguments"]
     call = {"id": "call_probe", "type": "function", "function": {**_CALL, "arguments": arguments}}
     return {"role": "assistant", "content": form.empty, "tool_calls": [call]}
 
 
-def _read(arguments: str) -> Any:
-    """What the JSON of a call's arguments says; a model may have written none."""
+def _parsed(arguments: str) -> Any:
+    """A call's arguments, parsed; unchanged where the model wrote invalid JSON."""
     try:
         return json.loads(arguments)
     except ValueError:
         return arguments
 
 
-def _told(messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    """The conversation with `text` at the end of its system message."""
+def _with_instructions(messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """The conversation with `text` appended to its system message."""
     if messages[0]["role"] == "system":
         return [{**messages[0], "content": f"{messages[0]['content']}\n\n{text}"}, *messages[1:]]
     return [{"role": "system", "content": text}, *messages]

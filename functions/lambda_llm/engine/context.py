@@ -1,4 +1,4 @@
-"""What decoders and encoders have in common: one of llama.cpp's contexts over a loaded model."""
+"""What decoders and encoders share: a `llama_context` of a loaded model."""
 
 import threading
 from collections.abc import Callable
@@ -17,28 +17,28 @@ from lambda_llm.gguf.options import KVType, ModelOptions
 
 _KV_TYPES: Final = {KVType.F16: llama_cpp.GGML_TYPE_F16, KVType.Q8_0: llama_cpp.GGML_TYPE_Q8_0}
 _ABORTED: Final = 2
-"""What `llama_decode` returns when its abort callback said so."""
+"""What `llama_decode` returns when its abort callback asked for it."""
 
 
 class Context:
-    """Working memory for evaluating tokens. One evaluation at a time: hold `lock`.
+    """A llama.cpp context. One evaluation at a time: hold `lock`.
 
     Attributes:
         model: weights and vocabulary.
-        context_length: tokens.
-        threads: threads that llama.cpp computes with.
-        lock: held while evaluating.
+        context_length: in tokens.
+        threads: number of threads that llama.cpp computes with.
+        lock: for callers to hold during an evaluation.
     """
 
     def __init__(self, model: LoadedModel, options: ModelOptions) -> None:
         """Allocate the context.
 
         Args:
-            model: stays open for as long as this does.
+            model: must stay open for as long as this context.
             options: with context length and threads resolved.
 
         Raises:
-            UnsupportedModelError: llama.cpp can't make such a context.
+            UnsupportedModelError: llama.cpp can't allocate such a context.
         """
         if options.context_length is None or options.threads is None:
             raise ValueError("context_length and threads must be resolved before a context is made")
@@ -46,37 +46,37 @@ class Context:
         self.lock = threading.Lock()
         self.context_length = options.context_length
         self.threads = options.threads
-        self._nobody = Cancellation()
-        self._listening = self._nobody
+        self._never = Cancellation()
+        self._cancellation = self._never
         native.last_errors()
         self._context = llama_cpp.llama_init_from_model(
             model.handle, self._parameters(options.context_length, options.kv_type)
         )
         if not self._context:
             raise UnsupportedModelError(
-                f"llama.cpp can't make a context of {options.context_length:,} tokens "
+                f"llama.cpp can't allocate a context of {options.context_length:,} tokens "
                 f"({native.last_errors() or 'it gives no reason'}): try a shorter LAMBDA_LLM_CONTEXT or "
                 "LAMBDA_LLM_KV_TYPE=f16."
             )
         self._memory = llama_cpp.llama_get_memory(self._context)
 
     def observe(self, on_operation: Callable[[int], object]) -> None:
-        """Evaluate one token in a context of its own, whose operations are shown before they are computed.
+        """Evaluate one token in a temporary context and report each operation before it is computed.
 
         Args:
-            on_operation: called with the address of each operation's `ggml_tensor`, in order.
+            on_operation: called with the address of each operation's `ggml_tensor`, in graph order.
 
         Raises:
             EngineError: llama.cpp could not evaluate the token.
         """
 
         @llama_cpp.ggml_backend_sched_eval_callback  # type: ignore[untyped-decorator]
-        def show(tensor: int, _ask: bool, _data: Any) -> bool:  # noqa: FBT001 - as C calls it
+        def report(tensor: int, _ask: bool, _data: Any) -> bool:  # noqa: FBT001 - the C signature
             on_operation(tensor)
-            return False  # its result is not wanted
+            return False  # no second call with the result
 
         parameters = self._parameters(1, KVType.F16)
-        parameters.cb_eval = show
+        parameters.cb_eval = report
         context = llama_cpp.llama_init_from_model(self.model.handle, parameters)
         try:
             token = (llama_cpp.llama_token * 1)()
@@ -107,22 +107,22 @@ class Context:
         parameters.n_threads = parameters.n_threads_batch = self.threads
         parameters.type_k = parameters.type_v = _KV_TYPES[kv_type]
         parameters.no_perf = True
-        parameters.abort_callback, parameters.abort_callback_data = native.abort_callback(self._nobody)
+        parameters.abort_callback, parameters.abort_callback_data = native.abort_callback(self._never)
         return parameters
 
-    def _listen_to(self, cancellation: Cancellation | None) -> None:
-        """Let a cancellation end the evaluations to come, or nothing."""
-        self._listening = cancellation or self._nobody  # keeps the flag's memory alive
-        llama_cpp.llama_set_abort_callback(self._context, *native.abort_callback(self._listening))
+    def _cancel_with(self, cancellation: Cancellation | None) -> None:
+        """Set the cancellation that ends further evaluations; None: nothing ends them."""
+        self._cancellation = cancellation or self._never  # keeps the flag's memory alive
+        llama_cpp.llama_set_abort_callback(self._context, *native.abort_callback(self._cancellation))
 
     def _evaluate_batch(self, batch: Any, count: int) -> None:
         """Evaluate a batch of `count` tokens.
 
         Raises:
-            CancelledError: the cancellation that is listened to was called.
+            CancelledError: the cancellation set by `_cancel_with` was called.
             EngineError: llama.cpp failed.
         """
-        with native.cancellable(self._listening):
+        with native.cancellable(self._cancellation):
             status = llama_cpp.llama_decode(self._context, batch)
         if status == _ABORTED:
             raise CancelledError

@@ -1,4 +1,4 @@
-"""A generative model's context: tokens in, logits out, with a KV cache of what was evaluated."""
+"""A generative model's context: tokens in, logits out, and the KV cache of the evaluated tokens."""
 
 import ctypes
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ Buffer = bytes | bytearray | memoryview
 
 _CONVERSATION: Final = 0
 _ASIDE: Final = 1
-"""llama.cpp's sequences: the one that is evaluated, and an empty one through which parts of it leave and enter. They
-share the cells of one cache, so that handing cells from one to the other copies nothing."""
+"""llama.cpp's sequence ids: the one that is evaluated, and an empty one through which its state is exported and
+imported in parts. Both share the cells of one unified cache, so that moving cells between them copies nothing."""
 
 
 class Decoder(Context):
-    """Evaluates one sequence of tokens at a time.
+    """Evaluates one sequence of tokens; hold `lock` while calling any method.
 
     Attributes:
-        context_shift: whether the oldest tokens make room when the context is full.
+        context_shift: whether the oldest tokens are dropped when the context is full.
         evaluated: the tokens whose keys and values are in the KV cache, in order.
     """
 
@@ -36,19 +36,19 @@ class Decoder(Context):
         """Allocate context and KV cache.
 
         Args:
-            model: stays open for as long as this does.
+            model: must stay open for as long as this context.
             options: with context length and threads resolved.
 
         Raises:
-            UnsupportedModelError: llama.cpp can't make such a context.
+            UnsupportedModelError: llama.cpp can't allocate such a context.
         """
         super().__init__(model, options)
         self.context_shift = options.context_shift
         if self.context_shift and not llama_cpp.llama_memory_can_shift(self._memory):
             self.close()
             raise UnsupportedModelError(
-                "LAMBDA_LLM_CONTEXT_OVERFLOW=shift can't be used with this model: llama.cpp can't move what it has "
-                "evaluated to other positions; leave it at error."
+                "LAMBDA_LLM_CONTEXT_OVERFLOW=shift can't be used with this model: llama.cpp can't shift its KV cache "
+                "to other positions; set it to error."
             )
         self.evaluated: list[int] = []
         self._one = (llama_cpp.llama_token * 1)()
@@ -58,18 +58,18 @@ class Decoder(Context):
         """Make `tokens` the content of the KV cache, computing only what follows the longest common prefix.
 
         Args:
-            tokens: at least one; the logits of the last one are ready afterwards.
+            tokens: at least one; the logits of the last one are available afterwards.
             cancellation: ends the evaluation between two operations.
 
         Returns:
-            How many tokens were found in the cache.
+            How many tokens were already in the cache.
 
         Raises:
             CancelledError: `cancellation` was called; what was computed until then stays in the cache.
             EngineError: llama.cpp failed; the cache is empty.
         """
         cached = self.truncate(common_prefix(self.evaluated, tokens[:-1]))
-        self._listen_to(cancellation)
+        self._cancel_with(cancellation)
         for start in range(cached, len(tokens), BATCH_TOKENS):
             part = tokens[start : start + BATCH_TOKENS]
             array = (llama_cpp.llama_token * len(part))(*part)
@@ -77,23 +77,23 @@ class Decoder(Context):
         return cached
 
     def append(self, token: int) -> None:
-        """Evaluate one more token; the same errors as `evaluate`, and the same cancellation."""
+        """Evaluate one more token, with the cancellation given to `evaluate` last; raises what `evaluate` raises."""
         self._one[0] = token
         self._decode(self._batch_of_one, (token,))
 
     def sample(self, sampler: Any) -> int:
-        """Choose the next token from the last one's logits with a llama.cpp sampler chain."""
+        """Sample the next token from the current logits with a llama.cpp sampler chain."""
         return int(llama_cpp.llama_sampler_sample(sampler, self._context, -1))
 
     def logits(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
-        """The logits that the next token is chosen from, of shape (vocabulary_size,); valid until it is appended."""
+        """The logits of the next token, of shape (vocabulary_size,); a view, valid until the next evaluation."""
         pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
 
     # -- the KV cache -------------------------------------------------------------------------------
 
     def read_state(self, start: int, end: int) -> bytearray:
-        """Keys and values of `evaluated[start:end]`, in llama.cpp's own form.
+        """A copy of the keys and values of `evaluated[start:end]`, in llama.cpp's state format.
 
         Raises:
             EngineError: llama.cpp could not copy them.
@@ -112,14 +112,14 @@ class Decoder(Context):
         return state
 
     def append_state(self, tokens: Sequence[int], state: Buffer) -> None:
-        """Put what `read_state` gave behind the evaluated tokens, as if `tokens` had been evaluated there.
+        """Append the result of `read_state` to the KV cache, as if `tokens` had been evaluated.
 
         Args:
-            tokens: those whose keys and values `state` holds.
-            state: of the same model with the same options, for the very same tokens before them.
+            tokens: those whose keys and values `state` contains.
+            state: from the same model with the same options, computed after exactly the tokens in `evaluated`.
 
         Raises:
-            EngineError: llama.cpp can't use it; what was evaluated before stays.
+            EngineError: llama.cpp rejected it; the cache is unchanged.
         """
         start, end = len(self.evaluated), len(self.evaluated) + len(tokens)
         view = np.frombuffer(state, np.uint8)
@@ -136,7 +136,7 @@ class Decoder(Context):
         self.evaluated.extend(tokens)
 
     def truncate(self, count: int) -> int:
-        """Shorten the cache to its first `count` tokens, or to none where the model can't; returns how many."""
+        """Truncate the cache to its first `count` tokens, or to none where the model can't; returns how many remain."""
         if not llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, count, -1):
             llama_cpp.llama_memory_clear(self._memory, True)  # noqa: FBT003
             count = 0
@@ -144,7 +144,7 @@ class Decoder(Context):
         return count
 
     def remove(self, start: int, count: int) -> None:
-        """Take `count` tokens out of the cache and move those behind them forward, without evaluating them again."""
+        """Remove `count` tokens from the cache and shift those behind them forward, without evaluating them again."""
         llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, start, start + count)
         llama_cpp.llama_memory_seq_add(self._memory, _CONVERSATION, start + count, -1, -count)
         del self.evaluated[start : start + count]
@@ -168,13 +168,13 @@ class Decoder(Context):
     def _parameters(self, context_length: int, kv_type: KVType) -> Any:
         parameters = super()._parameters(context_length, kv_type)
         parameters.n_seq_max = 2
-        parameters.kv_unified = True  # the two share all cells; each would get half of the context otherwise
-        parameters.n_outputs_max = 2  # only the last token's logits are ever read, but llama.cpp wants a row a sequence
+        parameters.kv_unified = True  # both sequences share all cells; otherwise each gets half of the context
+        parameters.n_outputs_max = 2  # only the last token's logits are read, but llama.cpp needs a row per sequence
         return parameters
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two sequences have in common at their beginning."""
+    """Length of the longest common prefix of two sequences, in tokens."""
     return next(
         (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
         min(len(first), len(second)),

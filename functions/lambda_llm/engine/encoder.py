@@ -1,4 +1,4 @@
-"""An encoder in llama.cpp: whole texts in, one row of numbers for each out."""
+"""An encoder's context: whole texts in, one vector of numbers for each out."""
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
@@ -14,13 +14,13 @@ from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.gguf.options import KVType, ModelOptions
 
 _TOGETHER: Final = 32
-"""Texts that are evaluated together at most; together they are no longer than the context."""
+"""Texts in one batch at most; their tokens together fit into the context, too."""
 
 Rows = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
 class Pooling(IntEnum):
-    """How the states of a text's tokens become one row. Source: `llama_pooling_type` in llama.h."""
+    """How the token embeddings of a text become one vector. Source: `llama_pooling_type` in llama.h."""
 
     NONE = 0
     MEAN = 1
@@ -30,11 +30,11 @@ class Pooling(IntEnum):
 
 
 class Encoder(Context):
-    """The context of a model that answers about whole texts; it generates none.
+    """The context of an embedding model, a classifier or a reranker.
 
     Attributes:
-        pooling: how, as the GGUF file says.
-        outputs: numbers in a row: the width of an embedding, or how many classes or scores there are.
+        pooling: from the GGUF header.
+        outputs: length of a text's vector: the embedding's dimensions, or the number of classes or scores.
         labels: of the classes; empty where the file has none.
     """
 
@@ -48,39 +48,39 @@ class Encoder(Context):
         self.labels = tuple(label.decode() for label in named if label)
 
     def encode(self, texts: Sequence[Sequence[int]], cancellation: Cancellation | None = None) -> Rows:
-        """Evaluate texts, several at a time; hold `lock`.
+        """Evaluate texts in batches; hold `lock`.
 
         Args:
             texts: token ids of each.
             cancellation: ends the evaluation between two operations.
 
         Returns:
-            Rows (texts, outputs) as the model makes them: embeddings of any length, scores before any softmax.
+            Shape (texts, outputs), raw: embeddings are not normalized, and no softmax was applied to scores.
 
         Raises:
             InputTooLongError: a text is longer than the context.
             CancelledError: `cancellation` was called.
-            EngineError: llama.cpp failed, or the model pools nothing.
+            EngineError: llama.cpp failed, or the model has no pooling.
         """
         if self.pooling is Pooling.NONE:
-            raise EngineError("The model's header does not say how the vectors of its tokens become one.")
+            raise EngineError("The model's header names no pooling, so its token embeddings can't become one vector.")
         for index, text in enumerate(texts):
             if len(text) > self.context_length:
                 raise InputTooLongError(index, len(text), self.context_length)
         rows = np.zeros((len(texts), self.outputs), dtype=np.float32)
-        self._listen_to(cancellation)
+        self._cancel_with(cancellation)
         for first, group in _groups(texts, self.context_length):
             self._evaluate(group)
             for sequence in range(len(group)):
-                found = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
-                rows[first + sequence] = np.ctypeslib.as_array(found, (self.outputs,))
+                vector = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
+                rows[first + sequence] = np.ctypeslib.as_array(vector, (self.outputs,))
         return rows
 
     def pair(self, first: str, second: str) -> list[int]:
-        """The token ids of two texts that are judged together, with the model's separators.
+        """The token ids of a query and a document in one sequence, with the model's separators.
 
-        BERT reads `[CLS] first [SEP] second [SEP]`, XLM-RoBERTa `<s> first </s></s> second </s>`; a model whose file
-        has a template for it (Qwen3's reranker) reads that.
+        BERT expects `[CLS] first [SEP] second [SEP]`, XLM-RoBERTa `<s> first </s></s> second </s>`; a model whose
+        file has a template named `rerank` (Qwen3's reranker) expects that.
         """
         template: bytes | None = llama_cpp.llama_model_chat_template(self.model.handle, b"rerank")
         if template:
@@ -100,7 +100,7 @@ class Encoder(Context):
 
     def _parameters(self, context_length: int, kv_type: KVType) -> Any:
         parameters = super()._parameters(context_length, kv_type)
-        parameters.n_batch = parameters.n_ubatch = context_length  # a token may look at any other: no text is cut
+        parameters.n_batch = parameters.n_ubatch = context_length  # attention is not causal: a text is one batch
         parameters.n_seq_max = min(_TOGETHER, context_length)
         parameters.n_outputs_max = context_length
         parameters.embeddings = True
@@ -124,7 +124,7 @@ class Encoder(Context):
 
 
 def _groups(texts: Sequence[Sequence[int]], context: int) -> Iterator[tuple[int, Sequence[Sequence[int]]]]:
-    """Neighbours that fit into one evaluation, and the number of the first."""
+    """Consecutive texts that fit into one batch, each with the index of its first."""
     first = tokens = 0
     for index, text in enumerate(texts):
         if index > first and (tokens + len(text) > context or index - first == _TOGETHER):

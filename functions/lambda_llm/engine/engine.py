@@ -1,4 +1,4 @@
-"""One model, ready to answer: everything that belongs to it, opened and closed together."""
+"""One model, ready for requests: weights, context, caches and chat template, opened and closed together."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,13 +24,13 @@ from lambda_llm.gguf.options import Weights
 class Engine:
     """A model with its context and caches.
 
-    A model either generates or encodes. `decoder` and `encoder` raise for the one that it is not, so that whoever
-    needs one of them asks for it and need not ask what kind of model this is.
+    A model either generates or encodes. `decoder`, `encoder` and `prefixes` raise for the other kind, so callers use
+    what they need without checking first.
 
     Attributes:
         model: weights and vocabulary.
-        plan: the memory that was planned for it.
-        template: renders conversations as the model was trained to read them.
+        plan: the memory plan that it was opened with.
+        template: renders conversations in the format that the model was trained on.
         sessions: where conversations are stored, or None.
     """
 
@@ -43,17 +43,17 @@ class Engine:
         encoder: Encoder | None = None,
         sessions: SessionStore | None = None,
     ) -> None:
-        """Take over an open model.
+        """Take ownership of an open model.
 
         Args:
-            model: closed by `close`, as everything else that is given.
-            plan: that it was opened by.
+            model: closed by `close`, like the other arguments.
+            plan: the memory plan that it was opened with.
             decoder: its context, if it generates.
             encoder: its context, if it encodes.
             sessions: where conversations are stored; for decoders only.
 
         Raises:
-            TemplateError: the model's chat template is no valid Jinja.
+            TemplateError: the model's chat template is not valid Jinja.
         """
         self.model = model
         self._decoder = decoder
@@ -74,19 +74,19 @@ class Engine:
         storage: Storage | None = None,
         fingerprint: bytes = b"",
     ) -> Self:
-        """Open a GGUF file as a memory plan says, or raise and leave nothing behind.
+        """Open a GGUF file with the options of a memory plan; on an error everything is freed again.
 
         Args:
-            path: of the file.
-            plan: its options say how.
-            encodes: whether the header says that the model encodes whole texts instead of generating.
-            when_read: called when the file is no longer needed, before the KV cache takes memory, too.
+            path: of the GGUF file.
+            plan: its options are used; context length and placement are resolved.
+            encodes: whether the header marks the model as an encoder; see `Header.encodes`.
+            when_read: called once the file is no longer needed, before the KV cache is allocated.
             storage: where conversations are stored; None: nowhere.
             fingerprint: of everything that keys and values depend on; see `SessionStore`.
 
         Raises:
             UnsupportedModelError: llama.cpp can't run this model with these options.
-            TemplateError: its chat template is no valid Jinja.
+            TemplateError: its chat template is not valid Jinja.
         """
         options = replace(plan.options, threads=plan.options.threads or threads_for(plan.weights))
         with ExitStack() as undone:
@@ -129,7 +129,7 @@ class Engine:
 
     @property
     def prefixes(self) -> PrefixCache:
-        """Prefixes of prompts that are kept evaluated.
+        """The cache of prompt prefixes.
 
         Raises:
             NotGenerativeError: the model is an encoder.
@@ -145,15 +145,15 @@ class Engine:
 
     @property
     def pinned_bytes(self) -> int:
-        """Memory that pinned prefixes take, besides the KV cache."""
+        """Memory of pinned prefixes, in addition to the KV cache."""
         return self._prefixes.bytes if self._prefixes else 0
 
     def generate(self, request: GenerationRequest, cancellation: Cancellation | None = None) -> Generation:
-        """Prepare a run of a request; iterate the result to generate.
+        """Prepare a generation; iterate over the result to run it.
 
         Args:
             request: what to generate.
-            cancellation: ends it; several generations may share one.
+            cancellation: ends the generation; several may share one.
 
         Raises:
             NotGenerativeError: the model is an encoder.

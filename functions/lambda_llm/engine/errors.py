@@ -1,24 +1,24 @@
-"""Why a request can't be answered by this engine."""
+"""Errors of the engine."""
 
 from lambda_llm.errors import LambdaLLMError
 
 
 class EngineError(LambdaLLMError):
-    """llama.cpp failed at something that should have worked."""
+    """llama.cpp failed at an operation that should have worked."""
 
 
 class ContextOverflowError(LambdaLLMError):
-    """The prompt, with room for an answer, does not fit into the context.
+    """The prompt leaves no room in the context for a single token.
 
     Attributes:
-        prompt_tokens: length of the prompt.
+        prompt_tokens: length of the prompt, in tokens.
         context_length: in tokens.
     """
 
     def __init__(self, prompt_tokens: int, context_length: int) -> None:
         super().__init__(
-            f"This model's context length is {context_length} tokens, but the messages come to {prompt_tokens} tokens "
-            "and leave no room for an answer: shorten the messages."
+            f"This model's context length is {context_length} tokens, but the prompt has {prompt_tokens} tokens, which "
+            "leaves no room for a response: shorten the prompt."
         )
         self.prompt_tokens = prompt_tokens
         self.context_length = context_length
@@ -29,44 +29,44 @@ class InputTooLongError(LambdaLLMError):
 
     def __init__(self, index: int, tokens: int, context_length: int) -> None:
         super().__init__(
-            f"This model reads {context_length} tokens at a time, but text {index} comes to {tokens}: shorten or split "
+            f"This model's context length is {context_length} tokens, but text {index} has {tokens}: shorten or split "
             "it."
         )
 
 
 class NotGenerativeError(LambdaLLMError):
-    """The model is an encoder and generates no text."""
+    """The model is an encoder and can't generate text."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This model is an encoder and generates no text: use /v1/embeddings, /v1/classify or /v1/rerank, or serve "
-            "a model that chats."
+            "This model is an encoder and can't generate text: use /v1/embeddings, /v1/classify or /v1/rerank, or "
+            "serve a generative model."
         )
 
 
 class NotEncoderError(LambdaLLMError):
-    """The model generates text and makes no vectors, classes or scores."""
+    """The model is generative and has no embeddings, classes or scores."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This model generates text and is no encoder: serve an embedding model, a classifier or a reranker for "
-            "this endpoint."
+            "This model is generative, not an encoder: serve an embedding model, a classifier or a reranker for this "
+            "endpoint."
         )
 
 
 class TemplateError(LambdaLLMError):
-    """The model's chat template refuses these messages, or the model has none."""
+    """The model's chat template rejects these messages, is not valid Jinja, or is missing."""
 
 
 class ConstraintError(LambdaLLMError):
-    """Answers of this model can't be constrained by this schema."""
+    """The output of this model can't be constrained by this grammar."""
 
 
 class SchemaError(LambdaLLMError):
-    """A JSON Schema can't be used; the text, a part of a sentence, says what is wrong and where.
+    """A JSON Schema can't be used; the text, part of a sentence, names the problem and its path.
 
     Attributes:
-        number: of the tool whose parameters it describes, if any.
+        number: index of the tool whose parameters it describes, if any.
     """
 
     number: int | None = None

@@ -1,4 +1,4 @@
-"""Pieces of llama.cpp's grammars: texts, and numbers between bounds.
+"""Expressions in GBNF, llama.cpp's grammar language: literals, and numbers between bounds.
 
 Source: https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
 """
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 DIGITS: Final = 15
-"""Of a number, before and after the point: what a double holds."""
+"""Digits of a number, before and after the decimal point: the precision of a double."""
 
 
 def literal(text: str) -> str:
-    """A text as it is written in a grammar."""
+    """A text as a quoted GBNF literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 
@@ -22,19 +22,19 @@ class _Bound(NamedTuple):
 
 
 def numbers(bounds: Mapping[str, int], *, fractions: bool) -> list[str]:
-    """Expressions for the numbers between bounds; none when there is no such number.
+    """Alternatives that match the numbers between bounds; an empty list when there is no such number.
 
     Args:
         bounds: JSON Schema's `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`, any of them.
-        fractions: also numbers that are not whole; then a grammar needs the rule `fraction`.
+        fractions: also match numbers with a fraction; the grammar must then define the rule `fraction`.
     """
     low = max((_bound(name, bounds, 1) for name in ("minimum", "exclusiveMinimum") if name in bounds), default=None)
-    # A greatest number is a least one on the other side of zero, so that the stricter of two is the larger here too.
+    # Upper bounds are negated, so that the stricter of two is the larger one here, too.
     high = max((_bound(name, bounds, -1) for name in ("maximum", "exclusiveMaximum") if name in bounds), default=None)
     if not fractions:
         low, high = _included(low), _included(high)
     zero = _Bound(0, excluded=False)
-    # Numbers with a minus start behind zero: "-0" would be valid and odd.
+    # Negative numbers exclude zero: "-0" would be valid, but odd.
     behind_zero = _Bound(0, excluded=True) if fractions else _Bound(1, excluded=False)
     choices = _magnitudes(max(low, zero) if low else zero, _opposite(high), fractions=fractions)
     below_zero = _magnitudes(max(high, behind_zero) if high else behind_zero, _opposite(low), fractions=fractions)
@@ -54,7 +54,7 @@ def _opposite(bound: _Bound | None) -> _Bound | None:
 
 
 def _magnitudes(low: _Bound, high: _Bound | None, *, fractions: bool) -> list[str]:
-    """Expressions for the numbers without sign between two bounds."""
+    """Alternatives for the unsigned numbers between two bounds."""
     if high and (low.value > high.value or (low.value == high.value and (low.excluded or high.excluded))):
         return []
     if not fractions:
@@ -72,7 +72,7 @@ def _magnitudes(low: _Bound, high: _Bound | None, *, fractions: bool) -> list[st
 
 
 def _whole(low: int, high: int | None) -> list[str]:
-    """Expressions for the whole numbers from `low` to `high`."""
+    """Alternatives for the unsigned integers from `low` to `high`; None: no upper bound."""
     size = len(str(low))
     if high is None:
         return [*_whole(low, 10**size - 1), f"[1-9] [0-9]{{{size},{DIGITS}}}"]
@@ -83,7 +83,7 @@ def _whole(low: int, high: int | None) -> list[str]:
 
 
 def _same_length(low: str, high: str) -> str:
-    """An expression for the whole numbers between two of the same length, digit by digit."""
+    """An expression for the integers between two with the same number of digits, digit by digit."""
     rest = len(low) - 1
     if low == high:
         return literal(low)

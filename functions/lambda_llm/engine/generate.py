@@ -1,4 +1,4 @@
-"""The decode loop: a prompt's tokens in, text out, one piece at a time."""
+"""The decode loop: a prompt's token ids in, text out, one piece at a time."""
 
 import codecs
 import time
@@ -16,7 +16,7 @@ from lambda_llm.engine.session_store import SessionStore
 
 
 class FinishReason(StrEnum):
-    """Why an answer ended."""
+    """Why a generation ended."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -25,17 +25,17 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What is to be generated.
+    """What to generate, and how.
 
     Attributes:
         prompt: token ids, at least one.
         sampling: how tokens are chosen.
-        max_tokens: the longest answer; None: as long as the context allows.
-        stop: texts before which the answer ends.
-        top_logprobs: how many of the likeliest tokens to report with each token; None: no probabilities at all.
-        preserved_tokens: control tokens that are part of the answer's text, as some models' marks of tool calls are.
-        scope: who may reuse what this evaluates.
-        remember: look for earlier turns in the session store, and leave this one there.
+        max_tokens: maximum number of tokens to generate; None: as many as the context allows.
+        stop: stop sequences; the text ends before the first one.
+        top_logprobs: number of most likely tokens to report with each token; None: no log probabilities at all.
+        preserved_tokens: control tokens that are part of the text, like the tool call markers of some models.
+        scope: who may reuse the keys and values that this computes.
+        remember: restore earlier turns from the session store, and save this one there.
     """
 
     prompt: Sequence[int]
@@ -50,15 +50,15 @@ class GenerationRequest:
 
 @dataclass
 class GenerationStats:
-    """What a generation took; final when it has ended.
+    """Token counts and timings of a generation; final once it has ended.
 
     Attributes:
         prompt_tokens: length of the prompt as it was evaluated.
-        cached_tokens: tokens of it that needed no evaluation.
-        completion_tokens: tokens generated, the one that ended the turn included.
-        finish_reason: None until the end, and where the engine failed.
-        seconds_to_first_token: from the beginning to the first sampled token.
-        decode_seconds: from there to the end.
+        cached_tokens: tokens of the prompt that were in the KV cache or restored into it.
+        completion_tokens: generated tokens, including the one that ended the turn.
+        finish_reason: None while running, and after a failure of the engine.
+        seconds_to_first_token: from the start of the iteration to the first sampled token; 0 where there was none.
+        decode_seconds: from the first token to the end; 0 where there was none.
     """
 
     prompt_tokens: int
@@ -70,7 +70,7 @@ class GenerationStats:
 
 
 def check_room(prompt: Sequence[int], context_length: int) -> None:
-    """Return when a prompt leaves room for one token at least.
+    """Check that a prompt leaves room for at least one token.
 
     Raises:
         ContextOverflowError: it does not.
@@ -80,13 +80,13 @@ def check_room(prompt: Sequence[int], context_length: int) -> None:
 
 
 class Generation:
-    """One run of a request; iterate once to generate the answer.
+    """One run of a request; iterate over it once to generate.
 
     Attributes:
-        request: what is generated.
-        prompt: token ids as they are evaluated; shortened where the oldest make room and the request's leave none.
-        stats: what it took.
-        cancellation: ends it within one token.
+        request: what to generate.
+        prompt: the token ids that are evaluated: the request's, shortened where they overflow a context that shifts.
+        stats: token counts and timings.
+        cancellation: ends the generation within one token.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class Generation:
 
         Args:
             request: what to generate.
-            decoder: generates it.
-            prefixes: of that decoder.
-            sessions: where turns are kept, for requests that are to be remembered; None: nowhere.
+            decoder: evaluates the tokens.
+            prefixes: the decoder's prefix cache.
+            sessions: where turns of requests with `remember` are stored; None: nowhere.
             cancellation: ends the generation; several may share one.
 
         Raises:
@@ -124,18 +124,18 @@ class Generation:
             if sessions and request.remember
             else None
         )
-        # With the oldest tokens making room, an answer might never end.
+        # With a context that shifts, a generation might never end.
         room = decoder.context_length - (0 if decoder.context_shift else len(self.prompt))
         self._longest = room if request.max_tokens is None else min(room, request.max_tokens)
         self._shifted = False
         self._scored: list[tuple[int, Scored]] = []
-        self._shown = 0
+        self._yielded = 0
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the answer piece by piece, never half a character and never part of a stop text."""
+        """Yield the text in pieces, never half a character and never part of a stop sequence."""
         request, stats, model = self.request, self.stats, self._decoder.model
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        held = _StopTexts(request.stop)
+        stops = _StopSequences(request.stop)
         started = first = time.perf_counter()
         decoded = 0
         with self._decoder.lock, Sampler(self._decoder, request.sampling) as sampler:
@@ -155,10 +155,10 @@ class Generation:
                     decoded += len(new)
                     if sampler.waiting:
                         sampler.observe(new)
-                    if text := held.pass_on(new):
-                        self._shown += len(text)
+                    if text := stops.feed(new):
+                        self._yielded += len(text)
                         yield text
-                    stats.finish_reason = self._reason(stopped=held.found)
+                    stats.finish_reason = self._reason(stopped=stops.found)
                     if stats.finish_reason is None:
                         self._save()
                         self._append(token)
@@ -167,30 +167,30 @@ class Generation:
                 stats.finish_reason = FinishReason.CANCELLED
             finally:
                 ended = time.perf_counter()
-                self._forget_what_moved()
+                self._drop_shifted()
                 stats.seconds_to_first_token = first - started
-                stats.decode_seconds = ended - first
-        if rest := held.rest(characters.decode(b"", final=True)):
-            self._shown += len(rest)
+                stats.decode_seconds = ended - first if stats.completion_tokens else 0.0
+        if rest := stops.finish(characters.decode(b"", final=True)):
+            self._yielded += len(rest)
             yield rest
 
     def settle(self) -> None:
-        """Wait until the turn is in the session store; a process may be frozen as soon as its answer ended."""
+        """Wait until the turn is in the session store: Lambda may freeze the process once the response has ended."""
         if self._turn:
             self._turn.settle()
 
     @property
     def remembered(self) -> bool:
-        """Whether there is something to `settle`."""
+        """Whether the session store is used, so that `settle` may have to wait."""
         return self._turn is not None
 
     def cancelled_while_waiting(self) -> None:
-        """Record that the client left before the run began."""
+        """Record that the request was cancelled before it ran."""
         self.stats.finish_reason = FinishReason.CANCELLED
 
     def take_scored(self) -> list[Scored]:
-        """The tokens of what was shown since the last call, with their probabilities, if `top_logprobs` asks for it."""
-        ready = [scored for start, scored in self._scored if start < self._shown]
+        """The tokens of the text yielded since the last call, with log probabilities; empty without `top_logprobs`."""
+        ready = [scored for start, scored in self._scored if start < self._yielded]
         del self._scored[: len(ready)]
         return ready
 
@@ -206,7 +206,8 @@ class Generation:
             self._shifted = True
         self._decoder.append(token)
 
-    def _forget_what_moved(self) -> None:
+    def _drop_shifted(self) -> None:
+        """Drop keys and values that were computed in the presence of tokens that are gone."""
         if self._shifted:
             self._decoder.truncate(fixed_prefix(self._prefixes, self.prompt))
 
@@ -217,10 +218,10 @@ class Generation:
         if reason is not None:
             self._turn.save_answer()
         elif self.stats.completion_tokens == 1:
-            self._turn.save_prompt()  # beside the answer, which takes longer
+            self._turn.save_prompt()  # uploads while the decode loop runs, which takes longer
 
     def _reason(self, *, stopped: bool) -> FinishReason | None:
-        """Why the answer is to end here, or None."""
+        """Why the generation ends here, or None."""
         if stopped:
             return FinishReason.STOP
         if self.cancellation.cancelled:
@@ -228,31 +229,31 @@ class Generation:
         return FinishReason.LENGTH if self.stats.completion_tokens >= self._longest else None
 
 
-class _StopTexts:
-    """Keeps back text that may turn out to be the beginning of a stop text."""
+class _StopSequences:
+    """Buffers text that may turn out to be the beginning of a stop sequence."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, sequences: Sequence[str]) -> None:
         self.found = False
-        self._texts = texts
-        self._held = ""
+        self._sequences = sequences
+        self._buffer = ""
 
-    def pass_on(self, text: str) -> str:
-        """Add text; returns what can be shown."""
-        self._held += text
-        ends = [at for each in self._texts if (at := self._held.find(each)) >= 0]
+    def feed(self, text: str) -> str:
+        """Add text; returns what can't be part of a stop sequence."""
+        self._buffer += text
+        ends = [at for each in self._sequences if (at := self._buffer.find(each)) >= 0]
         if ends:
             self.found = True
-            shown, self._held = self._held[: min(ends)], ""
-            return shown
-        keep = max((overlap(self._held, each) for each in self._texts), default=0)
-        shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return shown
+            clear, self._buffer = self._buffer[: min(ends)], ""
+            return clear
+        size = len(self._buffer) - max((overlap(self._buffer, each) for each in self._sequences), default=0)
+        clear, self._buffer = self._buffer[:size], self._buffer[size:]
+        return clear
 
-    def rest(self, text: str) -> str:
-        """What was kept back when the answer ended otherwise."""
-        return "" if self.found else self._held + text
+    def finish(self, text: str) -> str:
+        """The rest of the buffer, with the last text behind it, unless a stop sequence was found."""
+        return "" if self.found else self._buffer + text
 
 
 def overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that is a beginning of `stop`, but not all of it."""
+    """Length of the longest suffix of `text` that is a proper prefix of `stop`."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-size:])), 0)

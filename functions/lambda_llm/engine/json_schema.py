@@ -1,6 +1,6 @@
-"""JSON Schema to llama.cpp's grammars: an answer that is held to one can be nothing but JSON of that schema.
+"""JSON Schema to GBNF: output constrained by the grammar is valid under the schema.
 
-llama-cpp-python brings a converter too; docs/decisions/0010-own-schema-converter.md says why it is not used.
+llama-cpp-python has a converter, too; docs/decisions/0010-own-schema-converter.md says why it is not used.
 
 Sources: https://json-schema.org/draft/2020-12/json-schema-validation,
 https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
@@ -17,15 +17,15 @@ from lambda_llm.engine.gbnf import DIGITS, literal, numbers
 _DEPTH_MAX: Final = 64
 _RULES_MAX: Final = 5_000
 _COUNT_MAX: Final = 10_000
-"""Largest number of characters or items that a schema may ask for or allow."""
+"""Largest value of `minLength`, `maxLength`, `minItems` and `maxItems`."""
 _BLOCK: Final = 100
-"""llama.cpp expands a repetition into as many rules, so a long one is made of blocks of this length."""
+"""llama.cpp expands a repetition into one rule per item, so a long one is built from blocks of this length."""
 
 _ANNOTATIONS: Final = {
     "$id", "$schema", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "deprecated",
     "readOnly", "writeOnly", "nullable", "discriminator",
 }  # fmt: skip
-"""Keywords that say nothing about what is valid."""
+"""Keywords without an effect on validity."""
 _OBJECT: Final = {"properties", "required", "additionalProperties"}
 _ARRAY: Final = {"items", "prefixItems", "minItems", "maxItems"}
 _STRING: Final = {"minLength", "maxLength", "format"}
@@ -34,12 +34,12 @@ _OF_TYPE: Final = {
     "object": _OBJECT, "array": _ARRAY, "string": _STRING, "integer": _BOUNDS, "number": _BOUNDS,
     "boolean": set[str](), "null": set[str](),
 }  # fmt: skip
-"""Keywords that are held to, for each type; more of them make a strict schema invalid."""
+"""Keywords that the grammar enforces, by type; a strict schema may have no others."""
 
 _BASICS: Final = {
     "ws": r'" "? | "\n" [ \t]{0,20}',
     "hex": "[0-9a-fA-F]",
-    # No control characters, no half of a surrogate pair, nothing that is not in Unicode.
+    # No control characters, no unpaired surrogates, nothing outside of Unicode.
     "char": r'[ !\x23-\x5B\x5D-\x7E\x80-\uD7FF\uE000-\U0010FFFF] | "\\" (["\\/bfnrt] | '
     r'"u" ([0-9a-cA-CefEF] hex hex hex | [dD] [0-7] hex hex))',
     "string": r'"\"" char* "\""',
@@ -60,51 +60,51 @@ _BASICS: Final = {
     "date-time-string": r'"\"" date "T" time "\""',
     "uuid-string": r'"\"" hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12} "\""',
 }
-"""Rules that any grammar may use. A day is at most 28, which exists in every month."""
+"""Rules that every grammar includes. A day is at most 28, which exists in every month."""
 _FORMATS: Final = {name.removesuffix("-string"): name for name in _BASICS if name.endswith("-string")}
 
 
 class Grammar:
-    """A grammar under construction; `text` gives it when `root` is defined."""
+    """A grammar under construction; `text` returns it once `root` is defined."""
 
     def __init__(self) -> None:
         self._rules: dict[str, str] = {}
 
     def define(self, name: str, expression: str) -> str:
-        """Add a rule, and give its name."""
+        """Add a rule; returns its name."""
         self._rules[name] = expression
         return name
 
     def add(self, expression: str) -> str:
-        """Add a rule under a name of its own, and give that.
+        """Add a rule under a generated name; returns the name.
 
         Raises:
-            SchemaError: there are too many.
+            SchemaError: there are more than 5,000 rules.
         """
         if len(self._rules) > _RULES_MAX:
             raise SchemaError("it is too large: simplify it")
         return self.define(f"r{len(self._rules)}", expression)
 
     def json(self, schema: Any, *, strict: bool) -> str:
-        """Add rules for JSON that is valid under `schema`; gives the expression for it.
+        """Add rules for JSON that is valid under `schema`; returns an expression that matches it.
 
         Args:
             schema: JSON Schema: an object, or true.
-            strict: refuse what can't be held to. Otherwise the grammar is wider than the schema there.
+            strict: refuse keywords that the grammar can't enforce. Otherwise they are ignored.
 
         Raises:
-            SchemaError: the schema can't be used, with the path to what is wrong.
+            SchemaError: the schema can't be used; the text has the path to the problem.
         """
         return _Conversion(self, schema, strict=strict).convert(schema, "", 0)
 
     def text(self) -> str:
-        """All rules, one a line."""
+        """All rules, one per line."""
         rules = {**_BASICS, **self._rules}
         return "\n".join(f"{name} ::= {expression}" for name, expression in rules.items())
 
 
 class _Conversion:
-    """Of one schema, which is what its references point into."""
+    """Converts one schema, which its `$ref`s point into."""
 
     def __init__(self, grammar: Grammar, schema: Any, *, strict: bool) -> None:
         self._grammar = grammar
@@ -113,7 +113,7 @@ class _Conversion:
         self._references: dict[str, str] = {}
 
     def convert(self, schema: Any, path: str, depth: int) -> str:
-        """An expression for what is valid under `schema`."""
+        """An expression that matches what is valid under `schema`."""
         if depth > _DEPTH_MAX:
             raise SchemaError(f"it is nested deeper than {_DEPTH_MAX} levels{_at(path)}: simplify it")
         if schema is True or schema == {}:
@@ -124,7 +124,7 @@ class _Conversion:
             if keyword in schema:
                 self._check(schema, {keyword, "type"}, path)
                 return convert(schema[keyword])
-        types = schema.get("type", self._meant(schema))
+        types = schema.get("type", self._implied_type(schema))
         if isinstance(types, list):
             if not types:
                 raise SchemaError(f"'type' must name a type{_at(path)}")
@@ -147,7 +147,7 @@ class _Conversion:
         }.get(types, lambda: types)()
 
     def _compound(self, path: str, depth: int) -> dict[str, Callable[[Any], str]]:
-        """The keywords that decide alone."""
+        """Converters for the keywords that stand alone, without others beside them."""
         known: dict[str, Callable[[Any], str]] = {
             "$ref": lambda target: self._reference(target, path, depth),
             "const": lambda value: literal(json.dumps(value, ensure_ascii=False)),
@@ -155,19 +155,21 @@ class _Conversion:
             "anyOf": lambda schemas: self._either(schemas, f"{path}.anyOf", depth),
             "allOf": lambda schemas: self._all(schemas, path, depth),
         }
-        return known if self._strict else known | {"oneOf": known["anyOf"]}
+        return (
+            known if self._strict else known | {"oneOf": lambda schemas: self._either(schemas, f"{path}.oneOf", depth)}
+        )
 
-    def _check(self, schema: Mapping[str, Any], held_to: set[str], path: str) -> None:
-        """Refuse keywords that would not be held to."""
-        unknown = sorted(schema.keys() - held_to - _ANNOTATIONS)
+    def _check(self, schema: Mapping[str, Any], enforced: set[str], path: str) -> None:
+        """In a strict schema, refuse keywords that the grammar would not enforce."""
+        unknown = sorted(schema.keys() - enforced - _ANNOTATIONS)
         if self._strict and unknown:
             raise SchemaError(
-                f"{unknown[0]!r}{_at(path)} can't be held to: leave it out, or set 'strict' to false to have it taken "
-                "as advice"
+                f"{unknown[0]!r}{_at(path)} can't be enforced: leave it out, or set 'strict' to false to have it "
+                "ignored"
             )
 
-    def _meant(self, schema: Mapping[str, Any]) -> str | None:
-        """The type of a schema that names none, by its keywords."""
+    def _implied_type(self, schema: Mapping[str, Any]) -> str | None:
+        """The type of a schema without `type`, by its keywords."""
         return next((name for name, keywords in _OF_TYPE.items() if schema.keys() & keywords), None)
 
     def _reference(self, target: Any, path: str, depth: int) -> str:
@@ -178,7 +180,7 @@ class _Conversion:
             for step in target.split("/")[1:]:
                 key = unquote(step).replace("~1", "/").replace("~0", "~")
                 if not isinstance(found, dict) or key not in found:
-                    raise SchemaError(f"'$ref'{_at(path)} points to {target!r}, which is not there")
+                    raise SchemaError(f"'$ref'{_at(path)} points to {target!r}, which does not exist")
                 found = found[key]
             name = self._references[target] = self._grammar.add("")
             self._grammar.define(name, self.convert(found, target, depth + 1))
@@ -191,7 +193,7 @@ class _Conversion:
 
     def _either(self, schemas: Any, path: str, depth: int) -> str:
         if not isinstance(schemas, list) or not schemas:
-            raise SchemaError(f"a list of schemas is needed{_at(path)}")
+            raise SchemaError(f"a list of schemas is expected{_at(path)}")
         choices = [self.convert(each, f"{path}.{number}", depth + 1) for number, each in enumerate(schemas)]
         return self._grammar.add(" | ".join(dict.fromkeys(choices)))
 
@@ -199,7 +201,7 @@ class _Conversion:
         if isinstance(schemas, list) and len(schemas) == 1:
             return self.convert(schemas[0], f"{path}.allOf.0", depth + 1)
         if self._strict or not isinstance(schemas, list):
-            raise SchemaError(f"'allOf'{_at(path)} must hold one schema: write several as one")
+            raise SchemaError(f"'allOf'{_at(path)} must contain exactly one schema: merge them into one")
         return "value"
 
     def _object(self, schema: Mapping[str, Any], path: str, depth: int) -> str:
@@ -218,7 +220,7 @@ class _Conversion:
             return self._grammar.add(f'"{{" ws ({pair} (ws "," ws {pair})*)? ws "}}"')
         if missing := [name for name in required if name not in properties and self._strict]:
             raise SchemaError(f"{missing[0]!r} is required{_at(path)}, but not among its properties")
-        # Further properties than the named ones may be allowed; none is always valid.
+        # Where additional properties are allowed, an object without them is valid, too.
         first, later = "", ""
         for name, property_schema in reversed(properties.items()):
             value = self.convert(property_schema, f"{path}.{name}", depth + 1)
@@ -239,7 +241,9 @@ class _Conversion:
             raise SchemaError(f"'prefixItems' must be a list of schemas{_at(path)}")
         if tuple_of and (self._strict or schema.get("items") is False):
             if schema.get("items", True) is not False or {"minItems", "maxItems"} & schema.keys():
-                raise SchemaError(f"'prefixItems'{_at(path)} goes with 'items' set to false, and without counts")
+                raise SchemaError(
+                    f"'prefixItems'{_at(path)} needs 'items' set to false, without 'minItems' and 'maxItems'"
+                )
             each = [self.convert(each, f"{path}.{number}", depth + 1) for number, each in enumerate(tuple_of)]
             return self._grammar.add('"[" ws ' + ' ws "," ws '.join(each) + ' ws "]"')
         if schema.get("items") is False:
@@ -258,7 +262,8 @@ class _Conversion:
             rule = _FORMATS.get(str(schema["format"]))
             if self._strict and (rule is None or {"minLength", "maxLength"} & schema.keys()):
                 raise SchemaError(
-                    f"'format'{_at(path)} must be one of {', '.join(_FORMATS)}, and alone, to be held to: leave it out"
+                    f"'format'{_at(path)} must be one of {', '.join(_FORMATS)}, without 'minLength' and 'maxLength', "
+                    "to be enforced: leave it out"
                 )
             if rule:
                 return rule
@@ -278,7 +283,7 @@ class _Conversion:
         return schema.get(least, 0), schema.get(most)
 
     def _repeated(self, item: str, least: int, most: int | None) -> str:
-        """`item` so many times; each way of reading the text is one, so that llama.cpp has little to keep."""
+        """`item` between `least` and `most` times, without ambiguity, so that llama.cpp tracks few parser states."""
         blocks, rest = divmod(least, _BLOCK)
         parts = []
         if blocks:
@@ -306,7 +311,7 @@ class _Conversion:
             if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
                 if not self._strict:
                     return "number" if fractions else "integer"
-                raise SchemaError(f"{name!r}{_at(path)} must be a whole number to be held to")
+                raise SchemaError(f"{name!r}{_at(path)} must be a whole number to be enforced")
             if abs(value) >= 10**DIGITS:
                 raise SchemaError(f"{name!r}{_at(path)} must have at most {DIGITS} digits")
         choices = numbers({name: int(value) for name, value in bounds.items()}, fractions=fractions)
@@ -323,18 +328,18 @@ def _only(schema: Mapping[str, Any], names: Any) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name in names}
 
 
-def grammar_of(schema: Any, *, strict: bool, after_thoughts: bool = False) -> str:
+def grammar_of(schema: Any, *, strict: bool, after_reasoning: bool = False) -> str:
     """A grammar for JSON that is valid under `schema`, and nothing else.
 
     Args:
         schema: JSON Schema: an object, or true.
         strict: see `Grammar.json`.
-        after_thoughts: white space may come before.
+        after_reasoning: allow up to two characters of white space before the JSON.
 
     Raises:
         SchemaError: the schema can't be used.
     """
     grammar = Grammar()
     value = grammar.json(schema, strict=strict)
-    grammar.define("root", rf"[ \n]{{0,2}} {value}" if after_thoughts else value)
+    grammar.define("root", rf"[ \n]{{0,2}} {value}" if after_reasoning else value)
     return grammar.text()

@@ -1,4 +1,4 @@
-"""A model in llama.cpp: weights and vocabulary, without a context to evaluate in."""
+"""A model in llama.cpp: weights and vocabulary, without a context."""
 
 import ctypes
 import re
@@ -15,17 +15,19 @@ from lambda_llm.gguf.memory_plan import EMBEDDING
 from lambda_llm.gguf.options import Weights
 
 _ALIGNMENT: Final = 64
-"""More than ggml asks of a buffer's address (TENSOR_ALIGNMENT in ggml-impl.h)."""
+"""Bytes; more than ggml requires of a buffer's address (TENSOR_ALIGNMENT in ggml-impl.h)."""
+_PIECE_BYTES: Final = 128
+"""Nearly every token is shorter; a longer one costs a second call."""
 
 
 class LoadedModel:
-    """Weights and vocabulary; contexts (`Decoder`, `Encoder`) are made over them.
+    """Weights and vocabulary, which contexts (`Decoder`, `Encoder`) use. Safe to use from several threads.
 
     Attributes:
         handle: llama.cpp's `llama_model *`.
         vocabulary: llama.cpp's `llama_vocab *`.
         vocabulary_size: in tokens.
-        divisible: whether a part of its KV cache is of use without the rest; a recurrent model has one state for all.
+        divisible: whether its KV cache can be truncated and split; a recurrent model has one state for all tokens.
     """
 
     def __init__(self, path: str, placement: Weights, when_read: Callable[[], object] = lambda: None) -> None:
@@ -35,7 +37,7 @@ class LoadedModel:
             path: for example `MemoryFile.path`.
             placement: `copied` (repacked; the file can be closed afterwards) or `mapped` (the file's pages are
                 the weights; no repacking).
-            when_read: called when the file is no longer needed.
+            when_read: called once the file is no longer needed.
 
         Raises:
             UnsupportedModelError: llama.cpp can't run this model.
@@ -48,7 +50,7 @@ class LoadedModel:
         if not self.handle:
             raise UnsupportedModelError(
                 f"llama.cpp can't run the model ({native.last_errors() or 'it gives no reason'}): use one whose "
-                "architecture it knows, converted by a current llama.cpp."
+                "architecture it supports, converted by a current llama.cpp."
             )
         when_read()
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
@@ -56,22 +58,21 @@ class LoadedModel:
         self.divisible = not (
             llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
         )
-        self._piece = ctypes.create_string_buffer(512)
 
     @property
     def chat_template(self) -> str:
-        """The Jinja template inside the GGUF file, or an empty string."""
+        """The Jinja template in the GGUF file, or an empty string."""
         template: bytes | None = llama_cpp.llama_model_chat_template(self.handle, None)
         return template.decode() if template else ""
 
     @property
     def bos(self) -> str:
-        """Text of the token that begins a sequence, or an empty string."""
+        """Text of the beginning-of-sequence token, or an empty string."""
         return self._control_text(llama_cpp.llama_vocab_bos(self.vocabulary))
 
     @property
     def eos(self) -> str:
-        """Text of the token that ends a sequence, or an empty string."""
+        """Text of the end-of-sequence token, or an empty string."""
         return self._control_text(llama_cpp.llama_vocab_eos(self.vocabulary))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
@@ -79,11 +80,14 @@ class LoadedModel:
 
         Args:
             text: any text.
-            add_special: put BOS (and EOS) around it where the model's header says so.
-            parse_special: control tokens that are spelled out count as such.
+            add_special: add BOS (and EOS) where the model's header says so.
+            parse_special: parse the text of control tokens into these tokens, instead of treating it as plain text.
+
+        Raises:
+            EngineError: llama.cpp failed.
         """
         data = text.encode()
-        size = len(data) + 2  # no token is shorter than a byte, but for BOS and EOS
+        size = len(data) + 2  # every token but BOS and EOS takes at least a byte
         tokens = (llama_cpp.llama_token * size)()
         count = llama_cpp.llama_tokenize(self.vocabulary, data, len(data), tokens, size, add_special, parse_special)
         if count < 0:
@@ -91,24 +95,26 @@ class LoadedModel:
         return tokens[:count]
 
     def piece(self, token: int, *, control: bool = False) -> bytes:
-        """The bytes that a token stands for: possibly part of a character.
+        """The bytes of a token: possibly part of a character.
 
         Args:
             token: its id.
-            control: spell out control tokens, which otherwise stand for nothing.
+            control: return the text of control tokens, which otherwise are empty.
         """
-        size = llama_cpp.llama_token_to_piece(self.vocabulary, token, self._piece, len(self._piece), 0, control)
+        # A buffer for each call: the decode thread and the event loop call this at the same time.
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        size = llama_cpp.llama_token_to_piece(self.vocabulary, token, buffer, _PIECE_BYTES, 0, control)
         if size < 0:
-            self._piece = ctypes.create_string_buffer(-size)
-            return self.piece(token, control=control)
-        return self._piece.raw[:size]
+            buffer = ctypes.create_string_buffer(-size)
+            size = llama_cpp.llama_token_to_piece(self.vocabulary, token, buffer, -size, 0, control)
+        return buffer.raw[:size]
 
     def ends_turn(self, token: int) -> bool:
-        """Whether the token ends the model's turn."""
+        """Whether the token ends the model's turn: EOS, EOT and the like."""
         return bool(llama_cpp.llama_vocab_is_eog(self.vocabulary, token))
 
     def close(self) -> None:
-        """Free the weights, after every context over them; closing twice is fine."""
+        """Free the weights; close every context first. Closing twice is fine."""
         if self.handle:
             llama_cpp.llama_model_free(self.handle)
             self.handle = None
@@ -127,7 +133,7 @@ class LoadedModel:
 
 
 def _model_parameters(placement: Weights) -> tuple[Any, Any]:
-    """Parameters, and what must live while they are used."""
+    """Parameters, and the object that must stay referenced while they are used."""
     parameters = llama_cpp.llama_model_default_params()
     parameters.n_gpu_layers = 0
     if placement is Weights.MAPPED:
@@ -135,9 +141,9 @@ def _model_parameters(placement: Weights) -> tuple[Any, Any]:
         parameters.use_extra_bufts = False  # repacking a mapped tensor would make a second copy of it
         return parameters, None
     parameters.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
-    # Where the embedding is the output matrix, too, llama.cpp would keep it as it is and, for the other, repacked.
+    # Where the embedding is tied to the output matrix, llama.cpp would keep two copies: a plain and a repacked one.
     plain = _Override(f"^{re.escape(EMBEDDING)}$".encode(), _plain_buffer_type())
-    overrides = (_Override * 2)(plain)  # ended by an empty one
+    overrides = (_Override * 2)(plain)  # terminated by an empty one
     parameters.tensor_buft_overrides = ctypes.addressof(overrides)
     return parameters, overrides
 
@@ -149,9 +155,9 @@ class _Override(ctypes.Structure):
 
 
 def _plain_buffer_type() -> int:
-    """Type of buffers whose tensors stay as they are: of any buffer that is made from a pointer.
+    """A buffer type whose tensors are never repacked: that of any buffer made from a pointer.
 
-    It is not ggml's default type, in whose place, when an override names it, llama.cpp looks for a faster one.
+    ggml's default type won't do: where an override names it, llama.cpp picks a faster, repacking one instead.
     """
     ggml = native.library()
     memory = ctypes.create_string_buffer(2 * _ALIGNMENT)

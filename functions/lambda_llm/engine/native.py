@@ -1,4 +1,4 @@
-"""llama.cpp itself: started once per process, its log lines handed to `logging`."""
+"""llama.cpp itself: initialized once per process, its log forwarded to `logging`."""
 
 import ctypes
 import logging
@@ -20,13 +20,13 @@ _LEVELS: Final = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logg
 
 
 class _Thread(threading.local):
-    """What llama.cpp logs goes through one function for all models, on the thread that called it.
+    """State of the log callback, one per thread: llama.cpp has one callback for all models and calls it on any thread.
 
     Attributes:
-        line: fragments of the line that is not complete yet.
+        line: fragments of the current, incomplete line.
         level: of that line.
-        errors: the last lines that were errors.
-        cancellation: of the evaluation that this thread is in, if any.
+        errors: the last lines of level error.
+        cancellation: of the evaluation that runs on this thread, if any.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ _thread = _Thread()
 
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _log(level: int, text: bytes, _: Any) -> None:
-    """llama.cpp logs in fragments; a line is complete with its newline."""
+    """llama.cpp logs in fragments; a newline completes a line."""
     _thread.level = _LEVELS.get(level, _thread.level)
     _thread.line.append(text.decode(errors="replace"))
     if not text.endswith(b"\n"):
@@ -49,7 +49,7 @@ def _log(level: int, text: bytes, _: Any) -> None:
     line = "".join(_thread.line).strip()
     _thread.line.clear()
     if _thread.cancellation is not None and _thread.cancellation.cancelled:
-        logger.debug("%s", line)  # llama.cpp reports an abort that was asked for as a failure
+        logger.debug("%s", line)  # llama.cpp reports a requested abort as a failure
         return
     logger.log(_thread.level, "%s", line)
     if _thread.level == logging.ERROR:
@@ -58,7 +58,7 @@ def _log(level: int, text: bytes, _: Any) -> None:
 
 @cache
 def start() -> None:
-    """Prepare llama.cpp for this process; calling it again does nothing."""
+    """Initialize llama.cpp in this process; calling it again does nothing."""
     llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
     backend.load()
     llama_cpp.llama_backend_init()
@@ -66,8 +66,8 @@ def start() -> None:
 
 @cache
 def library() -> ctypes.CDLL:
-    """llama.cpp's library, with what the bindings do not declare: functions of ggml, whose library it brings along."""
-    ggml: ctypes.CDLL = llama_cpp.llama_cpp._lib  # noqa: SLF001 - the bindings have no name for it
+    """llama.cpp's library, with ggml functions (of a library it links to) that the bindings do not declare."""
+    ggml: ctypes.CDLL = llama_cpp.llama_cpp._lib  # noqa: SLF001 - the bindings have no public name for it
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     for name, result, arguments in (
         ("ggml_nbytes", size, [pointer]),
@@ -83,7 +83,7 @@ def library() -> ctypes.CDLL:
 
 
 def last_errors() -> str:
-    """The errors that llama.cpp logged on this thread since the last call, on one line."""
+    """The errors that llama.cpp logged on this thread since the last call, in one line; clears them."""
     errors = "; ".join(_thread.errors)
     _thread.errors.clear()
     return errors
@@ -91,10 +91,10 @@ def last_errors() -> str:
 
 @contextmanager
 def cancellable(cancellation: Cancellation) -> Iterator[None]:
-    """While this lasts, what llama.cpp logs on this thread after a cancellation is no error.
+    """Inside, what llama.cpp logs on this thread after the cancellation is not treated as an error.
 
     Args:
-        cancellation: the one that the context's abort callback asks.
+        cancellation: the one that the context's abort callback checks.
     """
     _thread.cancellation = cancellation
     try:
@@ -104,14 +104,14 @@ def cancellable(cancellation: Cancellation) -> Iterator[None]:
 
 
 def abort_callback(cancellation: Cancellation) -> tuple[Any, ctypes.c_void_p]:
-    """An abort callback for llama.cpp, and its argument, that asks a cancellation's flag and needs no Python.
+    """An abort callback for llama.cpp and its argument, which check a cancellation's flag without running Python.
 
-    llama.cpp asks between any two operations, from its own thread; a Python callback would take the
-    interpreter's lock some hundred times a token. C's `strlen` does the same: 0 (go on) for an empty string,
-    1 (abort) for a string of one byte.
+    llama.cpp calls it between any two operations, on its own thread; a Python callback would take the GIL some
+    hundred times per token. C's `strlen` does the same: 0 (continue) for an empty string, 1 (abort) for a string of
+    one byte.
 
     Args:
-        cancellation: must outlive the use of the callback.
+        cancellation: must outlive the callback.
     """
     address = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value or 0
     return llama_cpp.ggml_abort_callback(address), ctypes.cast(cancellation.flag, ctypes.c_void_p)

@@ -1,4 +1,4 @@
-"""What a model says, told apart as it comes: thoughts, content, calls of tools."""
+"""Streaming parser of a model's output: reasoning, content and tool calls."""
 
 import json
 from collections.abc import Callable, Collection
@@ -8,32 +8,33 @@ from lambda_llm.engine.generate import overlap
 from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK, ToolCallFormat
 
 _HEAD_MAX: Final = 400
-"""Characters after which what might have been a call, without a mark of its own, is taken for content."""
+"""Characters after which a possible call in a format that `leads` is treated as content."""
 _TAIL_MAX: Final = 64
+"""Characters after which the end of a call is no longer waited for."""
 _JSON: Final = json.JSONDecoder(strict=False)
 
 
 class Content(NamedTuple):
-    """A piece of the answer proper."""
+    """A piece of the content."""
 
     text: str
 
 
 class Reasoning(NamedTuple):
-    """A piece of what the model thought before."""
+    """A piece of the reasoning."""
 
     text: str
 
 
 class CallStart(NamedTuple):
-    """A call of the function `name` begins; it is the answer's `number`th, from 0."""
+    """A call of the function `name` begins; `number` is its index in the output, from 0."""
 
     number: int
     name: str
 
 
 class CallArguments(NamedTuple):
-    """A piece of the JSON of a call's arguments."""
+    """A piece of the arguments' JSON of call `number`."""
 
     number: int
     text: str
@@ -43,11 +44,10 @@ Part = Content | Reasoning | CallStart | CallArguments
 
 
 class OutputParser:
-    """Reads one answer; what may turn out to be a mark is held back until it is clear.
+    """Parses the output of one generation; text that may be the beginning of a marker is buffered until it is clear.
 
     Attributes:
-        calls: how many calls have begun.
-        thinking: whether what comes next are thoughts.
+        calls: number of complete calls.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class OutputParser:
         thinks: bool = False,
         thinking: bool = False,
     ) -> None:
-        """Prepare to read.
+        """Set the initial state.
 
         Args:
-            form: how calls are written; None when there is nothing to call.
+            form: format of tool calls; None when there are no tools.
             tools: names that may be called.
-            thinks: the model may think first.
-            thinking: the prompt has opened its thoughts already.
+            thinks: the output may begin with reasoning.
+            thinking: the prompt ends inside reasoning.
         """
         self.calls = 0
         self._form = form
@@ -77,22 +77,22 @@ class OutputParser:
         self._quoted = self._escaped = False
         self._state: Callable[[bool], bool] = self._content
         if thinking:
-            self._state = self._thoughts
+            self._state = self._reasoning
         elif thinks:
             self._state = self._opening
 
     @property
     def thinking(self) -> bool:
-        """Whether what comes next are thoughts."""
-        return self._state == self._thoughts
+        """Whether the parser is inside reasoning."""
+        return self._state == self._reasoning
 
     def feed(self, text: str) -> list[Part]:
-        """Read more; gives what is clear by now."""
+        """Parse more text; returns the parts that are clear by now."""
         self._buffer += text
         return self._read(final=False)
 
     def finish(self) -> list[Part]:
-        """There is no more; gives what was held back."""
+        """Parse the end of the output; returns what was still buffered."""
         return self._read(final=True)
 
     def _read(self, *, final: bool) -> list[Part]:
@@ -101,19 +101,19 @@ class OutputParser:
             pass
         return self._parts
 
-    # Each state reads from the buffer and tells whether another state has something to read now.
+    # Each state consumes the buffer and returns whether the next state should run at once.
 
     def _opening(self, final: bool) -> bool:  # noqa: FBT001 - a state
-        said = self._buffer.lstrip()
-        if said.startswith(THINK):
-            self._buffer, self._trim, self._state = said.removeprefix(THINK), True, self._thoughts
+        text = self._buffer.lstrip()
+        if text.startswith(THINK):
+            self._buffer, self._trim, self._state = text.removeprefix(THINK), True, self._reasoning
             return True
-        if THINK.startswith(said) and not final:
+        if THINK.startswith(text) and not final:
             return False
         self._state = self._content
         return True
 
-    def _thoughts(self, final: bool) -> bool:  # noqa: FBT001 - as above
+    def _reasoning(self, final: bool) -> bool:  # noqa: FBT001 - as above
         text, found = self._until(END_THINK, final=final)
         if text:
             self._parts.append(Reasoning(text))
@@ -128,9 +128,9 @@ class OutputParser:
             text, found = self._trimmed(self._buffer), False
             self._buffer = ""
         elif form.leads:
-            said = self._buffer.lstrip()
-            if any(said.startswith(each) or each.startswith(said) for each in ("{", *form.control)):
-                found = bool(said)
+            text = self._buffer.lstrip()
+            if any(text.startswith(each) or each.startswith(text) for each in ("{", *form.control)):
+                found = bool(text)
                 self._state = self._head if found else self._state
                 return found
             self._begun = True
@@ -170,7 +170,7 @@ class OutputParser:
         return bool(self._buffer)
 
     def _whole_call(self, block: str) -> tuple[str, str] | None:
-        """Name and arguments of a call that is written in an order of its own."""
+        """Name and arguments of a call whose JSON has its keys in another order."""
         try:
             call, _ = _JSON.raw_decode(block[block.index("{") :])
         except ValueError:
@@ -182,7 +182,7 @@ class OutputParser:
 
     def _arguments(self, final: bool) -> bool:  # noqa: FBT001 - as above
         if not self._buffer.startswith("{") and not self._depth:
-            return self._odd_arguments(final=final)
+            return self._non_object_arguments(final=final)
         for at, letter in enumerate(self._buffer):
             if self._escaped:
                 self._escaped = False
@@ -202,8 +202,8 @@ class OutputParser:
         self._take_arguments(len(self._buffer))
         return False
 
-    def _odd_arguments(self, *, final: bool) -> bool:
-        """Arguments that are no object: some models write the JSON of one as a string."""
+    def _non_object_arguments(self, *, final: bool) -> bool:
+        """Arguments that are not an object: some models write its JSON as a string."""
         try:
             value, size = _JSON.raw_decode(self._buffer)
         except ValueError:
@@ -227,20 +227,20 @@ class OutputParser:
 
     def _between(self, final: bool) -> bool:  # noqa: FBT001 - as above
         assert self._form is not None  # noqa: S101 - as above
-        said = self._buffer.lstrip()
-        if self._form.closing and said.startswith(self._form.closing):
-            self._buffer = said.removeprefix(self._form.closing)
+        text = self._buffer.lstrip()
+        if self._form.closing and text.startswith(self._form.closing):
+            self._buffer = text.removeprefix(self._form.closing)
             return True
-        if said.startswith(self._form.again):
-            self._buffer, self._state = said.removeprefix(";"), self._head
+        if text.startswith(self._form.again):
+            self._buffer, self._state = text.removeprefix(";"), self._head
             return True
-        if not final and any(each.startswith(said) for each in (self._form.closing, self._form.again)):
+        if not final and any(each.startswith(text) for each in (self._form.closing, self._form.again)):
             return False
         self._trim, self._begun, self._state = True, self._form.leads, self._content
-        return bool(said)
+        return bool(text)
 
     def _until(self, mark: str, *, final: bool) -> tuple[str, bool]:
-        """Take what comes before a mark, as far as that is clear, without white space at the mark's side."""
+        """Consume the text before a marker, as far as it is clear, without white space next to the marker."""
         at = self._buffer.find(mark)
         if at < 0 and final:
             at = len(self._buffer)
@@ -256,7 +256,7 @@ class OutputParser:
         return self._trimmed(text), found
 
     def _trimmed(self, text: str) -> str:
-        """Without the white space that follows a mark."""
+        """The text without white space that follows a marker."""
         if self._trim:
             text = text.lstrip()
             self._trim = not text

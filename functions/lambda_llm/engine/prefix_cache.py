@@ -1,4 +1,4 @@
-"""Prefixes of prompts that stay evaluated in this process, whatever is asked in between."""
+"""Prefix cache: reuse of keys and values within this process, with pinned prefixes that other requests don't evict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from lambda_llm.engine.decoder import Decoder, common_prefix
 
 @dataclass(frozen=True)
 class CacheScope:
-    """Who may reuse what is evaluated for a request, besides the request itself.
+    """Which other requests may reuse the keys and values of a request: those of an equal scope.
 
     Attributes:
-        tenant: the caller, as the server trusts to know it; nothing is ever shared between two tenants.
-        session: the client's own name for a conversation: it shares nothing with others of the same tenant. None:
-            conversations of one tenant that begin alike share their prefix.
+        tenant: the caller's identity, where the server trusts it; two tenants never share anything.
+        session: the client's id of a conversation, which then shares nothing with the tenant's other ones. None:
+            conversations of one tenant share their common prefix.
     """
 
     tenant: str = ""
@@ -28,7 +28,7 @@ class _Pinned:
 
 
 class PrefixCache:
-    """Chooses which known prefix a prompt's evaluation starts from: a pinned one, or what was evaluated last."""
+    """Finds the longest prefix of a prompt that needs no prefill: a pinned one, or one left in the KV cache."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
@@ -42,30 +42,39 @@ class PrefixCache:
 
     @property
     def bytes(self) -> int:
-        """Memory that they take, besides the KV cache."""
+        """Memory of pinned prefixes, in addition to the KV cache."""
         return sum(len(prefix.state) for prefix in self._pinned)
 
     def pin(self, tokens: Sequence[int], cancellation: Cancellation | None = None) -> None:
-        """Evaluate the prefix of prompts to come and keep a copy of its keys and values; hold the decoder's lock.
+        """Evaluate a prefix of future prompts and keep a copy of its keys and values; hold the decoder's lock.
+
+        Args:
+            tokens: the prefix, at least one token.
+            cancellation: ends the evaluation.
 
         Raises:
-            EngineError: llama.cpp failed.
+            CancelledError: `cancellation` was called; nothing was pinned.
+            EngineError: llama.cpp failed; nothing was pinned.
         """
         self._decoder.evaluate(tokens, cancellation)
         self._pinned.append(_Pinned(tuple(tokens), self._decoder.read_state(0, len(tokens))))
 
     def pinned_length(self, prompt: Sequence[int]) -> int:
-        """How many tokens of a prompt a pinned prefix covers; it is the same in every process with these prefixes."""
+        """How many tokens of a prompt a pinned prefix covers; equal in every process with the same pinned prefixes."""
         return max((self._usable(prefix.tokens, prompt) for prefix in self._pinned), default=0)
 
     def load(self, prompt: Sequence[int], scope: CacheScope) -> int:
-        """Have the KV cache begin with as much of a prompt as this process knows; hold the decoder's lock.
+        """Make the KV cache start with the longest known prefix of a prompt; hold the decoder's lock.
 
-        What was evaluated for another scope counts for nothing: how long an answer takes must not reveal what others
-        have asked.
+        Tokens evaluated for another scope are dropped first: the time to first token must not reveal the prompts of
+        others.
+
+        Args:
+            prompt: token ids, at least one.
+            scope: of the request.
 
         Returns:
-            How many tokens that is.
+            Length of that prefix, in tokens.
 
         Raises:
             EngineError: llama.cpp failed.
@@ -82,6 +91,6 @@ class PrefixCache:
         return usable
 
     def _usable(self, tokens: Sequence[int], prompt: Sequence[int]) -> int:
-        # The last token is always evaluated, for its logits.
+        # The last token is always evaluated: its logits are needed.
         common = common_prefix(tokens, prompt[:-1])
         return common if self._decoder.model.divisible or common == len(tokens) else 0

@@ -1,4 +1,4 @@
-"""How the next token is chosen."""
+"""Sampling: how the next token is chosen."""
 
 import ctypes
 import secrets
@@ -14,21 +14,21 @@ from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.errors import ConstraintError
 
 _OWN_SEED: Final = 0xFFFFFFFF
-"""LLAMA_DEFAULT_SEED: given this one, llama.cpp draws a seed of its own."""
+"""LLAMA_DEFAULT_SEED: with this value llama.cpp draws a random seed."""
 _CANDIDATE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama.cpp's `llama_token_data`."""
 _TAIL: Final = 64
-"""Characters in which a marker is looked for: longer than any marker with the white space behind it."""
+"""Characters that are searched for a marker: more than any marker with the white space behind it has."""
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """What an answer must look like.
+    """A grammar that the output is constrained by.
 
     Attributes:
         grammar: in llama.cpp's GBNF, with the rule `root`.
-        after: texts that must have been generated, in this order, before it applies; none: from the first token on.
-        leading: nothing but white space may come before the last of them; otherwise it never applies.
+        after: markers that must have been generated, in this order, before it applies; none: from the first token on.
+        leading: only white space may come before the last marker; otherwise the grammar never applies.
     """
 
     grammar: str
@@ -41,16 +41,16 @@ class Sampling:
     """How the next token is chosen.
 
     Attributes:
-        temperature: 0 takes the likeliest token always; higher is more varied.
-        top_p: only the likeliest tokens whose probabilities sum up to this are considered.
-        top_k: only so many of the likeliest tokens are considered; 0: all.
-        min_p: only tokens at least this likely, as a fraction of the likeliest one, are considered.
-        seed: makes the choice repeatable; None draws one from the system's entropy.
-        logit_bias: added to the logits of these tokens.
-        presence_penalty: taken off the logit of each token that was generated already.
-        frequency_penalty: taken off it once more for each time.
-        repeat_penalty: divides the (positive) logit of each token that was generated already.
-        constraint: what the answer must look like.
+        temperature: 0 is greedy; higher is more varied.
+        top_p: only the most likely tokens whose probabilities sum up to this are considered.
+        top_k: only this many of the most likely tokens are considered; 0: all.
+        min_p: only tokens with at least this fraction of the highest probability are considered.
+        seed: makes the choice reproducible; None draws one from the system's entropy.
+        logit_bias: added to the logits, by token id.
+        presence_penalty: subtracted from the logit of each token that was generated before.
+        frequency_penalty: subtracted once for each time that the token was generated before.
+        repeat_penalty: divides the (positive) logit of each token that was generated before.
+        constraint: grammar that the output is constrained by.
     """
 
     temperature: float = 1.0
@@ -66,12 +66,12 @@ class Sampling:
 
 
 class Scored(NamedTuple):
-    """A token with its logarithmic probability, as the model saw it before any choosing.
+    """A token with its log probability, from the raw logits, before any sampler.
 
     Attributes:
         token: its id.
         logprob: natural logarithm of its probability.
-        top: the likeliest tokens in its place, likeliest first, with theirs.
+        top: the most likely tokens at its position with their log probabilities, the most likely first.
     """
 
     token: int
@@ -80,28 +80,32 @@ class Scored(NamedTuple):
 
 
 def score(decoder: Decoder, token: int, top: int) -> Scored:
-    """Look at the logits that `token` was chosen from, together with the `top` likeliest tokens."""
+    """Log probabilities, from the current logits, of `token` and of the `top` most likely tokens."""
     logits = decoder.logits().astype(np.float64)
     logits -= logits.max()
     logits -= np.log(np.exp(logits).sum())
-    likeliest = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.int64)
-    ordered = likeliest[np.argsort(-logits[likeliest], kind="stable")]
+    candidates = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.int64)
+    ordered = candidates[np.argsort(-logits[candidates], kind="stable")]
     return Scored(token, float(logits[token]), [(int(each), float(logits[each])) for each in ordered])
 
 
 class Sampler:
-    """Chooses tokens for one answer; close it behind.
+    """Samples the tokens of one generation; close it afterwards.
 
-    Without a constraint it is one llama.cpp sampler chain, which works on the logits where they are, without a
-    Python object per token. With one, the chain's choice is checked against the grammar, and only where it doesn't
-    fit is the whole vocabulary, which takes long: 128,000 tokens, each character by character.
+    Without a constraint it is one llama.cpp sampler chain, which works on the logits in place, without a Python object
+    per token. With one, the chain's choice is checked against the grammar first; only where it doesn't match is the
+    grammar applied to the whole vocabulary, which is slow: 128,000 tokens, each character by character.
     """
 
     def __init__(self, decoder: Decoder, sampling: Sampling) -> None:
-        """Make the chain.
+        """Build the chain.
+
+        Args:
+            decoder: whose logits are sampled.
+            sampling: how tokens are chosen.
 
         Raises:
-            ConstraintError: llama.cpp can't use the grammar.
+            ConstraintError: llama.cpp can't parse the grammar.
         """
         self._decoder = decoder
         model = decoder.model
@@ -115,68 +119,72 @@ class Sampler:
             self._candidates = np.zeros(model.vocabulary_size, _CANDIDATE)
             self._ids = np.arange(model.vocabulary_size, dtype=np.int32)
             try:
-                self._constrain_if_it_is_time()
+                self._start_grammar_when_due()
             except ConstraintError:
                 self.close()
                 raise
 
     @property
     def waiting(self) -> bool:
-        """Whether the constraint does not apply yet: then `observe` must be given the answer's text."""
+        """Whether the constraint does not apply yet: then pass the generated text to `observe`."""
         return bool(self._waiting)
 
     def choose(self) -> int:
-        """The next token.
+        """Sample the next token from the decoder's current logits.
 
         Raises:
-            ConstraintError: no token of this vocabulary fits the grammar.
+            ConstraintError: no token of this vocabulary matches the grammar.
         """
         if not self._grammar:
             return self._decoder.sample(self._chain)
-        token = self._pick(self._fresh())
-        if not self._fits(token):
-            array = self._fresh()
+        token = self._pick(self._all_candidates())
+        if not self._matches(token):
+            array = self._all_candidates()
             llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(array))
             if np.isneginf(self._candidates["logit"]).all():
-                raise ConstraintError("This model's vocabulary has no token that fits the schema: use a simpler one.")
+                raise ConstraintError("This model's vocabulary has no token that matches the schema: simplify it.")
             token = self._pick(array)
         llama_cpp.llama_sampler_accept(self._chain, token)
         llama_cpp.llama_sampler_accept(self._grammar, token)
         return token
 
     def observe(self, text: str) -> None:
-        """Follow the answer's text, for a constraint that waits for a part of it."""
+        """Look for the next marker in the generated text, while `waiting`.
+
+        Raises:
+            ConstraintError: llama.cpp can't parse the grammar.
+        """
         self._tail = (self._tail + text)[-_TAIL:]
-        text, awaited = self._tail.strip(), self._waiting[0]
+        text, marker = self._tail.strip(), self._waiting[0]
         if self._constraint.leading and len(self._waiting) == 1:
-            if text == awaited[: len(text)] and text != awaited:
+            if text == marker[: len(text)] and text != marker:
                 return
-            if text != awaited:
-                self._waiting.clear()  # and with it the constraint, whose time never comes
+            if text != marker:
+                self._waiting.clear()  # the output does not begin with the marker: the grammar never applies
                 return
-        elif not text.endswith(awaited):
+        elif not text.endswith(marker):
             return
         del self._waiting[0]
         self._tail = ""
-        self._constrain_if_it_is_time()
+        self._start_grammar_when_due()
 
     def close(self) -> None:
-        """Free everything."""
+        """Free the chain and the grammar; closing twice is fine."""
         for sampler in (self._chain, self._grammar):
             if sampler:
                 llama_cpp.llama_sampler_free(sampler)
         self._chain = self._grammar = None
 
-    def _constrain_if_it_is_time(self) -> None:
+    def _start_grammar_when_due(self) -> None:
         if self._waiting:
             return
         grammar = self._constraint.grammar.encode()
         self._grammar = llama_cpp.llama_sampler_init_grammar(self._decoder.model.vocabulary, grammar, b"root")
         if not self._grammar:
-            raise ConstraintError("llama.cpp can't use the grammar that was made of the schema: use a simpler schema.")
+            raise ConstraintError("llama.cpp can't parse the grammar that was generated from the schema: simplify it.")
 
-    def _fresh(self) -> Any:
-        """All tokens with their logits."""
+    def _all_candidates(self) -> Any:
+        """The whole vocabulary with its current logits."""
         self._candidates["id"] = self._ids
         self._candidates["logit"] = self._decoder.logits()
         return _array(self._candidates)
@@ -185,7 +193,7 @@ class Sampler:
         llama_cpp.llama_sampler_apply(self._chain, ctypes.byref(array))
         return int(array.data[array.selected].id)
 
-    def _fits(self, token: int) -> bool:
+    def _matches(self, token: int) -> bool:
         one = np.array([(token, 1, 0)], _CANDIDATE)
         llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(_array(one)))
         return bool(one["logit"][0] == 1)
@@ -200,10 +208,10 @@ class Sampler:
 
 
 def check_constraint(decoder: Decoder, constraint: Constraint) -> None:
-    """Return when answers can be constrained this way.
+    """Check that llama.cpp accepts a constraint's grammar; needs no lock.
 
     Raises:
-        ConstraintError: llama.cpp can't use the grammar, as one that refers to nothing but itself.
+        ConstraintError: it can't parse the grammar, for example one that is left-recursive.
     """
     Sampler(decoder, Sampling(temperature=0, constraint=Constraint(constraint.grammar))).close()
 
@@ -214,7 +222,7 @@ def _array(candidates: np.ndarray) -> Any:
 
 
 def _chain(decoder: Decoder, sampling: Sampling) -> Any:
-    """A chain in the order that llama.cpp recommends: what changes logits, what narrows, what chooses."""
+    """A chain in the order that llama.cpp recommends: logit modifiers, then filters, then the sampler that chooses."""
     vocabulary_size = decoder.model.vocabulary_size
     chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
 
@@ -229,7 +237,7 @@ def _chain(decoder: Decoder, sampling: Sampling) -> Any:
         add(
             llama_cpp.llama_sampler_init_penalties(
                 vocabulary_size,
-                decoder.context_length,  # all that was generated, as OpenAI counts, not llama.cpp's last 64 tokens
+                decoder.context_length,  # count all generated tokens, as OpenAI does, not llama.cpp's last 64
                 sampling.repeat_penalty,
                 sampling.frequency_penalty,
                 sampling.presence_penalty,

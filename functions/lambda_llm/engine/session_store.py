@@ -1,9 +1,8 @@
-"""KV caches of conversations, stored outside of this process and found by their content.
+"""Session store: KV caches of conversations in external storage, addressed by content.
 
-A conversation is stored in entries: one for each `BLOCK_TOKENS` tokens, which never changes, and one for the rest up to
-the end of a turn. An entry's name is a hash chained over everything before it, so the next turn's prompt, whoever sends
-it and wherever it arrives, names the entries that it can use. docs/decisions/0021-sessions-by-content.md has the
-reasons.
+A conversation is stored in entries: one per block of `BLOCK_TOKENS` tokens, which never changes, and one for the rest
+up to the end of a turn. An entry's name is a hash chained over everything before it, so any process can derive the
+names of the entries it can use from the next turn's prompt. docs/decisions/0021-sessions-by-content.md has the reasons.
 """
 
 import hashlib
@@ -29,55 +28,55 @@ from lambda_llm.engine.prefix_cache import CacheScope
 logger = logging.getLogger(__name__)
 
 BLOCK_TOKENS: Final = 128
-"""An entry's length. 2 to 9 MB for models of 1 to 8 billion parameters: large against a request's latency, and no turn
-writes more than this many tokens anew."""
+"""Tokens per block. 2 to 9 MB for models of 1 to 8 billion parameters: large enough to outweigh the latency of a
+request to S3, and a turn rewrites fewer tokens than this."""
 
 WORTH_TOKENS: Final = 16
-"""Fewer new tokens are computed sooner than asked for."""
+"""Prefilling fewer new tokens takes less time than a request to the store."""
 
 TURN_ENDS: Final = 3
-"""How many ends of turns, from the prompt's end backwards, are looked for besides whole blocks."""
+"""How many ends of turns, from the prompt's end backwards, are looked up in addition to whole blocks."""
 
 ENTRY_BYTES: Final = 128 * 1024 * 1024
-"""Largest entry: a megabyte a token, which no model that fits into Lambda's memory reaches."""
+"""Largest entry: 1 MB per token, which no model that fits into Lambda's memory reaches."""
 
 CONNECTIONS: Final = 8
-"""Entries that are on their way at the same time; what is asked for in vain is at most this many."""
+"""Entries that are transferred concurrently; also the most that are requested in vain."""
 
 PENDING: Final = 16
-"""Entries that wait to be written at the same time: no answer fills the memory faster than S3 takes it."""
+"""Entries that wait to be written: bounds the memory when the model is faster than S3."""
 
 PENDING_TOKENS: Final = (PENDING + CONNECTIONS) * BLOCK_TOKENS
-"""Tokens whose keys and values may be in memory because of this: each being written is there once more."""
+"""Tokens whose keys and values the store may hold in memory: those waiting, and those being written once more."""
 
 LOAD_SECONDS: Final = 2.0
-"""How long a request waits for the next entry before it computes the rest itself."""
+"""How long a request waits for the next entry before it prefills the rest."""
 
 SAVE_SECONDS: Final = 5.0
-"""How long a request's end waits for what it leaves in the store."""
+"""How long the end of a request waits for its writes."""
 
 PAUSE_SECONDS: Final = 30.0
-"""A store that failed is not asked again for so long: each request would wait for the same failure."""
+"""How long the storage is not used after a failure: otherwise each request would wait for the same failure."""
 
 KNOWN_ENTRIES: Final = 8192
-"""Entries that this process remembers to be in the store: half a megabyte of names."""
+"""Entries that this process remembers as stored: half a megabyte of names."""
 
 _CANCEL_CHECK_SECONDS: Final = 0.05
-"""How soon a request that is left stops waiting for the store."""
+"""How often a request that waits for the store checks whether it was cancelled."""
 
 _MAGIC: Final = b"lambda-llm-kv-1\n"
 _HEADER: Final = struct.Struct("<16s32sII32s")  # magic, name, first token, end, SHA-256 of the rest
 
 
 class Storage(Protocol):
-    """Where entries lie. Safe to use from several threads."""
+    """Object storage for entries. Safe to use from several threads."""
 
     def get(self, name: str, most: int) -> bytes | None:
-        """An object, or None where there is none.
+        """Read an object; None where there is none.
 
         Args:
             name: hex digits.
-            most: bytes; a larger object is an error.
+            most: maximum size in bytes; a larger object is an error.
 
         Raises:
             StorageError: it could not be read.
@@ -85,7 +84,11 @@ class Storage(Protocol):
         ...
 
     def put(self, name: str, parts: Sequence[Buffer]) -> None:
-        """Write an object, whole or not at all.
+        """Write an object atomically.
+
+        Args:
+            name: hex digits.
+            parts: of the object, in order.
 
         Raises:
             StorageError: it was not written.
@@ -94,21 +97,21 @@ class Storage(Protocol):
 
 
 class DamagedError(Exception):
-    """An entry is not what its name promises."""
+    """An entry's bytes do not match its name."""
 
 
 @dataclass
 class Counts:
-    """What the store did since the start.
+    """Counters since the start of the process.
 
     Attributes:
-        hits: requests for which something was found.
-        misses: requests for which nothing was.
-        restored_tokens: tokens that needed no evaluation.
+        hits: requests for which at least one entry was restored.
+        misses: requests for which none was.
+        restored_tokens: tokens restored instead of prefilled.
         saved_entries: entries written.
-        saved_bytes: bytes of them.
-        damaged: entries that were not what their names promise, and were not used.
-        failures: times that the storage failed, or took too long.
+        saved_bytes: bytes written.
+        damaged: entries that failed validation and were not used.
+        failures: times that the storage failed or timed out.
     """
 
     hits: int = 0
@@ -121,18 +124,18 @@ class Counts:
 
 
 class SessionStore:
-    """Keeps what one model evaluated, and finds it again.
+    """Saves and restores keys and values of one model's conversations.
 
     Attributes:
         counts: what was done so far.
     """
 
     def __init__(self, decoder: Decoder, storage: Storage, fingerprint: bytes) -> None:
-        """Contact nobody yet.
+        """Prepare; the storage is not accessed yet.
 
         Args:
             decoder: whose keys and values are stored.
-            storage: where.
+            storage: where entries are stored.
             fingerprint: of everything that keys and values depend on besides tokens: the model's bytes, the options,
                 llama.cpp's version. Entries of another fingerprint are never found.
         """
@@ -146,36 +149,36 @@ class SessionStore:
         self._paused_until = 0.0
 
     def turn(self, prompt: Sequence[int], scope: CacheScope, pinned: int = 0) -> "Turn":
-        """One request's use of the store.
+        """One request's access to the store.
 
         Args:
             prompt: token ids.
-            scope: who may find what is stored.
-            pinned: tokens of the prompt that every process has pinned already, which need not be stored.
+            scope: requests of an equal scope find the stored entries.
+            pinned: tokens of the prompt that every process has pinned, which need not be stored.
         """
         return Turn(self, self._decoder, prompt, scope, pinned)
 
     def names(self, tokens: Sequence[int], scope: CacheScope) -> "Names":
-        """The names of a sequence's entries."""
+        """The names of the entries of a token sequence."""
         return Names(self._fingerprint, tokens, scope)
 
     def close(self) -> None:
-        """End the threads; what is being written is written."""
+        """Stop the threads, after the writes that have begun."""
         self._pool.shutdown(cancel_futures=True)
 
     # -- for Turn -----------------------------------------------------------------------------------
 
     @property
     def paused(self) -> bool:
-        """Whether the storage failed a moment ago."""
+        """Whether the storage failed within the last `PAUSE_SECONDS`."""
         return time.monotonic() < self._paused_until
 
     def fetch(self, name: bytes) -> "Future[bytes | None]":
-        """Begin to read an entry."""
+        """Start to read an entry."""
         return self._pool.submit(self._storage.get, name.hex(), ENTRY_BYTES)
 
     def write(self, name: bytes, start: int, end: int, state: Buffer) -> "Future[None]":
-        """Begin to write an entry; the future never fails."""
+        """Start to write an entry; the future never fails."""
         self._remember(name)
         return self._pool.submit(self._write, name, start, end, state)
 
@@ -185,17 +188,17 @@ class SessionStore:
             return name in self._known
 
     def opened(self, name: bytes, start: int, end: int, entry: bytes) -> memoryview:
-        """The state inside an entry; remembers that it is there.
+        """Validate an entry and remember it as stored; returns its state.
 
         Raises:
-            DamagedError: it is damaged, cut short, or another entry.
+            DamagedError: it is damaged, truncated, or another entry.
         """
-        state = _opened(name, start, end, entry)
+        state = _validated(name, start, end, entry)
         self._remember(name)
         return state
 
     def loaded(self, tokens: int) -> None:
-        """Count a request's success, or the lack of it."""
+        """Count a hit, or a miss where no token was restored."""
         if tokens:
             self.counts.hits += 1
             self.counts.restored_tokens += tokens
@@ -203,16 +206,16 @@ class SessionStore:
             self.counts.misses += 1
 
     def refused(self, error: Exception) -> None:
-        """Count and log an entry that could not be used; it is written anew."""
+        """Count and log an entry that could not be used; it will be overwritten."""
         self.counts.damaged += 1
         logger.warning("an entry of the session store was not used: %s", error)
 
     def failed(self, doing: str, error: BaseException | str) -> None:
-        """Count and log a failure, and leave the storage alone for a while."""
+        """Count and log a failure, and don't use the storage for `PAUSE_SECONDS`."""
         with self._lock:
             self.counts.failures += 1
             self._paused_until = time.monotonic() + PAUSE_SECONDS
-        logger.warning("the session store could not %s, so it is left alone for %g s: %s", doing, PAUSE_SECONDS, error)
+        logger.warning("the session store could not %s and is not used for %g s: %s", doing, PAUSE_SECONDS, error)
 
     def _write(self, name: bytes, start: int, end: int, state: Buffer) -> None:
         digest = hashlib.sha256(state).digest()
@@ -236,17 +239,17 @@ class SessionStore:
 
 
 class Names:
-    """Names of the entries of one sequence of tokens: 32 bytes, different for any difference before their end.
+    """Names of the entries of one token sequence: 32 bytes that depend on every token before the entry's end.
 
-    Each is a SHA-256 over the name of the block before it and the tokens since, and the first over the fingerprint
-    and the scope. They reveal none of these, but to somebody who guesses all of them right.
+    Each is a SHA-256 over the name of the block before it and the tokens since; the first block's is over the
+    fingerprint and the scope. They reveal none of these, but confirm a guess that gets all of them right.
     """
 
     def __init__(self, fingerprint: bytes, tokens: Sequence[int], scope: CacheScope) -> None:
         self._tokens = np.asarray(tokens, np.int32)
         root = hashlib.sha256(fingerprint)
         for part in (scope.tenant, scope.session):
-            # With its length, so that no two scopes look alike; None differs from an empty text.
+            # With its length, so that no two scopes collide; None differs from an empty text.
             root.update(b"-" if part is None else b"%d:%b" % (len(part.encode()), part.encode()))
         self._blocks = [root.digest()]
 
@@ -263,10 +266,7 @@ class Names:
 
 
 class Turn:
-    """One request: what it can use of the store, and what it leaves there.
-
-    Hold the decoder's lock, but for `settle`.
-    """
+    """One request's loads and saves; hold the decoder's lock, except in `settle`."""
 
     def __init__(
         self, store: SessionStore, decoder: Decoder, prompt: Sequence[int], scope: CacheScope, pinned: int
@@ -280,26 +280,26 @@ class Turn:
         self._writing: list[Future[None]] = []
 
     def load(self, cached: int, cancellation: Cancellation) -> int:
-        """Put what the store has of the prompt into the KV cache. Nothing that goes wrong there is an error.
+        """Restore as much of the prompt as the store has into the KV cache; failures are counted, never raised.
 
         Args:
-            cached: tokens that the cache begins with already.
-            cancellation: ends the waiting.
+            cached: tokens of the prompt that the KV cache already starts with.
+            cancellation: ends the wait for the storage.
 
         Returns:
-            How many tokens the cache begins with now.
+            Tokens of the prompt that the KV cache starts with now.
         """
-        last = len(self._prompt) - 1  # whose logits are needed, so it is evaluated in any case
+        last = len(self._prompt) - 1  # always evaluated: its logits are needed
         if not self._decoder.model.divisible or last - cached < WORTH_TOKENS or self._store.paused:
             return cached
-        blocks = range(_beginning(cached + 1) + BLOCK_TOKENS, last + 1, BLOCK_TOKENS)
+        blocks = range(_start_of(cached + 1) + BLOCK_TOKENS, last + 1, BLOCK_TOKENS)
         turns = [end for end in self._turn_ends() if cached < end <= last]
         names = self._names
         reading = {end: self._store.fetch(names.until(end)) for end in (*turns, *blocks)}
         reached = cached
         try:
             for end in (*blocks, *turns):
-                if _beginning(end) > reached:
+                if _start_of(end) > reached:
                     continue  # the block before it is missing
                 if end > reached and self._take(end, names.until(end), reading[end], cancellation):
                     reached = end
@@ -312,24 +312,24 @@ class Turn:
         return reached
 
     def save_prompt(self) -> None:
-        """Begin to write what the store lacks of the prompt, which has been evaluated, without waiting for anything."""
+        """Start to write the entries of the evaluated prompt that the store lacks; never waits."""
         blocks = range(BLOCK_TOKENS, len(self._prompt) + 1, BLOCK_TOKENS)
-        # Should the client's text of the answer come back as other tokens, the next turn begins from here.
+        # Where the client's copy of the response tokenizes differently, the next turn starts from here.
         self._save([*blocks, *self._turn_ends()[:1]], self._names, waiting=0)
 
     def save_answer(self) -> None:
-        """Begin to write what the store lacks of the whole conversation, the answer included."""
+        """Start to write the entries of the whole conversation, including the response, that the store lacks."""
         tokens = self._decoder.evaluated
         blocks = range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS)
         self._save([*blocks, len(tokens)], self._store.names(tokens, self._scope), waiting=SAVE_SECONDS)
 
     def settle(self) -> None:
-        """Wait until everything is written, or long enough."""
+        """Wait until everything is written, at most `SAVE_SECONDS`."""
         if wait(self._writing, SAVE_SECONDS).not_done:
             self._store.failed("write all entries", f"it took more than {SAVE_SECONDS:g} s")
 
     def _take(self, end: int, name: bytes, future: "Future[bytes | None]", cancellation: Cancellation) -> bool:
-        """Wait for an entry and put it into the KV cache; False where it is of no use."""
+        """Wait for an entry and append it to the KV cache; False where that is not possible."""
         deadline = time.monotonic() + LOAD_SECONDS
         while not wait([future], _CANCEL_CHECK_SECONDS).done:
             if cancellation.cancelled:
@@ -339,7 +339,7 @@ class Turn:
         entry = future.result()
         if entry is None:
             return False
-        start = _beginning(end)
+        start = _start_of(end)
         try:
             state = self._store.opened(name, start, end, entry)
             self._decoder.truncate(start)
@@ -353,11 +353,11 @@ class Turn:
         if not self._decoder.model.divisible or self._store.paused:
             return
         deadline = time.monotonic() + waiting
-        # Every process has the prefixes that were pinned before the snapshot.
-        first = _beginning(self._pinned + 1)
+        # Prefixes are pinned before the snapshot, so every process has them.
+        first = _start_of(self._pinned + 1)
         try:
             for end in ends:
-                start, name = _beginning(end), names.until(end)
+                start, name = _start_of(end), names.until(end)
                 if start < first or self._store.knows(name):
                     continue
                 pending = [each for each in self._writing if not each.done()]
@@ -368,30 +368,30 @@ class Turn:
                     return
                 self._writing.append(self._store.write(name, start, end, self._decoder.read_state(start, end)))
         except EngineError as error:
-            self._store.failed("be given an entry", error)
+            self._store.failed("copy an entry out of the KV cache", error)
 
     def _turn_ends(self) -> list[int]:
-        """Where a turn of the prompt ends, the last one first, without the token that ends it.
+        """Positions at which a turn of the prompt ends, the last one first, without the token that ends it.
 
-        An answer that was cut short lacks one token more: its last one was sent, but never evaluated.
+        A response that `max_tokens` cut lacks one token more: its last one was sent, but never evaluated.
         """
         ends = (end for end in range(len(self._prompt) - 1, 0, -1) if self._decoder.model.ends_turn(self._prompt[end]))
         return [each for end in islice(ends, TURN_ENDS) for each in (end, end - 1)]
 
 
-def _beginning(end: int) -> int:
-    """Where the entry begins that ends before token `end`."""
+def _start_of(end: int) -> int:
+    """First token of the entry that ends before token `end`."""
     return (end - 1) // BLOCK_TOKENS * BLOCK_TOKENS
 
 
-def _opened(name: bytes, start: int, end: int, entry: bytes) -> memoryview:
+def _validated(name: bytes, start: int, end: int, entry: bytes) -> memoryview:
     state = memoryview(entry)[_HEADER.size :]
     try:
         header = _HEADER.unpack_from(entry)
     except struct.error:
         raise DamagedError("an entry is shorter than its header") from None
     if header[:4] != (_MAGIC, name, start, end):
-        raise DamagedError("an entry belongs elsewhere")
+        raise DamagedError("an entry's header has another name or other tokens")
     if header[4] != hashlib.sha256(state).digest():
-        raise DamagedError("an entry was cut short or altered")
+        raise DamagedError("an entry was truncated or altered")
     return state

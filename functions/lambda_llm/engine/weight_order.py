@@ -1,4 +1,4 @@
-"""In which order a token needs the weights: llama.cpp itself is asked, operation by operation."""
+"""The order in which a token's evaluation reads the weights, from llama.cpp's own compute graph."""
 
 import ctypes
 from typing import Final, NamedTuple
@@ -10,15 +10,15 @@ _WEIGHTS: Final = 1
 """GGML_BACKEND_BUFFER_USAGE_WEIGHTS in ggml-backend.h."""
 
 _READS_FEW_ROWS: Final = b"GET_ROWS"
-"""ggml's name of the operation that looks a token up in the embedding."""
+"""ggml's name of the operation that looks up a token's embedding."""
 
 
 class Region(NamedTuple):
-    """Memory of this process.
+    """A range of this process's memory.
 
     Attributes:
         address: of the first byte.
-        size: bytes.
+        size: in bytes.
     """
 
     address: int
@@ -26,7 +26,7 @@ class Region(NamedTuple):
 
 
 class _Tensor(ctypes.Structure):
-    """`ggml_tensor` in ggml.h, as far as it is read here."""
+    """`ggml_tensor` in ggml.h, up to the last field that is read here."""
 
 
 _Tensor._fields_ = [
@@ -45,21 +45,21 @@ _Tensor._fields_ = [
 
 
 def weights_in_order(context: Context) -> list[Region]:
-    """The weights that every token needs, in the order in which it needs them.
+    """The weights that every token reads, in the order in which it reads them.
 
-    The embedding of the tokens is left out where only a row of it is read for each token: a model that
-    uses it as its output, too, needs all of it, last of all.
+    The token embedding is left out where only a row of it is read per token; a model that also uses it as its output
+    matrix reads all of it, at the end.
 
     Args:
-        context: of an open model; the regions are the model's own and last as long as it does.
+        context: of an open model; the regions belong to the model and are valid until it is closed.
 
     Raises:
         EngineError: llama.cpp could not evaluate a token.
     """
     ggml = native.library()
-    found: dict[Region, None] = {}  # a set that keeps its order
+    found: dict[Region, None] = {}  # an ordered set
 
-    def look(address: int) -> None:
+    def collect(address: int) -> None:
         operation = _Tensor.from_address(address)
         sources = [source.contents for source in operation.sources if source]
         if ggml.ggml_op_name(operation.op) == _READS_FEW_ROWS:
@@ -68,5 +68,5 @@ def weights_in_order(context: Context) -> list[Region]:
             if source.buffer and ggml.ggml_backend_buffer_get_usage(source.buffer) == _WEIGHTS:
                 found[Region(source.data, ggml.ggml_nbytes(ctypes.addressof(source)))] = None
 
-    context.observe(look)
+    context.observe(collect)
     return list(found)

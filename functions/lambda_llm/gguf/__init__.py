@@ -1,1 +1,1 @@
-"""What a GGUF file says of itself, and how much memory llama.cpp needs to run it."""
+"""GGUF headers, and how much memory llama.cpp needs to run the model."""

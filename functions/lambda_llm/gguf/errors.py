@@ -11,20 +11,20 @@ class NotGGUFError(LoadError):
 
 
 class CorruptError(LoadError):
-    """The bytes are not the ones that were stored: truncated, flipped or swapped."""
+    """The bytes are not the ones that were stored: the file is truncated, damaged or another one."""
 
 
 class UnsupportedModelError(LoadError):
-    """A proper GGUF file that this version of llama.cpp, or this package, can't run."""
+    """A valid GGUF file that this version of llama.cpp, or this package, can't run."""
 
 
 class DoesNotFitError(LoadError):
-    """The model, at the context length that was asked for, needs more memory than there is."""
+    """The model, at the configured context length, needs more memory than there is."""
 
 
 @contextmanager
 def about(address: str) -> Iterator[None]:
-    """Name the model in every `LoadError` raised inside that does not name one itself.
+    """Add the model's address to every `LoadError` raised inside that has none.
 
     Args:
         address: `s3://bucket/key` or a path.

@@ -1,4 +1,4 @@
-"""The header of a GGUF file: what a model is, without its weights.
+"""The header of a GGUF file: metadata and tensor infos, without the weights.
 
 Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -18,9 +18,9 @@ HEADER_MAX_BYTES: Final = 128 * 1024 * 1024
 
 _ENTRIES_MAX: Final = 1_000_000
 _LAYERS_MAX: Final = 1024
-"""More than llama.cpp's own LLAMA_MAX_LAYERS, few enough for a list with a number for each."""
-_KEPT_ARRAY_MAX: Final = _LAYERS_MAX
-"""Longer arrays (vocabularies) are stepped over; per-layer numbers are shorter."""
+"""More than llama.cpp's own LLAMA_MAX_LAYERS, few enough for a list of per-layer numbers."""
+_READ_ARRAY_MAX: Final = _LAYERS_MAX
+"""Longer arrays (vocabularies) are skipped; per-layer numbers are shorter."""
 
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING: Final = 8
@@ -62,25 +62,26 @@ TENSOR_TYPES: Final[Mapping[int, tuple[str, int, int]]] = {
     40: ("NVFP4", 64, 36),
     41: ("Q1_0", 128, 18),
 }
-"""ggml's tensor types: id → name, elements a block, bytes a block. A test checks them against the package `gguf`."""
+"""ggml's tensor types: id → name, elements per block, bytes per block. A test verifies them against the package
+`gguf`."""
 
 Value = bool | int | float | str | list["bool | int | float | str"]
 
 
 class IncompleteError(Exception):
-    """The header goes on after the bytes at hand: read more of the file."""
+    """The header continues after the given bytes: read more of the file."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor as the header announces it.
+    """One tensor info.
 
     Attributes:
         name: for example `blk.0.attn_q.weight`.
         shape: elements in each dimension, innermost first.
         type: name of the ggml type, for example `Q4_0`.
-        offset: bytes from the beginning of the file.
-        size: bytes.
+        offset: in bytes, from the beginning of the file.
+        size: in bytes.
     """
 
     name: str
@@ -92,11 +93,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """What the header says; lengths are in tokens, sizes in bytes.
+    """A parsed header; lengths are in tokens, sizes in bytes.
 
     Attributes:
-        metadata: the key-value pairs, long arrays left out.
-        array_lengths: how long each array is, the left out ones included.
+        metadata: the key-value pairs, without arrays of more than 1024 elements.
+        array_lengths: length of every array, including those left out of `metadata`.
         tensors: in the file's order.
     """
 
@@ -126,17 +127,17 @@ class Header:
 
     @property
     def encodes(self) -> bool:
-        """Whether the model answers about whole texts (embeddings, classes, scores) instead of continuing them."""
-        return self.causal is False or self.number("pooling_type") > 0
+        """Whether the model is an encoder (embeddings, classes, scores) instead of a generative model."""
+        return not self.causal or self.number("pooling_type") > 0
 
     @property
     def causal(self) -> bool:
-        """Whether a token sees only those before it; where each sees all there is no KV cache."""
+        """Whether attention is causal; without that there is no KV cache."""
         return self.metadata.get(f"{self.architecture}.attention.causal", True) is not False
 
     @property
     def vocabulary(self) -> int:
-        """Number of tokens the model knows."""
+        """Number of tokens in the vocabulary."""
         return self.array_lengths.get("tokenizer.ggml.tokens", self.number("vocab_size"))
 
     @property
@@ -146,7 +147,7 @@ class Header:
 
     @property
     def weight_bytes(self) -> int:
-        """All tensors together."""
+        """Size of all tensors together."""
         return sum(tensor.size for tensor in self.tensors)
 
     @property
@@ -158,40 +159,40 @@ class Header:
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
     def number(self, key: str, default: int = 0) -> int:
-        """The whole number under the architecture's own `key`; `default` where there is none."""
+        """The count under the architecture's `key`; `default` where it is missing or not a count."""
         return _count(self.metadata.get(f"{self.architecture}.{key}"), default)
 
     def per_layer(self, key: str, default: int = 0) -> list[int]:
-        """As `number`, one for each layer: some models differ from layer to layer."""
+        """Like `number`, one per layer: in some models layers differ."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         if isinstance(value, list):
             return [_count(each, default) for each in value]
         return [_count(value, default)] * self.layers
 
     def text(self, key: str) -> str:
-        """The string under the full `key`, or an empty one."""
+        """The string under the full `key`, or an empty string."""
         value = self.metadata.get(key, "")
         return value if isinstance(value, str) else ""
 
 
 def _count(value: object, default: int) -> int:
-    """`value` if it can be a number of something: what a damaged header says may be anything."""
+    """`value` if it is a non-negative integer: a damaged header may have anything."""
     return int(value) if isinstance(value, int) and value >= 0 else default
 
 
 def parse_header(head: bytes | bytearray | memoryview, file_size: int) -> Header:
-    """Read a header from the first bytes of a file, and check what it announces against the file's size.
+    """Parse a header from the first bytes of a file, and verify its tensor infos against the file's size.
 
     Args:
         head: the first bytes of the file.
-        file_size: bytes of the whole file.
+        file_size: size of the whole file, in bytes.
 
     Raises:
         IncompleteError: `head` ends before the header does; the file itself may be longer.
         NotGGUFError: these are not the first bytes of a GGUF file that llama.cpp reads.
-        CorruptError: the file is shorter than its header announces.
+        CorruptError: the file is shorter than its tensor infos require.
     """
-    if not bytes(head[: len(MAGIC)]) == MAGIC[: len(head)]:
+    if bytes(head[: len(MAGIC)]) != MAGIC[: len(head)]:
         raise NotGGUFError(
             f"This is not a GGUF file (it begins with {bytes(head[:4])!r}): convert the model with llama.cpp's "
             "convert_hf_to_gguf.py, or name another file."
@@ -223,8 +224,8 @@ def _parse(reader: "_Reader") -> Header:
             metadata[key] = reader.value(kind)
             continue
         kind, lengths[key] = reader.number("I"), reader.number("Q")
-        if lengths[key] > _KEPT_ARRAY_MAX:
-            reader.step_over(kind, lengths[key])
+        if lengths[key] > _READ_ARRAY_MAX:
+            reader.skip_array(kind, lengths[key])
         else:
             metadata[key] = [reader.value(kind) for _ in range(lengths[key])]
     infos = [_tensor_info(reader) for _ in range(tensor_count)]
@@ -263,7 +264,12 @@ def _tensor_info(reader: "_Reader") -> tuple[str, tuple[int, ...], str, int, int
 
 
 class _Reader:
-    """A position in the first bytes of a file."""
+    """Reads values from the first bytes of a file, one after another.
+
+    Attributes:
+        position: of the next byte.
+        file_size: size of the whole file, in bytes.
+    """
 
     def __init__(self, head: bytes | bytearray | memoryview, file_size: int) -> None:
         self.position = 0
@@ -274,7 +280,7 @@ class _Reader:
         return NotGGUFError(f"The GGUF header is damaged ({how}): upload or download the model again.")
 
     def step(self, count: int) -> int:
-        """Go `count` bytes on; returns where they begin."""
+        """Advance by `count` bytes; returns where they begin."""
         start = self.position
         if count > min(self.file_size, HEADER_MAX_BYTES) - start:
             raise self.damaged(f"something of {count:,} bytes is announced at byte {start:,} of {self.file_size:,}")
@@ -299,13 +305,13 @@ class _Reader:
             raise self.damaged(f"a value has the unknown type {kind}")
         return self.number(_SCALARS[kind])
 
-    def step_over(self, kind: int, count: int) -> None:
+    def skip_array(self, kind: int, count: int) -> None:
         if kind != _STRING:
             if kind not in _SCALARS:
                 raise self.damaged(f"an array has the unknown type {kind}")
             self.step(count * struct.calcsize(f"<{_SCALARS[kind]}"))
             return
-        # Hundreds of thousands of strings: the loop is kept bare and checked once behind it.
+        # Hundreds of thousands of strings: the loop is minimal, with one check after it.
         position, unpack = self.position, struct.Struct("<Q").unpack_from
         try:
             for _ in range(count):

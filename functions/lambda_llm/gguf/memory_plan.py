@@ -1,4 +1,4 @@
-"""The memory that a model needs at a given context length, and whether it is there."""
+"""Memory plan: what a model needs at a given context length, and whether it fits."""
 
 import platform
 from collections.abc import Mapping
@@ -12,20 +12,22 @@ from lambda_llm.limits import MIB
 from lambda_llm.units import megabytes
 
 BATCH_TOKENS: Final = 512
-"""How many tokens of a prompt are evaluated together; compute buffers grow with it."""
+"""Batch size of the prefill, in tokens; compute buffers grow with it."""
 
 PROCESS_BYTES: Final = 256 * MIB
-"""Python, this package and what the system itself takes beside the model."""
+"""Python, this package and the system itself, without the model."""
 
 REPACKED_TYPES: Final[Mapping[str, frozenset[str]]] = {
     "arm64": frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4", "Q1_0"}),
     "x86_64": frozenset({"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"}),
 }
-"""Types that llama.cpp stores in a faster layout of its own: on arm64 with dot products, which every Graviton since the
-second has, and on x86-64 with AVX2. Source: ggml_repack_get_optimal_repack_type in ggml-cpu/repack.cpp, ggml 0.25"""
+"""Tensor types that llama.cpp repacks into a faster layout: on arm64 with dot product instructions (every Graviton
+since the second), and on x86-64 with AVX2. Source: ggml_repack_get_optimal_repack_type in ggml-cpu/repack.cpp, ggml
+0.25"""
 
 EMBEDDING: Final = "token_embd.weight"
-"""Stays as it is in the file, since single rows of it are looked up; many models use it as their output matrix, too."""
+"""The token embedding, which is never repacked: single rows of it are looked up. Many models use it as their output
+matrix, too."""
 
 CONTEXT_STEP: Final = 256
 """llama.cpp rounds the length of the KV cache up to a multiple of this."""
@@ -33,17 +35,17 @@ CONTEXT_STEP: Final = 256
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What a model needs, in bytes, and how much there is.
+    """What a model needs, and what is available, in bytes.
 
     Attributes:
-        options: those that were asked for, with context length and placement resolved.
-        weights: the one copy that stays.
+        options: the given ones, with context length and placement resolved.
+        weights: the copy that stays resident.
         kv_cache: of the whole context.
-        compute_buffers: llama.cpp's working memory.
-        process: everything that is not the model.
-        peak: the most that is used at any time: while loading, when weights are copied.
-        memory: what there is.
-        pinned: keys and values beside the KV cache.
+        compute_buffers: llama.cpp's compute buffers.
+        process: everything else in the process.
+        peak: the maximum at any time; for copied weights this may be while loading.
+        memory: available memory.
+        pinned: keys and values in addition to the KV cache.
     """
 
     options: ModelOptions
@@ -57,24 +59,24 @@ class MemoryPlan:
 
     @property
     def context_length(self) -> int:
-        """Tokens of prompt and answer together."""
+        """Tokens of prompt and output together."""
         assert self.options.context_length is not None  # noqa: S101 - a plan resolves it
         return self.options.context_length
 
     @property
     def resident(self) -> int:
-        """What stays in use after loading."""
+        """What is used after loading."""
         return self.weights + self.kv_cache + self.compute_buffers + self.pinned + self.process
 
     @property
     def fits(self) -> bool:
-        """Whether the peak stays within the memory."""
+        """Whether the peak is within the memory."""
         return self.peak <= self.memory
 
     def describe(self) -> str:
         """The sum in one line, in MB."""
         loading = " (twice while they are repacked)" if self.options.placement is Weights.COPIED else ""
-        pinned = f", pinned beside it {megabytes(self.pinned)}" if self.pinned else ""
+        pinned = f", pinned prefixes {megabytes(self.pinned)}" if self.pinned else ""
         return (
             f"weights {megabytes(self.weights)}{loading}, KV cache for {self.context_length:,} tokens "
             f"{megabytes(self.kv_cache)}, compute buffers {megabytes(self.compute_buffers)}{pinned}, process "
@@ -82,15 +84,15 @@ class MemoryPlan:
         )
 
     def require(self) -> None:
-        """Return if it fits.
+        """Check that the plan fits.
 
         Raises:
-            DoesNotFitError: with the numbers and what would help.
+            DoesNotFitError: it does not; the text has the numbers and the remedies.
         """
         if not self.fits:
             raise DoesNotFitError(
                 f"The model does not fit: {self.describe()}. Use a smaller quantization or a shorter "
-                f"LAMBDA_LLM_CONTEXT, set LAMBDA_LLM_KV_TYPE=q8_0, or give it more memory."
+                "LAMBDA_LLM_CONTEXT, set LAMBDA_LLM_KV_TYPE=q8_0, or give it more memory."
             )
 
 
@@ -103,15 +105,15 @@ def plan_memory(
     pinned_tokens: int = 0,
     machine: str | None = None,
 ) -> MemoryPlan:
-    """Work out what a model needs and choose where its weights lie.
+    """Compute what a model needs, and choose the placement of its weights.
 
     Args:
         header: of the model.
-        file_size: bytes of the model file, which is in memory as long as it is read or mapped.
+        file_size: of the model file in bytes, which is in memory while it is read or mapped.
         options: a fixed placement, or `auto` for the fastest that fits.
-        memory: bytes that may be used in all.
-        pinned_tokens: tokens whose keys and values may lie in memory beside the KV cache.
-        machine: `arm64` or `x86_64`, where the model is to run; default: this one.
+        memory: available memory, in bytes.
+        pinned_tokens: tokens whose keys and values may be in memory in addition to the KV cache.
+        machine: `arm64` or `x86_64`, where the model will run; default: this machine's.
 
     Raises:
         UnsupportedModelError: the model has no weights or was not trained for so long a context.
@@ -144,10 +146,10 @@ def plan_memory(
             memory=memory,
         )
 
-    stays = header.weight_bytes
-    # A tensor is read as it is, and repacked from there. The KV cache is made after the memory file is gone.
-    reading = stays + max(repacked, default=0) + file_size + PROCESS_BYTES
-    copied = placed(Weights.COPIED, stays, max(reading, stays + rest))
+    weights = header.weight_bytes
+    # Each tensor is read into a buffer and repacked from there. The KV cache is allocated after the file is freed.
+    loading = weights + max(repacked, default=0) + file_size + PROCESS_BYTES
+    copied = placed(Weights.COPIED, weights, max(loading, weights + rest))
     mapped = placed(Weights.MAPPED, file_size, file_size + rest)
     if options.placement is Weights.COPIED:
         return copied
@@ -155,27 +157,27 @@ def plan_memory(
 
 
 def repacked_types(machine: str) -> frozenset[str]:
-    """Types that llama.cpp repacks on a machine, which may be named as Lambda or as `platform.machine` does."""
+    """Tensor types that llama.cpp repacks on a machine, in Lambda's or `platform.machine`'s spelling."""
     return REPACKED_TYPES.get({"aarch64": "arm64", "AMD64": "x86_64"}.get(machine, machine), frozenset())
 
 
 def _repacked(header: Header, machine: str) -> list[int]:
-    """Bytes of each tensor that llama.cpp repacks."""
+    """Sizes in bytes of the tensors that llama.cpp repacks."""
     types = repacked_types(machine)
     return [tensor.size for tensor in header.tensors if tensor.type in types and tensor.name != EMBEDDING]
 
 
 @dataclass(frozen=True)
 class MemoryNeeds:
-    """What a model needs beside its file, in bytes, before a context is chosen.
+    """What a model needs in addition to its file, in bytes, as a function of the context length.
 
-    Terraform does the sum of `plan_memory` with it for weights that stay in the file's pages, the least that any
-    placement takes: modules/inference refuses what can't fit before anything is applied.
+    With it Terraform computes `plan_memory` for mapped weights, the least that any placement needs: modules/inference
+    refuses a model that can't fit before anything is applied.
 
     Attributes:
-        kv_per_token: KV cache of one token, by its type.
-        per_token: what the compute buffers grow by with each token of the context.
-        fixed: compute buffers and process, whatever the context is.
+        kv_per_token: KV cache per token, by data type.
+        per_token: growth of the compute buffers per token of context.
+        fixed: compute buffers and process, independent of the context.
         context_length: tokens that the model was trained for; None when the header does not say.
     """
 
@@ -186,8 +188,8 @@ class MemoryNeeds:
 
 
 def memory_needs(header: Header) -> MemoryNeeds:
-    """Work out what Terraform needs to know; from `BATCH_TOKENS` on the sum is exact, below it is an upper estimate."""
-    if header.encodes:  # which evaluates its whole context at once: the longest counts, whatever is chosen
+    """Compute what Terraform needs; exact for contexts from `BATCH_TOKENS` on, an upper bound below."""
+    if header.encodes:  # its batch is the whole context, which is not linear: use the longest context
         per_token, fixed = 0, _compute_bytes(header, min(header.context_length or DEFAULT_CONTEXT, DEFAULT_CONTEXT))
     else:
         short, long = _compute_bytes(header, BATCH_TOKENS), _compute_bytes(header, 2 * BATCH_TOKENS)
@@ -202,7 +204,7 @@ def memory_needs(header: Header) -> MemoryNeeds:
 
 
 def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
-    """Keys and values of every layer for every token.
+    """Size of the KV cache: keys and values of every layer for every token, in bytes.
 
     Source: llama_kv_cache in llama.cpp's src/llama-kv-cache.cpp.
     """
@@ -221,11 +223,11 @@ def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
 
 
 def _compute_bytes(header: Header, context: int) -> int:
-    """An upper estimate of the scratch buffers for one batch: `BATCH_TOKENS`, or all that an encoder reads at once.
+    """An upper bound of the compute buffers for one batch: `BATCH_TOKENS`, or an encoder's whole context.
 
-    Widest moments of a transformer block, in 32-bit floats: the feed-forward activations, the block's
-    inputs and outputs, and the attention mask; plus one row of logits. A test checks it against what llama.cpp
-    reserves.
+    The largest intermediate tensors of a transformer block, in 32-bit floats: the feed-forward activations, the
+    block's inputs and outputs, and the attention mask; plus two rows of logits. A test verifies it against what
+    llama.cpp reserves.
     """
     batch = context if header.encodes else min(BATCH_TOKENS, context)
     width = header.number("embedding_length")

@@ -1,26 +1,26 @@
-"""What can be chosen about how a model is opened."""
+"""Options for opening a model."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 DEFAULT_CONTEXT: Final = 4096
-"""Tokens, unless the model was trained for fewer; a model's full context may need more KV cache than weights."""
+"""Tokens, unless the model was trained for fewer; a model's full context may need more memory than its weights."""
 
 
 class KVType(StrEnum):
-    """Type of the numbers in the KV cache, in llama.cpp's spelling."""
+    """Data type of the KV cache, in llama.cpp's spelling."""
 
     F16 = "f16"
     Q8_0 = "q8_0"
 
 
 class Weights(StrEnum):
-    """Where the one resident copy of the weights lies.
+    """Where the one resident copy of the weights is.
 
-    `copied`: llama.cpp reads the weights out of the memory file into its own, repacked layout and
-    the memory file is freed: fastest, but both exist while loading. `mapped`: the memory file's pages
-    *are* the weights: no peak, but no repacking. `auto` takes the first that fits.
+    `copied`: llama.cpp reads the weights out of the memory file into its own, repacked layout, and the memory file is
+    freed: fastest, but both exist while loading. `mapped`: the memory file's pages *are* the weights: no peak, but no
+    repacking. `auto` takes `copied` where that repacks anything and fits, else `mapped`.
     """
 
     AUTO = "auto"
@@ -33,12 +33,12 @@ class ModelOptions:
     """How a model is opened.
 
     Attributes:
-        context_length: tokens of prompt and answer together; None: what the model was trained for, `DEFAULT_CONTEXT`
+        context_length: tokens of prompt and output together; None: what the model was trained for, `DEFAULT_CONTEXT`
             at most. A memory plan resolves it.
-        kv_type: type of the KV cache.
-        placement: where the weights lie; a memory plan resolves `auto`.
-        threads: that llama.cpp computes with; None: chosen by the CPUs that are available and the size of the weights.
-        context_shift: whether the oldest tokens make room when the context is full.
+        kv_type: data type of the KV cache.
+        placement: where the weights are; a memory plan resolves `auto`.
+        threads: that llama.cpp computes with; None: by the number of available CPUs and the size of the weights.
+        context_shift: whether the oldest tokens are dropped when the context is full.
     """
 
     context_length: int | None = None

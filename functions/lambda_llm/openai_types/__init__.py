@@ -1,1 +1,1 @@
-"""OpenAI's wire format as pydantic models: what goes over HTTP, and nothing of how it is answered."""
+"""OpenAI's wire format as pydantic models, without behaviour."""

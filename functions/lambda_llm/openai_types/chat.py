@@ -1,4 +1,4 @@
-"""The JSON of chat completions.
+"""JSON of chat completions.
 
 Source: https://platform.openai.com/docs/api-reference/chat
 """
@@ -17,21 +17,21 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class TextPart(Input):
-    """One part of a message; this server reads text only."""
+    """One part of a message; this server supports text only."""
 
     type: Literal["text"]
     text: Text
 
 
 class CalledFunction(Input):
-    """What the model called."""
+    """The function of a tool call."""
 
     name: Text
     arguments: Text = Field(description="JSON")
 
 
 class ToolCall(Input):
-    """One call in a message of the model."""
+    """A tool call in an assistant message."""
 
     id: Text
     type: Literal["function"] = "function"
@@ -39,14 +39,14 @@ class ToolCall(Input):
 
 
 class Message(Input):
-    """One turn. `developer` is OpenAI's newer name for `system`."""
+    """One message. `developer` is OpenAI's newer name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | Annotated[list[TextPart], Field(min_length=1)] | None = None
     name: Text | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=TOOLS_MAX)] | None = None
     tool_call_id: Text | None = None
-    reasoning_content: Text | None = Field(None, description="what the model thought, for templates that want it back")
+    reasoning_content: Text | None = Field(None, description="the model's reasoning, for templates that use it")
     refusal: Unsupported = None
     audio: Unsupported = None
     function_call: Unsupported = None
@@ -57,11 +57,11 @@ class Message(Input):
         if self.role != "assistant":
             for name in ("tool_calls", "reasoning_content"):
                 if getattr(self, name) is not None:
-                    raise refuse(name, f"a message of role '{self.role}' has none")
+                    raise refuse(name, f"a message of role '{self.role}' must have none")
         if (self.tool_call_id is not None) != (self.role == "tool"):
             if self.role == "tool":
                 raise refuse("tool_call_id", "Field required", code="missing_required_parameter")
-            raise refuse("tool_call_id", f"a message of role '{self.role}' has none")
+            raise refuse("tool_call_id", f"a message of role '{self.role}' must have none")
         if self.content is None and not self.tool_calls:
             if "content" in self.model_fields_set:
                 raise refuse("content", "Input should be a valid string, or a list of parts")
@@ -69,7 +69,7 @@ class Message(Input):
         return self
 
     def rendered(self) -> dict[str, Any]:
-        """The form that chat templates read."""
+        """The message in the form that chat templates expect."""
         content = self.content
         text = content if isinstance(content, str) or content is None else "".join(part.text for part in content)
         message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
@@ -83,12 +83,12 @@ class Message(Input):
 
 
 class Function(Input):
-    """What the model may call."""
+    """A function that the model may call."""
 
     name: Name
     description: Text | None = None
     parameters: JSONObject | None = Field(None, description="JSON Schema of the arguments")
-    strict: StrictBool | None = Field(None, description="calls must be valid under `parameters`")
+    strict: StrictBool | None = Field(None, description="refuse `parameters` that can't be enforced completely")
 
 
 class Tool(Input):
@@ -99,27 +99,27 @@ class Tool(Input):
 
 
 class NamedFunction(Input):
-    """A function of `tools`."""
+    """The name of a function in `tools`."""
 
     name: Name
 
 
 class NamedTool(Input):
-    """A tool of `tools`."""
+    """A reference to one of `tools`."""
 
     type: Literal["function"]
     function: NamedFunction
 
 
 class AllowedTools(Input):
-    """Those of `tools` that may be called."""
+    """A subset of `tools` that may be called."""
 
     mode: Literal["auto", "required"]
     tools: Annotated[list[NamedTool], Field(min_length=1, max_length=TOOLS_MAX)]
 
 
 class ToolChoice(Input):
-    """What the model is to call: one function, or any of some."""
+    """What the model must or may call: one function, or a subset of the tools."""
 
     type: Literal["function", "allowed_tools"]
     function: NamedFunction | None = None
@@ -134,7 +134,7 @@ class ToolChoice(Input):
 
 
 class JSONSchema(Input):
-    """A named schema for the whole answer."""
+    """A named schema for the content."""
 
     name: Name
     description: Text | None = None
@@ -143,7 +143,7 @@ class JSONSchema(Input):
 
 
 class ResponseFormat(Input):
-    """What the answer must look like."""
+    """The format that the content is constrained by."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JSONSchema | None = None
@@ -169,9 +169,9 @@ class ChatCompletionRequest(CompletionInput):
     tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: StrictBool | None = None
-    reasoning_effort: Effort | None = Field(None, description="for models whose chat template knows of it")
+    reasoning_effort: Effort | None = Field(None, description="for models whose chat template supports it")
     chat_template_kwargs: JSONObject | None = Field(None, description="variables for the model's chat template")
-    # Neutral values only: what others would change is not here.
+    # Only values without an effect: this server lacks what others would enable.
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
     metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
@@ -191,7 +191,7 @@ class ChatCompletionRequest(CompletionInput):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.stream_options is not None and not self.stream:
-            raise refuse("stream_options", "it is for streams only; set 'stream' to true, or leave it out")
+            raise refuse("stream_options", "it needs a stream; set 'stream' to true, or leave it out")
         if self.top_logprobs is not None and not self.logprobs:
             raise refuse("top_logprobs", "set 'logprobs' to true with it, or leave it out")
         if self.logprobs and self.tools:
@@ -199,7 +199,9 @@ class ChatCompletionRequest(CompletionInput):
         names = [tool.function.name for tool in self.tools or ()]
         for number, name in enumerate(names):
             if name in names[:number]:
-                raise refuse(f"tools.{number}.function.name", f"there are two functions of the name {name!r}")
+                raise refuse(
+                    f"tools.{number}.function.name", f"there are two functions of the name {name!r}; rename one"
+                )
         self._check_choice(names)
         return self
 
@@ -209,7 +211,7 @@ class ChatCompletionRequest(CompletionInput):
             raise refuse("tool_choice", "there are no 'tools' to choose from")
         if isinstance(choice, ToolChoice):
             for name in sorted(chosen(choice) - set(names)):
-                raise refuse("tool_choice", f"{name!r} is none of the 'tools'")
+                raise refuse("tool_choice", f"{name!r} is not one of the 'tools'")
 
 
 def chosen(choice: ToolChoice) -> set[str]:
@@ -219,7 +221,7 @@ def chosen(choice: ToolChoice) -> set[str]:
 
 
 class TopLogprob(BaseModel):
-    """A token that was likely, and how likely."""
+    """A token with its log probability and its UTF-8 bytes."""
 
     token: str
     logprob: float
@@ -227,27 +229,27 @@ class TopLogprob(BaseModel):
 
 
 class TokenLogprob(TopLogprob):
-    """A token of the answer, with those that were likely in its place."""
+    """A generated token, with the most likely tokens at its position."""
 
     top_logprobs: list[TopLogprob]
 
 
 class Logprobs(BaseModel):
-    """The tokens of the content."""
+    """Log probabilities of the content's tokens."""
 
     content: list[TokenLogprob]
     refusal: None = None
 
 
 class AnsweredFunction(BaseModel):
-    """What the model calls; `arguments` is JSON."""
+    """The function of a generated tool call; `arguments` is JSON."""
 
     name: str
     arguments: str
 
 
 class AnsweredCall(BaseModel):
-    """One call by the model."""
+    """A generated tool call."""
 
     id: str
     type: Literal["function"] = "function"
@@ -255,7 +257,7 @@ class AnsweredCall(BaseModel):
 
 
 class AnswerMessage(BaseModel):
-    """The model's turn; the last two are left out where there are none."""
+    """The generated message; the last two fields are absent when empty."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
@@ -268,7 +270,7 @@ Reason = Literal["stop", "length", "tool_calls"]
 
 
 class Choice(BaseModel):
-    """One answer."""
+    """One choice."""
 
     index: int
     message: AnswerMessage
@@ -277,7 +279,7 @@ class Choice(BaseModel):
 
 
 class ChatCompletion(BaseModel):
-    """Answer to a request that is not streamed."""
+    """Response to a request without `stream`."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -288,14 +290,14 @@ class ChatCompletion(BaseModel):
 
 
 class FunctionDelta(BaseModel):
-    """What a chunk adds to a function."""
+    """What a chunk adds to the function of a tool call."""
 
     name: str | None = None
     arguments: str
 
 
 class CallDelta(BaseModel):
-    """What a chunk adds to a call; its first one brings `id`, `type` and the function's name."""
+    """What a chunk adds to a tool call; the first one has `id`, `type` and the function's name."""
 
     index: int
     id: str | None = None
@@ -304,7 +306,7 @@ class CallDelta(BaseModel):
 
 
 class Delta(BaseModel):
-    """What a chunk adds; absent fields are left out of the JSON."""
+    """What a chunk adds to a choice; None is left out of the JSON."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
@@ -313,7 +315,7 @@ class Delta(BaseModel):
 
 
 class ChunkChoice(BaseModel):
-    """One chunk of one answer."""
+    """One chunk of one choice."""
 
     index: int
     delta: Delta
@@ -322,7 +324,7 @@ class ChunkChoice(BaseModel):
 
 
 class ChatCompletionChunk(BaseModel):
-    """One event of a streamed answer; `usage` is left out unless it was asked for."""
+    """One event of a stream; `usage` is left out unless it was requested."""
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"

@@ -1,4 +1,4 @@
-"""The JSON that goes in and out, as far as several endpoints share it, named as OpenAI names it.
+"""JSON that several endpoints share, with OpenAI's names.
 
 Source: https://platform.openai.com/docs/api-reference
 """
@@ -11,81 +11,83 @@ from pydantic_core import PydanticCustomError
 
 STOP_TEXTS_MAX: Final = 4
 CHOICES_MAX: Final = 16
-"""Answers to one request; they are generated one after the other."""
+"""Maximum number of choices per request; they are generated one after the other."""
 BIASES_MAX: Final = 1024
 SEED_MIN: Final = -(2**63)
 SEED_MAX: Final = 2**63 - 1
 
 
-def _whole_characters(text: str) -> str:
-    """JSON's escapes can write half a surrogate pair, which is no character and has no UTF-8."""
+def _valid_unicode(text: str) -> str:
+    """Refuse unpaired surrogates, which JSON's escapes can express, but UTF-8 can't."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise PydanticCustomError("string_unicode", "Input should hold whole characters, not half a pair") from None
+        raise PydanticCustomError(
+            "string_unicode", "Input should be valid Unicode, not half a surrogate pair"
+        ) from None
     return text
 
 
-def _sound(value: dict[str, Any]) -> dict[str, Any]:
-    """The same for JSON of any form; and Python's reader knows numbers that JSON doesn't."""
+def _valid_json(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuse unpaired surrogates and the numbers that Python's parser accepts in addition to JSON's."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except ValueError:
-        raise PydanticCustomError(
-            "json_unsound", "Input should hold whole characters and numbers that JSON knows"
-        ) from None
+        raise PydanticCustomError("json_unsound", "Input should have valid Unicode and finite numbers only") from None
     except RecursionError:
-        raise PydanticCustomError("json_depth", "Input should not be nested so deep") from None
+        raise PydanticCustomError("json_depth", "Input should be nested less deeply") from None
     return value
 
 
-Text = Annotated[StrictStr, AfterValidator(_whole_characters)]
-JSONObject = Annotated[dict[str, Any], AfterValidator(_sound)]
-_StopText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_whole_characters)]
+Text = Annotated[StrictStr, AfterValidator(_valid_unicode)]
+JSONObject = Annotated[dict[str, Any], AfterValidator(_valid_json)]
+_StopText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_valid_unicode)]
 Whole = Annotated[int, Field(strict=True)]
 Unsupported = Annotated[None, Field(description="not supported; null is accepted for clients that send it")]
 
 
 class Input(BaseModel):
-    """A part of a request: what is not known is refused by name, never ignored."""
+    """A part of a request; unknown fields are refused by name, never ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def refuse(field: str, message: str, *, code: str = "invalid_value") -> PydanticCustomError:
-    """The error that a validator of a whole object raises about one of its fields.
+    """An error about one field, for an object's validator to raise.
 
     Args:
-        field: below the object, for example `content`.
+        field: path below the object, for example `content`.
         message: continues "'messages.0.content' can't be used: …".
-        code: OpenAI's.
+        code: OpenAI's error code.
     """
-    # A message of pydantic's is a template, and braces in it would be filled in.
+    # pydantic formats the message as a template: braces in a field's value must not be filled in.
     return PydanticCustomError("field", "{message}", {"message": message, "field": field, "code": code})
 
 
 class StreamOptions(Input):
-    """What a stream holds besides text."""
+    """Options of a stream."""
 
     include_usage: StrictBool = False
-    include_obfuscation: Literal[False] | None = Field(None, description="never done, so that only false is accepted")
+    include_obfuscation: Literal[False] | None = Field(None, description="not supported; only false is accepted")
 
 
 class SamplingInput(Input):
-    """How answers are chosen, in all endpoints that generate."""
+    """Fields of every endpoint that generates."""
 
     model: StrictStr
     stream: StrictBool | None = False
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1, description="as llama.cpp has it; 0: all")] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1, strict=True, description="as llama.cpp has it")] | None = None
-    repeat_penalty: Annotated[float, Field(gt=0, le=10, strict=True, description="as llama.cpp has it")] | None = None
-    user: StrictStr | None = Field(None, description="whose conversation it is, where LAMBDA_LLM_TRUST_USER says so")
+    top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1, description="llama.cpp's top-k; 0: all tokens")] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1, strict=True, description="llama.cpp's min-p")] | None = None
+    repeat_penalty: (
+        Annotated[float, Field(gt=0, le=10, strict=True, description="llama.cpp's repetition penalty")] | None
+    ) = None
+    user: StrictStr | None = Field(None, description="the tenant, where LAMBDA_LLM_TRUST_USER is set")
 
 
 class CompletionInput(SamplingInput):
-    """What chat and text completions have in common."""
+    """Fields of chat and text completions."""
 
     stream_options: StreamOptions | None = None
     seed: Annotated[Whole, Field(ge=SEED_MIN, le=SEED_MAX)] | None = None
@@ -96,26 +98,26 @@ class CompletionInput(SamplingInput):
     logit_bias: (
         Annotated[
             dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100, strict=True)]],
-            Field(max_length=BIASES_MAX, description="token ids of this model, as /tokenize gives them"),
+            Field(max_length=BIASES_MAX, description="by token id; /tokenize returns the ids of a text"),
         ]
         | None
     ) = None
 
 
 class PromptTokensDetails(BaseModel):
-    """Of the prompt's tokens."""
+    """Token counts of the prompt."""
 
     cached_tokens: int
 
 
 class CompletionTokensDetails(BaseModel):
-    """Of the answer's tokens."""
+    """Token counts of the completion."""
 
     reasoning_tokens: int
 
 
 class Usage(BaseModel):
-    """Tokens of one request."""
+    """Token counts of one request."""
 
     prompt_tokens: int
     completion_tokens: int

@@ -1,4 +1,4 @@
-"""The JSON of text completions.
+"""JSON of text completions.
 
 Source: https://platform.openai.com/docs/api-reference/completions
 """
@@ -11,7 +11,7 @@ from lambda_llm.openai_types.common import CHOICES_MAX, CompletionInput, Text, U
 
 LOGPROBS_MAX: Final = 5
 DEFAULT_TOKENS: Final = 16
-"""The longest answer, as OpenAI has it, where the request doesn't say."""
+"""Default of `max_tokens`, as in OpenAI's API."""
 
 TokenIds = Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=1)]
 
@@ -26,7 +26,7 @@ class CompletionRequest(CompletionInput):
         | Annotated[list[TokenIds], Field(min_length=1, max_length=CHOICES_MAX)]
     )
     max_tokens: Annotated[Whole, Field(ge=1)] | None = Field(None, description=f"default: {DEFAULT_TOKENS}")
-    echo: StrictBool | None = Field(None, description="give the prompt back before the answer")
+    echo: StrictBool | None = Field(None, description="return the prompt before the completion")
     logprobs: Annotated[Whole, Field(ge=0, le=LOGPROBS_MAX)] | None = None
     best_of: Literal[1] | None = None
     suffix: Unsupported = None
@@ -34,15 +34,15 @@ class CompletionRequest(CompletionInput):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.stream_options is not None and not self.stream:
-            raise refuse("stream_options", "it is for streams only; set 'stream' to true, or leave it out")
+            raise refuse("stream_options", "it needs a stream; set 'stream' to true, or leave it out")
         if self.echo and self.logprobs is not None:
-            raise refuse("echo", "the prompt's own probabilities are not computed; leave out 'echo' or 'logprobs'")
+            raise refuse("echo", "log probabilities of the prompt are not supported; leave out 'echo' or 'logprobs'")
         if len(self.prompts()) * (self.n or 1) > CHOICES_MAX:
-            raise refuse("n", f"prompts and 'n' come to more than {CHOICES_MAX} answers")
+            raise refuse("n", f"the number of prompts times 'n' is more than {CHOICES_MAX}; send several requests")
         return self
 
     def prompts(self) -> list[str | list[int]]:
-        """Each of them."""
+        """The prompts, each a text or token ids."""
         prompt = self.prompt
         if isinstance(prompt, str):
             return [prompt]
@@ -52,7 +52,7 @@ class CompletionRequest(CompletionInput):
 
 
 class CompletionLogprobs(BaseModel):
-    """The tokens of the answer."""
+    """Log probabilities of the completion's tokens."""
 
     tokens: list[str]
     token_logprobs: list[float]
@@ -61,7 +61,7 @@ class CompletionLogprobs(BaseModel):
 
 
 class CompletionChoice(BaseModel):
-    """One answer, or what a chunk adds to it."""
+    """One choice, or what a chunk adds to it."""
 
     index: int
     text: str
@@ -70,7 +70,7 @@ class CompletionChoice(BaseModel):
 
 
 class Completion(BaseModel):
-    """Answer to a request, or one event of a streamed one; `usage` is left out of events unless asked for."""
+    """Response to a request, or one event of a stream; `usage` is left out of events unless it was requested."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"

@@ -1,4 +1,4 @@
-"""The JSON of embeddings, classification and reranking.
+"""JSON of embeddings, classification and reranking.
 
 Sources: https://platform.openai.com/docs/api-reference/embeddings, vLLM's classification API, Jina's and Cohere's
 rerank APIs, whose shape llama-server has too.
@@ -38,7 +38,7 @@ class ClassifyRequest(Input):
 
 
 class Document(Input):
-    """A document that may be relevant."""
+    """A document to rank."""
 
     text: _Some
 
@@ -54,14 +54,14 @@ class RerankRequest(Input):
 
 
 class InputUsage(BaseModel):
-    """Tokens that were read."""
+    """Token counts of the input."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class Embedding(BaseModel):
-    """One text's vector, of length 1: numbers, or 32-bit floats, little-endian, in base64."""
+    """One text's vector, normalized to length 1: numbers, or little-endian 32-bit floats in base64."""
 
     object: Literal["embedding"] = "embedding"
     index: int
@@ -69,7 +69,7 @@ class Embedding(BaseModel):
 
 
 class EmbeddingList(BaseModel):
-    """Answer to `POST /v1/embeddings`."""
+    """Response to `POST /v1/embeddings`."""
 
     object: Literal["list"] = "list"
     data: list[Embedding]
@@ -78,7 +78,7 @@ class EmbeddingList(BaseModel):
 
 
 class Classification(BaseModel):
-    """One text's class, and the probability of each class in the order of `labels`."""
+    """One text's class, and the probabilities of all classes in the order of `labels`."""
 
     index: int
     label: str
@@ -87,7 +87,7 @@ class Classification(BaseModel):
 
 
 class ClassificationList(BaseModel):
-    """Answer to `POST /v1/classify`."""
+    """Response to `POST /v1/classify`."""
 
     id: str
     object: Literal["list"] = "list"
@@ -99,7 +99,7 @@ class ClassificationList(BaseModel):
 
 
 class Ranked(BaseModel):
-    """One document, and how relevant it is, from 0 to 1."""
+    """One document with its relevance, from 0 to 1."""
 
     index: int
     relevance_score: float
@@ -107,7 +107,7 @@ class Ranked(BaseModel):
 
 
 class RerankList(BaseModel):
-    """Answer to `POST /v1/rerank`: the most relevant document first."""
+    """Response to `POST /v1/rerank`: the most relevant document first."""
 
     object: Literal["list"] = "list"
     model: str

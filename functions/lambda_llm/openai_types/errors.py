@@ -1,4 +1,4 @@
-"""The JSON of every answer that is not a success.
+"""JSON of error responses.
 
 Source: https://platform.openai.com/docs/guides/error-codes
 """
@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 
 class ErrorBody(BaseModel):
-    """What clients read: `type` is the class of error, `code` the exact one, `param` the field at fault."""
+    """An error: `type` is its class, `code` the exact kind, `param` the field at fault."""
 
     message: str
     type: str
@@ -16,6 +16,6 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """The body of every answer that is not a success."""
+    """The body of every error response."""
 
     error: ErrorBody

@@ -1,4 +1,4 @@
-"""The JSON of the list of models.
+"""JSON of the list of models.
 
 Source: https://platform.openai.com/docs/api-reference/models
 """
@@ -18,7 +18,7 @@ class ModelCard(BaseModel):
 
 
 class ModelList(BaseModel):
-    """Answer to `GET /v1/models`."""
+    """Response to `GET /v1/models`."""
 
     object: Literal["list"] = "list"
     data: list[ModelCard]

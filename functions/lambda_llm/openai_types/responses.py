@@ -1,4 +1,4 @@
-"""The JSON of responses, as far as a server without memory can have it.
+"""JSON of responses, as far as a stateless server supports it.
 
 Source: https://platform.openai.com/docs/api-reference/responses
 """
@@ -12,7 +12,7 @@ from lambda_llm.openai_types.common import Input, JSONObject, SamplingInput, Tex
 
 
 class InputPart(Input):
-    """One part of an item; this server reads text only."""
+    """One part of an item; this server supports text only."""
 
     type: Literal["input_text", "output_text", "text", "reasoning_text", "summary_text"]
     text: Text
@@ -21,7 +21,7 @@ class InputPart(Input):
 
 
 class Item(Input):
-    """A message, a call, its result or a thought; an item of an earlier answer is taken as it came."""
+    """A message, a tool call, its result, or reasoning; items of earlier responses are accepted unchanged."""
 
     type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
     id: Text | None = None
@@ -56,18 +56,18 @@ class FunctionTool(Input):
     name: Name
     description: Text | None = None
     parameters: JSONObject | None = Field(None, description="JSON Schema of the arguments")
-    strict: StrictBool | None = Field(None, description="calls must be valid under `parameters`")
+    strict: StrictBool | None = Field(None, description="refuse `parameters` that can't be enforced completely")
 
 
 class NamedTool(Input):
-    """A function of `tools`."""
+    """A reference to a function in `tools`."""
 
     type: Literal["function"]
     name: Name
 
 
 class ToolChoice(Input):
-    """What the model is to call: one function, or any of some."""
+    """What the model must or may call: one function, or a subset of the tools."""
 
     type: Literal["function", "allowed_tools"]
     name: Name | None = None
@@ -82,7 +82,7 @@ class ToolChoice(Input):
                 raise refuse(name, "Field required", code="missing_required_parameter")
         for name in others:
             if getattr(self, name) is not None:
-                raise refuse(name, f"the type '{self.type}' has none")
+                raise refuse(name, f"the type '{self.type}' must have none")
         return self
 
     def chosen(self) -> set[str]:
@@ -91,7 +91,7 @@ class ToolChoice(Input):
 
 
 class Format(Input):
-    """What the answer must look like."""
+    """The format that the text is constrained by."""
 
     type: Literal["text", "json_object", "json_schema"]
     name: Name | None = None
@@ -110,14 +110,14 @@ class Format(Input):
 
 
 class TextConfig(Input):
-    """About the text of the answer."""
+    """Options of the text output."""
 
     format: Format | None = None
     verbosity: Literal["medium"] | None = None
 
 
 class ReasoningConfig(Input):
-    """About the thoughts before it."""
+    """Options of the reasoning."""
 
     effort: Effort | None = None
     summary: Unsupported = None
@@ -125,13 +125,13 @@ class ReasoningConfig(Input):
 
 
 class ResponseStreamOptions(Input):
-    """About the events."""
+    """Options of a stream."""
 
-    include_obfuscation: Literal[False] | None = Field(None, description="never done, so that only false is accepted")
+    include_obfuscation: Literal[False] | None = Field(None, description="not supported; only false is accepted")
 
 
 class ResponseRequest(SamplingInput):
-    """Body of `POST /v1/responses`. Nothing is kept: each request brings the whole conversation."""
+    """Body of `POST /v1/responses`. Nothing is stored: each request has the whole conversation."""
 
     input: Text | Annotated[list[Item], Field(min_length=1)]
     instructions: Text | None = None
@@ -142,8 +142,8 @@ class ResponseRequest(SamplingInput):
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: StrictBool | None = None
     stream_options: ResponseStreamOptions | None = None
-    # Neutral values only: what others would change is not here.
-    store: Literal[False] | None = Field(None, description="nothing is kept, whether this says so or not")
+    # Only values without an effect: this server lacks what others would enable.
+    store: Literal[False] | None = Field(None, description="responses are never stored")
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
     service_tier: Literal["auto", "default"] | None = None
@@ -167,15 +167,15 @@ class ResponseRequest(SamplingInput):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.stream_options is not None and not self.stream:
-            raise refuse("stream_options", "it is for streams only; set 'stream' to true, or leave it out")
+            raise refuse("stream_options", "it needs a stream; set 'stream' to true, or leave it out")
         names = [tool.name for tool in self.tools or ()]
         for number, name in enumerate(names):
             if name in names[:number]:
-                raise refuse(f"tools.{number}.name", f"there are two functions of the name {name!r}")
+                raise refuse(f"tools.{number}.name", f"there are two functions of the name {name!r}; rename one")
         if not names and self.tool_choice not in {None, "none", "auto"}:
             raise refuse("tool_choice", "there are no 'tools' to choose from")
         if isinstance(self.tool_choice, ToolChoice) and (unknown := self.tool_choice.chosen() - set(names)):
-            raise refuse("tool_choice", f"{min(unknown)!r} is none of the 'tools'")
+            raise refuse("tool_choice", f"{min(unknown)!r} is not one of the 'tools'")
         return self
 
 
@@ -183,7 +183,7 @@ Status = Literal["in_progress", "completed", "incomplete", "failed"]
 
 
 class OutputText(BaseModel):
-    """What the model says."""
+    """A part of a message's content."""
 
     type: Literal["output_text"] = "output_text"
     text: str = ""
@@ -192,14 +192,14 @@ class OutputText(BaseModel):
 
 
 class ReasoningText(BaseModel):
-    """What the model thinks."""
+    """A part of the reasoning."""
 
     type: Literal["reasoning_text"] = "reasoning_text"
     text: str = ""
 
 
 class MessageItem(BaseModel):
-    """The model's answer."""
+    """A generated message."""
 
     id: str
     type: Literal["message"] = "message"
@@ -209,7 +209,7 @@ class MessageItem(BaseModel):
 
 
 class ReasoningItem(BaseModel):
-    """The model's thoughts."""
+    """The model's reasoning."""
 
     id: str
     type: Literal["reasoning"] = "reasoning"
@@ -219,7 +219,7 @@ class ReasoningItem(BaseModel):
 
 
 class CallItem(BaseModel):
-    """The model's call of a function."""
+    """A generated tool call."""
 
     id: str
     type: Literal["function_call"] = "function_call"
@@ -233,20 +233,20 @@ OutputItem = MessageItem | ReasoningItem | CallItem
 
 
 class InputTokensDetails(BaseModel):
-    """Of the input's tokens."""
+    """Token counts of the input."""
 
     cache_write_tokens: int = 0
     cached_tokens: int
 
 
 class OutputTokensDetails(BaseModel):
-    """Of the output's tokens."""
+    """Token counts of the output."""
 
     reasoning_tokens: int
 
 
 class ResponseUsage(BaseModel):
-    """Tokens of one response."""
+    """Token counts of one response."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails
@@ -256,20 +256,20 @@ class ResponseUsage(BaseModel):
 
 
 class IncompleteDetails(BaseModel):
-    """Why an answer is not whole."""
+    """Why a response is incomplete."""
 
     reason: Literal["max_output_tokens"] = "max_output_tokens"
 
 
 class ResponseError(BaseModel):
-    """Why there is no answer."""
+    """Why a response failed."""
 
     code: str
     message: str
 
 
 class ResponseObject(BaseModel):
-    """Answer to `POST /v1/responses`; the fields of the request are given back."""
+    """Response to `POST /v1/responses`; it repeats the fields of the request."""
 
     id: str
     object: Literal["response"] = "response"

@@ -7,11 +7,11 @@ import json
 from typing import Final
 
 KEEP_ALIVE: Final = ": keep-alive\n\n"
-"""A comment, which clients skip; but whoever waits for bytes sees some."""
+"""A comment: clients skip it, and it resets idle timeouts on the way."""
 DONE: Final = "data: [DONE]\n\n"
 
 quoted = json.encoder.encode_basestring_ascii
-"""A text in JSON. Escaped to ASCII: some clients take U+2028 and its like in an event for the end of a line."""
+"""A JSON string. Escaped to ASCII: some clients treat U+2028 and the like in an event as the end of a line."""
 
 
 def event(data: str, kind: str = "") -> str:
@@ -19,6 +19,6 @@ def event(data: str, kind: str = "") -> str:
 
     Args:
         data: JSON, on one line.
-        kind: its `event` field, which OpenAI's chat has not and its responses have.
+        kind: its `event` field, which OpenAI's Responses API uses and its chat completions don't.
     """
     return f"event: {kind}\ndata: {data}\n\n" if kind else f"data: {data}\n\n"

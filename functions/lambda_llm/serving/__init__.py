@@ -1,1 +1,1 @@
-"""An OpenAI-compatible ASGI application over one engine; it knows nothing of Lambda."""
+"""An OpenAI-compatible ASGI application over one engine, independent of Lambda."""

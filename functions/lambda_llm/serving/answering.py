@@ -1,4 +1,4 @@
-"""Conversations: rendered, constrained and generated, and the answers taken apart into their parts."""
+"""Conversations: rendered, constrained, generated, and parsed into reasoning, content and tool calls."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,11 +20,11 @@ from lambda_llm.serving.service import Service
 
 
 class OutputSchema(NamedTuple):
-    """JSON that the answer must be.
+    """A JSON Schema that the content is constrained by.
 
     Attributes:
         schema: JSON Schema.
-        strict: nothing of it may be left out.
+        strict: refuse keywords that can't be enforced.
         param: the field of the request that it came in.
     """
 
@@ -35,17 +35,17 @@ class OutputSchema(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """What is to be answered, in the form that chat templates read.
+    """A request's conversation, in the form that chat templates expect.
 
     Attributes:
         messages: at least one.
         param: the field of the request that they came in.
-        tools: in the form of chat completions.
-        tool_param: the field in which a tool's parameters came, with `{}` for its number.
-        callable_tools: names that may be called; None: all.
-        calls: whether the model may call, must, or must not.
-        parallel: several calls are fine.
-        schema: what the answer must look like.
+        tools: in the format of chat completions.
+        tool_param: the field that a tool's parameters came in, with `{}` for its index.
+        callable_tools: names of the tools that may be called; None: all.
+        calls: whether the model may, must or must not call tools.
+        parallel: allow several calls.
+        schema: that the content is constrained by.
         variables: for the template.
     """
 
@@ -61,13 +61,13 @@ class Conversation:
 
 
 class Step(NamedTuple):
-    """A step of an answer.
+    """One step of a choice.
 
     Attributes:
-        choice: the number of the answer, from 0.
-        part: of the answer.
-        scored: the tokens of it, where probabilities were asked for.
-        reason: why the answer ended, with its last step, which has no part.
+        choice: index of the choice.
+        part: a part of its output; None in the last step.
+        scored: the part's tokens with log probabilities, if they were requested.
+        reason: why the choice ended; in the last step only.
     """
 
     choice: int
@@ -77,10 +77,10 @@ class Step(NamedTuple):
 
 
 class Answers:
-    """The answers to one conversation.
+    """The choices generated for one conversation.
 
     Attributes:
-        generations: one for each answer.
+        generations: one per choice.
     """
 
     def __init__(self, service: Service, generations: Sequence[Generation], parsers: Sequence[OutputParser]) -> None:
@@ -93,16 +93,16 @@ class Answers:
     def prepare(
         cls, service: Service, conversation: Conversation, sampling: Sampling, limits: Limits, caller: Caller
     ) -> "Answers":
-        """Render and tokenize; takes long enough for a long conversation to be worth a thread of its own.
+        """Render, tokenize and constrain; slow enough for long conversations to keep it off the event loop.
 
         Raises:
-            APIError: the conversation can't be answered.
+            APIError: the conversation can't be used.
         """
         template = service.engine.template
         if reserved := RESERVED & conversation.variables.keys():
             raise APIError(
                 HTTPStatus.BAD_REQUEST,
-                f"'chat_template_kwargs' can't be used: {min(reserved)!r} is not for the client to choose.",
+                f"'chat_template_kwargs' can't be used: {min(reserved)!r} is set by the server; leave it out.",
                 param="chat_template_kwargs",
                 code="invalid_value",
             )
@@ -134,30 +134,30 @@ class Answers:
 
     @asynccontextmanager
     async def run(self, keep_alive_seconds: float | None = None) -> AsyncIterator[AsyncIterator[Step | None]]:
-        """Generate; the context gives the steps, and None where a keep-alive is due. See `Worker.run`."""
+        """Generate; the context yields the steps, and None where a keep-alive is due. See `Worker.run`."""
         async with self._service.worker.run(self.generations, keep_alive_seconds) as pieces:
             yield self._steps(pieces)
 
     async def _steps(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Step | None]:
-        waiting: list[Scored] = []
+        pending: list[Scored] = []
         async for piece in pieces:
             if piece is None:
                 yield None
                 continue
             parser = self._parsers[piece.choice]
-            waiting += [] if parser.thinking else piece.scored
+            pending += [] if parser.thinking else piece.scored
             parts = parser.feed(piece.text)
             if piece.ended:
                 parts += parser.finish()
             for part in parts:
                 if isinstance(part, Reasoning):
                     self._reasoning.append(part.text)
-                shown = isinstance(part, Content)
-                yield Step(piece.choice, part, waiting if shown else ())
-                waiting = [] if shown else waiting
+                is_content = isinstance(part, Content)
+                yield Step(piece.choice, part, pending if is_content else ())
+                pending = [] if is_content else pending
             if piece.ended:
-                yield Step(piece.choice, None, waiting, self._reason(piece.choice))
-                waiting = []
+                yield Step(piece.choice, None, pending, self._reason(piece.choice))
+                pending = []
 
     def _reason(self, choice: int) -> Literal["stop", "length", "tool_calls"]:
         if self.generations[choice].stats.finish_reason is FinishReason.LENGTH:
@@ -165,7 +165,7 @@ class Answers:
         return "tool_calls" if self._parsers[choice].calls else "stop"
 
     def usage(self) -> Usage:
-        """Tokens, when every answer has ended."""
+        """Token counts, once every choice has ended."""
         text = "".join(self._reasoning)
         model = self._service.engine.model
         reasoning = len(model.tokenize(text, add_special=False)) if text else 0
@@ -173,7 +173,11 @@ class Answers:
 
 
 def _constraint(service: Service, conversation: Conversation, prompt: Prompt) -> Constraint | None:
-    """What the answer is constrained by, checked."""
+    """The constraint of a conversation's tools and schema, accepted by llama.cpp; None: unconstrained.
+
+    Raises:
+        APIError: 400, `invalid_schema`.
+    """
     schema = conversation.schema
     allowed = {
         number: Tool(function["name"], function.get("parameters") or {}, bool(function.get("strict")))
@@ -194,7 +198,7 @@ def _constraint(service: Service, conversation: Conversation, prompt: Prompt) ->
                 else None,
             )
         elif schema:
-            grammar = grammar_of(schema.schema, strict=schema.strict, after_thoughts=prompt.thinking)
+            grammar = grammar_of(schema.schema, strict=schema.strict, after_reasoning=prompt.thinking)
             constraint = Constraint(grammar, (END_THINK,) if prompt.thinking else ())
         else:
             return None

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: from OpenAI's JSON to answers, and back."""
+"""`POST /v1/chat/completions`."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ def router(service: Service) -> APIRouter:
         "/v1/chat/completions",
         response_model=ChatCompletion,
         responses={
-            200: {"content": {"text/event-stream": {}}, "description": "The answer; events if 'stream' is true"},
+            200: {"content": {"text/event-stream": {}}, "description": "The completion; events if 'stream' is true"},
             404: {"model": ErrorResponse},
             429: {"model": ErrorResponse},
         },
@@ -87,7 +87,7 @@ def _prepare(service: Service, body: ChatCompletionRequest) -> Answers:
 
 
 def _function(function: Function) -> dict[str, Any]:
-    """The form that chat templates read: they expect parameters, be there any or none."""
+    """A function as chat templates expect it: always with `parameters`."""
     return {"parameters": {"type": "object", "properties": {}}, **function.model_dump(exclude_none=True)}
 
 
@@ -102,12 +102,12 @@ def _schema(body: ChatCompletionRequest) -> OutputSchema | None:
 
 
 def effort(service: Service, wanted: str | None, param: str) -> dict[str, Any]:
-    """Variables that make a model think as much as is wanted.
+    """Template variables for a reasoning effort.
 
     Args:
-        service: the model, whose template must know how.
-        wanted: one of OpenAI's words; None: as the model likes.
-        param: the field that it came in.
+        service: whose model reasons.
+        wanted: OpenAI's value; None: the model's default.
+        param: the field of the request that it came in.
 
     Raises:
         APIError: the model's template has no variable for it.
@@ -118,7 +118,7 @@ def effort(service: Service, wanted: str | None, param: str) -> dict[str, Any]:
     if not known:
         raise APIError(
             HTTPStatus.BAD_REQUEST,
-            f"{param!r} is not supported by this model: its chat template has no variable for how much to think.",
+            f"{param!r} is not supported by this model: its chat template has no variable for it; leave it out.",
             param=param,
             code="unsupported_parameter",
         )
@@ -127,7 +127,7 @@ def effort(service: Service, wanted: str | None, param: str) -> dict[str, Any]:
 
 
 class _Answer:
-    """Writes the steps of an answer in the form of chat completions."""
+    """Writes the steps of a conversation's choices in the format of chat completions."""
 
     def __init__(self, service: Service, answers: Answers, *, with_logprobs: bool) -> None:
         self._service = service
@@ -141,7 +141,7 @@ class _Answer:
         }
 
     async def whole(self) -> Response:
-        """The answer in one piece."""
+        """One response with all choices."""
         messages = [AnswerMessage(content=None) for _ in self._choices]
         steps_of: list[list[Step]] = [[] for _ in self._choices]
         async with self._answers.run() as steps:
@@ -168,7 +168,7 @@ class _Answer:
         return JSONResponse(content)
 
     async def events(self, *, with_usage: bool) -> AsyncGenerator[str, None]:
-        """The answer as a stream: for each choice its role, what it adds, and why it ended."""
+        """The choices as a stream of events: for each its role, its deltas and its finish reason."""
         writer = _ChunkWriter(self._identity, len(self._choices), with_usage=with_usage)
         try:
             async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
@@ -186,8 +186,8 @@ class _Answer:
         except Exception as error:
             if not writer.begun:
                 raise
-            # The status line is long gone: the stream itself must say it.
-            yield event(explain(error).body.model_dump_json())
+            # The status line has been sent: the error must be an event.
+            yield event(explain(error).body.model_dump_json(ensure_ascii=True))
             return
         if with_usage:
             yield writer.usage(self._answers.usage())
@@ -198,10 +198,10 @@ class _Answer:
 
 
 def _message(steps: Sequence[Step]) -> AnswerMessage:
-    """The whole message of one choice."""
+    """The complete message of one choice."""
     parts = [step.part for step in steps]
     content = "".join(part.text for part in parts if isinstance(part, Content))
-    thoughts = "".join(part.text for part in parts if isinstance(part, Reasoning))
+    reasoning = "".join(part.text for part in parts if isinstance(part, Reasoning))
     calls = [
         AnsweredCall(
             id=call_id(),
@@ -216,12 +216,14 @@ def _message(steps: Sequence[Step]) -> AnswerMessage:
         if isinstance(start, CallStart)
     ]
     return AnswerMessage(
-        content=content if content or not calls else None, reasoning_content=thoughts or None, tool_calls=calls or None
+        content=content if content or not calls else None,
+        reasoning_content=reasoning or None,
+        tool_calls=calls or None,
     )
 
 
 def call_id() -> str:
-    """A new name for a call, by which its result will be known."""
+    """A new id for a tool call, which its result will refer to."""
     return f"call_{uuid.uuid4().hex[:24]}"
 
 
@@ -240,21 +242,21 @@ def _delta(step: Step) -> Delta:
 
 
 class _ChunkWriter:
-    """Writes chunks. Those of plain text, one a token, are put together from what stays the same.
+    """Writes chunks. Those with content only, one per token, are filled into a JSON frame that is serialized once.
 
     Attributes:
-        begun: whether anything was written.
+        begun: whether `chunk` was called.
     """
 
     def __init__(self, identity: dict[str, Any], choices: int, *, with_usage: bool) -> None:
         self.begun = False
         self._identity = identity
         self._with_usage = with_usage
-        marked = [self._json(ChunkChoice(index=number, delta=Delta(content="\0"))) for number in range(choices)]
-        self._frames = [event(each).split(quoted("\0")) for each in marked]
+        templates = [self._json(ChunkChoice(index=number, delta=Delta(content="\0"))) for number in range(choices)]
+        self._frames = [event(each).split(quoted("\0")) for each in templates]
 
     def content(self, choice: int, text: str) -> str:
-        """A chunk that adds text."""
+        """A chunk that adds content."""
         before, behind = self._frames[choice]
         return f"{before}{quoted(text)}{behind}"
 
@@ -264,16 +266,17 @@ class _ChunkWriter:
         return event(self._json(ChunkChoice(index=choice, delta=delta, **more)))
 
     def usage(self, usage: Any) -> str:
-        """The last chunk, which has no choice."""
-        return event(ChatCompletionChunk(**self._identity, choices=[], usage=usage).model_dump_json())
+        """The last chunk, which has no choices."""
+        chunk = ChatCompletionChunk(**self._identity, choices=[], usage=usage)
+        return event(chunk.model_dump_json(ensure_ascii=True))
 
     def _json(self, choice: ChunkChoice) -> str:
         chunk = ChatCompletionChunk(**self._identity, choices=[choice])
-        # A delta names only what it adds, while `finish_reason` is always there, null until the end.
+        # A delta has only the fields that it adds, while `finish_reason` is always there, null until the end.
         absent = {name for name, value in choice.delta if value is None}
         calls: Any = {"__all__": {"function": {"name"}} | dict.fromkeys(("id", "type"), True)}
         if choice.delta.tool_calls and choice.delta.tool_calls[0].id:
             calls = {}
         delta: Any = dict.fromkeys(absent, True) | ({"tool_calls": calls} if choice.delta.tool_calls else {})
         leave_out: Any = {"choices": {"__all__": {"delta": delta}}} | ({} if self._with_usage else {"usage": True})
-        return chunk.model_dump_json(exclude=leave_out)
+        return chunk.model_dump_json(exclude=leave_out, ensure_ascii=True)

@@ -1,4 +1,4 @@
-"""`POST /v1/completions`: text that goes on, without a conversation around it."""
+"""`POST /v1/completions`: text completion, without a chat template."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ def router(service: Service) -> APIRouter:
         "/v1/completions",
         response_model=Completion,
         responses={
-            200: {"content": {"text/event-stream": {}}, "description": "The answer; events if 'stream' is true"},
+            200: {"content": {"text/event-stream": {}}, "description": "The completion; events if 'stream' is true"},
             404: {"model": ErrorResponse},
             429: {"model": ErrorResponse},
         },
@@ -61,10 +61,10 @@ def router(service: Service) -> APIRouter:
 
 
 class _Answer:
-    """The answers to one request."""
+    """Writes the completions of one request."""
 
     def __init__(self, service: Service, body: CompletionRequest) -> None:
-        """Tokenize.
+        """Tokenize the prompts and prepare their generations.
 
         Raises:
             APIError: a prompt can't be used.
@@ -100,7 +100,7 @@ class _Answer:
             return tokens
         raise APIError(
             HTTPStatus.BAD_REQUEST,
-            "'prompt' can't be used: it is empty, and nothing begins a text by itself in this model.",
+            "'prompt' can't be used: it is empty, and this model has no BOS token to start from; send some text.",
             param="prompt",
             code="invalid_value",
         )
@@ -111,7 +111,7 @@ class _Answer:
         return b"".join(self._model.piece(token, control=True) for token in prompt).decode(errors="replace")
 
     async def whole(self) -> Response:
-        """The answers in one piece."""
+        """One response with all choices."""
         texts = list(self._echoes)
         scored: list[list[Scored]] = [[] for _ in texts]
         async with self._service.worker.run(self._generations) as pieces:
@@ -132,7 +132,7 @@ class _Answer:
         return JSONResponse(Completion(**self._identity, choices=choices, usage=usage).model_dump())
 
     async def events(self, *, with_usage: bool) -> AsyncGenerator[str, None]:
-        """The answers as a stream."""
+        """The choices as a stream of events."""
         leave_out = None if with_usage else {"usage"}
 
         def chunk(*choices: CompletionChoice, **more: Any) -> str:
@@ -162,7 +162,7 @@ class _Answer:
         except Exception as error:
             if not begun:
                 raise
-            yield event(explain(error).body.model_dump_json())
+            yield event(explain(error).body.model_dump_json(ensure_ascii=True))
             return
         if with_usage:
             yield chunk(usage=usage_of(self._generations, self._choices))

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`, `/v1/classify` and `/v1/rerank`: what an encoder says of texts.
+"""`POST /v1/embeddings`, `/v1/classify` and `/v1/rerank`: the endpoints of encoders.
 
 Sources: https://platform.openai.com/docs/api-reference/embeddings, vLLM's classification API, Jina's and Cohere's
 rerank APIs, whose shape llama-server has too.
@@ -34,32 +34,33 @@ from lambda_llm.openai_types.embeddings import (
 )
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.generations import check_tokens
 from lambda_llm.serving.service import Service
 from lambda_llm.serving.streaming import unless_left
 
 INPUTS_MAX: Final = 2048
-"""Texts of one request, as OpenAI limits them."""
+"""Maximum number of texts in a request; OpenAI's limit."""
 
 _Given = str | Sequence[int] | tuple[str, str]
-"""What is encoded: a text, token ids, or a pair of texts that are judged together."""
+"""An input: a text, token ids, or a query with a document."""
 
 
 def router(service: Service) -> APIRouter:
-    """The endpoints of this module; a model that can't answer one refuses it by name."""
+    """The endpoints of this module; each refuses models that do not support it."""
     routes = APIRouter(responses={404: {"model": ErrorResponse}, 429: {"model": ErrorResponse}})
-    work = _Work(service)
+    encoding = _Encoding(service)
 
     @routes.post("/v1/embeddings", response_model=EmbeddingList)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
-        return await unless_left(request, _json(work.embeddings(body)))
+        return await unless_left(request, _json(encoding.embeddings(body)))
 
     @routes.post("/v1/classify", response_model=ClassificationList)
     async def classify(body: ClassifyRequest, request: Request) -> Response:
-        return await unless_left(request, _json(work.classify(body)))
+        return await unless_left(request, _json(encoding.classify(body)))
 
     @routes.post("/v1/rerank", response_model=RerankList)
     async def rerank(body: RerankRequest, request: Request) -> Response:
-        return await unless_left(request, _json(work.rerank(body)))
+        return await unless_left(request, _json(encoding.rerank(body)))
 
     return routes
 
@@ -68,8 +69,8 @@ async def _json(answering: Awaitable[BaseModel]) -> Response:
     return JSONResponse((await answering).model_dump(exclude_none=True))
 
 
-class _Work:
-    """Answers with one encoder, if the model is one."""
+class _Encoding:
+    """Computes the responses with the service's encoder, if its model is one."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -77,20 +78,22 @@ class _Work:
 
     async def embeddings(self, body: EmbeddingsRequest) -> EmbeddingList:
         self._service.check_model(body.model)
-        encoder = self._able("makes no embeddings", "an embedding model", _embeds)
+        encoder = self._require_encoder("makes no embeddings", "an embedding model", _embeds)
         if body.dimensions not in {None, encoder.outputs}:
             raise APIError(
                 HTTPStatus.BAD_REQUEST,
-                f"'dimensions' can't be {body.dimensions}: this model's vectors have {encoder.outputs} numbers and "
-                "mean nothing when they are cut; leave it out.",
+                f"'dimensions' can't be {body.dimensions}: this model's vectors have {encoder.outputs} dimensions and "
+                "can't be shortened; leave it out.",
                 param="dimensions",
                 code="invalid_value",
             )
         given: Any = body.input
         if isinstance(given, str) or isinstance(given[0], int):
             given = [given]
-        texts = [each if isinstance(each, str) else _checked(encoder, each) for each in given]
-        rows, usage = await self._encode(encoder, texts)
+        for each in given:
+            if not isinstance(each, str):
+                check_tokens(self._service, each, "input")
+        rows, usage = await self._encode(encoder, given)
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         packed = body.encoding_format == "base64"
         data = [
@@ -100,14 +103,14 @@ class _Work:
 
     async def classify(self, body: ClassifyRequest) -> ClassificationList:
         self._service.check_model(body.model)
-        encoder = self._able("has no classes", "a classifier", _classifies)
+        encoder = self._require_encoder("has no classes", "a classifier", _classifies)
         rows, usage = await self._encode(encoder, [body.input] if isinstance(body.input, str) else body.input)
-        chances = np.exp(rows - rows.max(axis=1, keepdims=True))
-        chances /= chances.sum(axis=1, keepdims=True)
+        probabilities = np.exp(rows - rows.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
         labels = list(encoder.labels)
         data = [
             Classification(index=index, label=labels[int(row.argmax())], probs=row.tolist(), num_classes=len(labels))
-            for index, row in enumerate(chances)
+            for index, row in enumerate(probabilities)
         ]
         return ClassificationList(
             id=f"classify-{uuid.uuid4().hex}",
@@ -120,10 +123,10 @@ class _Work:
 
     async def rerank(self, body: RerankRequest) -> RerankList:
         self._service.check_model(body.model)
-        encoder = self._able("does not rerank", "a reranker", _reranks)
+        encoder = self._require_encoder("does not rerank", "a reranker", _reranks)
         texts = [each if isinstance(each, str) else each.text for each in body.documents]
         rows, usage = await self._encode(encoder, [(body.query, text) for text in texts])
-        # A single output is a logit; two are the softmax of yes and no already (Qwen3's reranker).
+        # A single output is a logit; two are already the softmax of yes and no (Qwen3's reranker).
         scores = 1 / (1 + np.exp(-rows[:, 0])) if encoder.outputs == 1 else rows[:, 0]
         order = np.argsort(-scores, kind="stable")[: body.top_n]
         results = [
@@ -136,7 +139,17 @@ class _Work:
         ]
         return RerankList(model=self._id, results=results, usage=usage)
 
-    def _able(self, lacks: str, wanted: str, can: Callable[[Encoder], bool]) -> Encoder:
+    def _require_encoder(self, lacks: str, wanted: str, supports: Callable[[Encoder], bool]) -> Encoder:
+        """The encoder, if it supports an endpoint.
+
+        Args:
+            lacks: what a model does that does not support it, for the error.
+            wanted: the kind of model that does, for the error.
+            supports: whether an encoder does.
+
+        Raises:
+            APIError: 400, `unsupported_model`.
+        """
         refusal = APIError(
             HTTPStatus.BAD_REQUEST,
             f"The model {self._id!r} {lacks}: serve {wanted} (a GGUF file whose header says so) for this endpoint.",
@@ -147,7 +160,7 @@ class _Work:
             encoder = self._service.engine.encoder
         except NotEncoderError as error:
             raise refusal from error
-        if not can(encoder):
+        if not supports(encoder):
             raise refusal
         return encoder
 
@@ -168,7 +181,7 @@ class _Work:
         if len(texts) > INPUTS_MAX:
             raise APIError(
                 HTTPStatus.BAD_REQUEST,
-                f"{param!r} holds {len(texts):,} texts, {INPUTS_MAX:,} at most are taken: send several requests.",
+                f"{param!r} has {len(texts):,} texts, but the limit is {INPUTS_MAX:,}: send several requests.",
                 param=param,
                 code="invalid_value",
             )
@@ -176,18 +189,6 @@ class _Work:
             return await self._service.worker.compute(encode)
         except InputTooLongError as error:
             raise explain(error, param) from error
-
-
-def _checked(encoder: Encoder, tokens: Sequence[int]) -> Sequence[int]:
-    """Token ids of the client's own, which llama.cpp would not survive if they were none."""
-    if max(tokens) >= encoder.model.vocabulary_size:
-        raise APIError(
-            HTTPStatus.BAD_REQUEST,
-            f"'input' has the token {max(tokens)}, but this model's end at {encoder.model.vocabulary_size - 1}.",
-            param="input",
-            code="invalid_value",
-        )
-    return tokens
 
 
 def _embeds(encoder: Encoder) -> bool:

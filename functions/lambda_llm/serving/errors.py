@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape.
+"""Error responses in OpenAI's format.
 
 Source: https://platform.openai.com/docs/guides/error-codes
 """
@@ -28,7 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class APIError(Exception):
-    """An answer that is not a success."""
+    """An error with its HTTP response.
+
+    Attributes:
+        status: HTTP status code.
+        headers: of the response.
+        body: of the response.
+    """
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -39,7 +45,7 @@ class APIError(Exception):
         self.body = ErrorResponse(error=ErrorBody(message=message, type=kind, param=param, code=code))
 
     def response(self) -> JSONResponse:
-        """The HTTP answer."""
+        """The HTTP response."""
         return JSONResponse(self.body.model_dump(), status_code=self.status, headers=self.headers)
 
 
@@ -56,11 +62,11 @@ _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
 
 
 def explain(error: Exception, param: str | None = None) -> APIError:
-    """The answer to an error of the engine; what is unexpected is logged and not shown to the client.
+    """The API error for any exception; an unexpected one is logged and becomes a 500 without details.
 
     Args:
         error: any.
-        param: the field that the model was given to read.
+        param: the field of the request that caused it.
     """
     if isinstance(error, APIError):
         return error
@@ -79,7 +85,7 @@ def explain(error: Exception, param: str | None = None) -> APIError:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` leave in OpenAI's shape."""
+    """Make every error response of `app` use OpenAI's format."""
 
     def known(_: Request, error: Exception) -> JSONResponse:
         return explain(error).response()
@@ -96,7 +102,7 @@ def install(app: FastAPI) -> None:
         code, message = {
             HTTPStatus.NOT_FOUND: (
                 "not_found",
-                f"There is nothing at {where}: this server answers {', '.join(app.openapi()['paths'])}.",
+                f"There is nothing at {where}: use one of {', '.join(app.openapi()['paths'])}.",
             ),
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("request_too_large", str(error.detail)),
             HTTPStatus.BAD_REQUEST: ("invalid_json", "The request body can't be read: send one JSON object in UTF-8."),
@@ -114,12 +120,12 @@ def install(app: FastAPI) -> None:
 
 
 class _Problem:
-    """One thing that pydantic found wrong with a body.
+    """A validation error of pydantic's.
 
     Attributes:
-        kind: pydantic's name of it.
-        field: as people write it, `messages.0.content`, or empty where it is the body itself.
-        message: what pydantic says.
+        kind: pydantic's error type.
+        field: path of the field, for example `messages.0.content`; empty for the body itself.
+        message: pydantic's message.
         context: further values of the error.
     """
 
@@ -131,7 +137,7 @@ class _Problem:
 
 
 def _path(error: Mapping[str, Any], body: Any) -> list[str]:
-    """Where in a body something is wrong: without the names that pydantic gives to the forms a field may have."""
+    """Path of the invalid field, without the names that pydantic inserts for the members of a union."""
     path = []
     steps = error["loc"][1:]
     for number, step in enumerate(steps):
@@ -146,7 +152,7 @@ def _path(error: Mapping[str, Any], body: Any) -> list[str]:
 
 
 def _first_problem(problems: Sequence[_Problem]) -> APIError:
-    """One sentence for the first thing that is wrong with a body."""
+    """An error in one sentence for the first invalid field of a body."""
     problem = problems[0]
     if problem.kind == "json_invalid":
         return APIError(
@@ -161,7 +167,7 @@ def _first_problem(problems: Sequence[_Problem]) -> APIError:
             "The request body must be one JSON object, sent with the header Content-Type: application/json.",
             code="invalid_body",
         )
-    # A field that may have several forms has a problem with each of them; the form that was meant got further.
+    # A union reports errors for each of its members; the member that was meant has the longest path.
     while further := next((each for each in problems if each.field.startswith(f"{problem.field}.")), None):
         problem = further
     if problem.kind in {"extra_forbidden", "none_required"}:

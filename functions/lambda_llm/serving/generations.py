@@ -1,4 +1,4 @@
-"""The one place where a request becomes generations, whatever endpoint it came by."""
+"""From a request to its generations, in one place for all endpoints."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +22,12 @@ from lambda_llm.serving.service import Service
 
 @dataclass(frozen=True)
 class Limits:
-    """How long answers may be, and how many there are.
+    """Length and number of the choices.
 
     Attributes:
-        max_tokens: None: as long as the context allows.
-        stop: texts before which an answer ends.
-        choices: answers to each prompt.
+        max_tokens: of each choice; None: as many as the context allows.
+        stop: stop sequences.
+        choices: generations per prompt.
         top_logprobs: see `GenerationRequest`.
     """
 
@@ -39,21 +39,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """The sender of a request.
 
     Attributes:
-        user: as the request says; it counts only where the server trusts it.
+        user: the request's field `user`; ignored unless `ServingOptions.trust_user` is set.
     """
 
     user: str | None
 
     @classmethod
     def of(cls, body: SamplingInput) -> "Caller":
-        """The caller that a request names."""
+        """The caller named in a request."""
         return cls(body.user)
 
     def scope(self, service: Service) -> CacheScope:
-        """What the caller may reuse of what was evaluated before."""
+        """The scope within which the caller's keys and values may be reused."""
         return CacheScope(tenant=(self.user or "") if service.options.trust_user else "")
 
 
@@ -70,19 +70,20 @@ def make_generations(
     """Make the generations of one request; they share a `Cancellation`.
 
     Args:
-        service: runs them.
+        service: whose engine runs them.
         prompts: token ids of each.
         sampling: how tokens are chosen.
-        limits: on the answers.
-        caller: whose request it is.
-        preserved_tokens: control tokens that are part of an answer's text.
-        remember: the prompt is a conversation that may go on.
+        limits: length and number of the choices.
+        caller: sender of the request.
+        preserved_tokens: control tokens that are part of the generated text.
+        remember: the prompts are turns of conversations; see `GenerationRequest`.
 
     Returns:
-        The answers to each prompt beside each other.
+        The generations, grouped by prompt.
 
     Raises:
-        ContextOverflowError: a prompt leaves no room for an answer.
+        NotGenerativeError: the model is an encoder.
+        ContextOverflowError: a prompt leaves no room for one token.
     """
     cancellation = Cancellation()
     scope = caller.scope(service)
@@ -90,14 +91,14 @@ def make_generations(
         service.engine.generate(
             GenerationRequest(
                 prompt,
-                # The same seed for each answer would give the same answer each time.
+                # With the same seed all choices would be equal.
                 replace(sampling, seed=None if sampling.seed is None else sampling.seed + number),
                 max_tokens=limits.max_tokens,
                 stop=limits.stop,
                 top_logprobs=limits.top_logprobs,
                 preserved_tokens=preserved_tokens,
                 scope=scope,
-                # The next turn will follow one of the answers; which one, nobody knows yet.
+                # The next turn follows one choice, unknown yet: save one of them only.
                 remember=remember and number == 0,
             ),
             cancellation,
@@ -108,10 +109,10 @@ def make_generations(
 
 
 def sampling_of(service: Service, body: SamplingInput) -> Sampling:
-    """How to choose tokens, from the fields of a request.
+    """Sampling parameters from the fields of a request.
 
     Raises:
-        APIError: a bias is for a token that there is not.
+        APIError: `logit_bias` has an id that is not a token.
     """
     biases: dict[int, float] = {}
     extra: dict[str, Any] = {}
@@ -135,28 +136,33 @@ def sampling_of(service: Service, body: SamplingInput) -> Sampling:
 
 
 def check_tokens(service: Service, tokens: Sequence[int] | Mapping[int, Any], param: str) -> None:
-    """Refuse ids that are no token.
+    """Refuse ids that are not tokens of the model: llama.cpp does not check them.
+
+    Args:
+        service: whose model is meant.
+        tokens: ids, or a mapping with ids as keys.
+        param: the field of the request.
 
     Raises:
-        APIError: naming the first one.
+        APIError: 400, naming the first invalid id.
     """
     size = service.engine.model.vocabulary_size
     if (wrong := next((token for token in tokens if not 0 <= token < size), None)) is not None:
         raise APIError(
             HTTPStatus.BAD_REQUEST,
-            f"{param!r} can't be used: {wrong} is no token of this model, which has the ids 0 to {size - 1}.",
+            f"{param!r} can't be used: {wrong} is not a token of this model, whose ids are 0 to {size - 1}.",
             param=param,
             code="invalid_value",
         )
 
 
 def usage_of(generations: Sequence[Generation], choices: int, reasoning: int = 0) -> Usage:
-    """Tokens of one request.
+    """Token counts of one request.
 
     Args:
-        generations: all answers, those to one prompt beside each other.
-        choices: answers to each prompt, which counts once.
-        reasoning: tokens of reasoning.
+        generations: all of its generations, grouped by prompt.
+        choices: generations per prompt; the prompt's tokens count once.
+        reasoning: number of reasoning tokens.
     """
     firsts = [each.stats for each in generations[::choices]]
     prompt = sum(stats.prompt_tokens for stats in firsts)

@@ -1,4 +1,4 @@
-"""`GET /health`: what is served, and how it fares."""
+"""`GET /health`: the model being served, with its memory and counters."""
 
 from dataclasses import asdict
 from typing import Literal
@@ -12,20 +12,20 @@ from lambda_llm.serving.service import Service
 
 
 class Memory(BaseModel):
-    """Bytes: the parts of what is in memory, and the sum that the process occupies now."""
+    """Memory in bytes: its planned parts, and the resident memory of the process now."""
 
-    model_file: int = Field(description="of the memory file, which is 0 once the weights are copied out of it")
-    weights: int = Field(description="the one copy; where they are mapped it is the memory file")
+    model_file: int = Field(description="the memory file; 0 once the weights are copied out of it")
+    weights: int = Field(description="the one copy of the weights; mapped weights are the memory file itself")
     kv_cache: int
-    compute_buffers: int = Field(description="llama.cpp's working buffers, of which only what is used is resident")
-    prefixes: int = Field(description="keys and values of known prompts, kept beside the KV cache")
-    process: int = Field(description="resident before the model was loaded: Python and this package")
-    peak: int = Field(description="the most that loading was to take, known before it began")
-    resident: int = Field(description="now, all together")
+    compute_buffers: int = Field(description="llama.cpp's compute buffers; only their used pages are resident")
+    prefixes: int = Field(description="keys and values of pinned prefixes, in addition to the KV cache")
+    process: int = Field(description="resident memory before the model was loaded: Python and this package")
+    peak: int = Field(description="planned peak, including loading")
+    resident: int = Field(description="resident memory of the process now")
 
 
 class Sessions(BaseModel):
-    """The session store since the start; see `lambda_llm.engine.session_store.Counts`."""
+    """Counters of the session store since the start; see `lambda_llm.engine.session_store.Counts`."""
 
     hits: int
     misses: int
@@ -37,7 +37,7 @@ class Sessions(BaseModel):
 
 
 class Requests(BaseModel):
-    """Answers since the start; `active` are the requests that wait or are being answered."""
+    """Generations since the start, by outcome; `active` counts requests that wait or run."""
 
     active: int = 0
     completed: int = 0
@@ -47,7 +47,7 @@ class Requests(BaseModel):
 
 
 class Health(BaseModel):
-    """Answer to `GET /health`; there is no answer before the model is ready."""
+    """Response to `GET /health`; the server does not listen before the model is ready."""
 
     status: Literal["ok"] = "ok"
     model: str

@@ -1,4 +1,4 @@
-"""Probabilities of tokens, as OpenAI writes them."""
+"""Log probabilities of tokens, in OpenAI's format."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,21 +8,21 @@ from lambda_llm.engine.sampling import Scored
 from lambda_llm.openai_types.chat import Logprobs, TokenLogprob, TopLogprob
 
 _LEAST: Final = -9999.0
-"""OpenAI's value for a probability of 0, whose logarithm JSON has no number for."""
+"""OpenAI's value for a probability of 0: JSON has no number for its logarithm."""
 
 
 def token_text(model: LoadedModel, token: int) -> str:
-    """A token's text; part of a character becomes a replacement character."""
+    """A token's text; incomplete characters become U+FFFD."""
     return model.piece(token, control=True).decode(errors="replace")
 
 
 def finite(logprob: float) -> float:
-    """A logarithm that JSON can write."""
+    """A log probability that JSON can represent."""
     return max(logprob, _LEAST)
 
 
 def logprobs(model: LoadedModel, scored: Sequence[Scored]) -> Logprobs:
-    """In the form of chat completions."""
+    """Log probabilities in the format of chat completions."""
 
     def top(token: int, logprob: float) -> TopLogprob:
         piece = model.piece(token, control=True)

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what can be asked for."""
+"""`GET /v1/models`: the one model that is served."""
 
 from fastapi import APIRouter
 

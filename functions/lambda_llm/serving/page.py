@@ -1,4 +1,4 @@
-"""`GET /`: a small page to chat on, where it is switched on."""
+"""`GET /`: a small chat page, where it is enabled."""
 
 import base64
 import hashlib
@@ -33,7 +33,7 @@ def router(_: Service) -> APIRouter:
 
 
 def _policy(page: str) -> str:
-    """Only the page's own script and style run, and it may talk to this server only.
+    """A policy that allows the page's own script and style only, and connections to this server only.
 
     Source: https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Content-Security-Policy
     """

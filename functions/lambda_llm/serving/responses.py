@@ -1,4 +1,4 @@
-"""`POST /v1/responses`: OpenAI's newer form of a conversation, without memory of earlier ones."""
+"""`POST /v1/responses`: OpenAI's newer API for conversations, stateless."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def router(service: Service) -> APIRouter:
         "/v1/responses",
         response_model=ResponseObject,
         responses={
-            200: {"content": {"text/event-stream": {}}, "description": "The answer; events if 'stream' is true"},
+            200: {"content": {"text/event-stream": {}}, "description": "The response; events if 'stream' is true"},
             404: {"model": ErrorResponse},
             429: {"model": ErrorResponse},
         },
@@ -111,7 +111,7 @@ def _schema(body: ResponseRequest) -> OutputSchema | None:
 
 
 def _messages(body: ResponseRequest) -> Iterator[dict[str, Any]]:
-    """The conversation in the form of chat completions, where reasoning, content and calls are one turn."""
+    """The conversation in the format of chat completions, where reasoning, content and calls are one message."""
     if body.instructions:
         yield {"role": "system", "content": body.instructions}
     if isinstance(body.input, str):
@@ -119,9 +119,9 @@ def _messages(body: ResponseRequest) -> Iterator[dict[str, Any]]:
         return
     turn: dict[str, Any] = {}
     for item in body.input:
-        addition = _of_the_model(item)
-        if turn and (not addition or _is_another(turn, addition)):
-            yield _whole(turn)
+        addition = _model_output(item)
+        if turn and (not addition or _starts_turn(turn, addition)):
+            yield _complete(turn)
             turn = {}
         if addition:
             calls = turn.get("tool_calls", []) + addition.pop("tool_calls", [])
@@ -131,17 +131,17 @@ def _messages(body: ResponseRequest) -> Iterator[dict[str, Any]]:
         else:
             yield {"role": "system" if item.role == "developer" else item.role, "content": _text(item.content)}
     if turn:
-        yield _whole(turn)
+        yield _complete(turn)
 
 
-def _is_another(turn: dict[str, Any], addition: dict[str, Any]) -> bool:
-    """Whether an addition belongs to a turn of its own: in each the model thinks, says and calls, once and in order."""
-    said = turn["content"] is not None or "tool_calls" in turn
-    return ("reasoning_content" in addition) or ("content" in addition and said)
+def _starts_turn(turn: dict[str, Any], addition: dict[str, Any]) -> bool:
+    """Whether an addition starts a new turn: within one, reasoning, content and calls come once and in this order."""
+    has_output = turn["content"] is not None or "tool_calls" in turn
+    return ("reasoning_content" in addition) or ("content" in addition and has_output)
 
 
-def _of_the_model(item: Item) -> dict[str, Any]:
-    """What an item adds to the model's turn, if it is the model's."""
+def _model_output(item: Item) -> dict[str, Any]:
+    """What an item adds to the model's turn; empty for items of others."""
     if item.type == "function_call":
         function = {"name": item.name, "arguments": item.arguments}
         return {"tool_calls": [{"id": item.call_id, "type": "function", "function": function}]}
@@ -150,7 +150,7 @@ def _of_the_model(item: Item) -> dict[str, Any]:
     return {"content": _text(item.content)} if item.role == "assistant" else {}
 
 
-def _whole(turn: dict[str, Any]) -> dict[str, Any]:
+def _complete(turn: dict[str, Any]) -> dict[str, Any]:
     return turn if turn.get("tool_calls") else turn | {"content": turn["content"] or ""}
 
 
@@ -158,11 +158,11 @@ def _text(content: str | Sequence[InputPart] | None) -> str:
     return content if isinstance(content, str) else "".join(part.text for part in content or ())
 
 
-# -- the answer -------------------------------------------------------------------------------------
+# -- the response -----------------------------------------------------------------------------------
 
 
 class _Answer:
-    """Writes the steps of an answer in the form of responses."""
+    """Writes the steps of a generation in the format of responses."""
 
     def __init__(self, service: Service, answers: Answers, body: ResponseRequest) -> None:
         self._service = service
@@ -187,7 +187,7 @@ class _Answer:
         )
 
     async def whole(self) -> Response:
-        """The answer in one piece."""
+        """The complete response."""
         async with self._answers.run() as steps:
             async for step in steps:
                 if step is not None:
@@ -196,7 +196,7 @@ class _Answer:
         return JSONResponse(self._response.model_dump())
 
     async def events(self) -> AsyncGenerator[str, None]:
-        """The answer as a stream, in OpenAI's order."""
+        """The response as a stream of events, in OpenAI's order."""
         begun = False
         try:
             async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
@@ -212,7 +212,7 @@ class _Answer:
         except Exception as error:
             if not begun:
                 raise
-            # The status line is long gone: the stream itself must say it.
+            # The status line has been sent: the error must be an event.
             reason = explain(error).body.error
             self._response.status = "failed"
             self._response.error = ResponseError(code=reason.code or "server_error", message=reason.message)
@@ -221,43 +221,44 @@ class _Answer:
         yield self._event(f"response.{self._response.status}", response=self._response)
 
     def _events(self, step: Step) -> Iterator[str]:
-        """Add a step to the response; gives its events."""
+        """Add a step to the response; yields its events."""
         match step.part:
             case Content(text):
-                yield from self._item_of(MessageItem)
-                yield self._added("response.output_text", text)
+                yield from self._require_item(MessageItem)
+                yield self._delta("response.output_text", text)
             case Reasoning(text):
-                yield from self._item_of(ReasoningItem)
-                yield self._added("response.reasoning_text", text)
+                yield from self._require_item(ReasoningItem)
+                yield self._delta("response.reasoning_text", text)
             case CallStart(_, name):
-                yield from self._ended("completed")
-                yield from self._begun(CallItem(id=_name("fc"), call_id=call_id(), name=name))
+                yield from self._end_item("completed")
+                yield from self._begin_item(CallItem(id=_new_id("fc"), call_id=call_id(), name=name))
             case CallArguments(_, text):
-                yield self._added("response.function_call_arguments", text)
+                yield self._delta("response.function_call_arguments", text)
         if step.reason:
             cut = step.reason == "length"
-            yield from self._ended("incomplete" if cut else "completed")
+            yield from self._end_item("incomplete" if cut else "completed")
             self._response.status = "incomplete" if cut else "completed"
             self._response.incomplete_details = IncompleteDetails() if cut else None
             self._response.usage = self._usage()
 
-    def _item_of(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[str]:
-        """Go on with an item of a kind, or begin one."""
+    def _require_item(self, kind: type[MessageItem] | type[ReasoningItem]) -> Iterator[str]:
+        """Make the current item one of a kind: end any other, and begin a new one."""
         if isinstance(self._item, kind):
             return
-        yield from self._ended("completed")
-        item = kind(id=_name("msg" if kind is MessageItem else "rs"))
-        yield from self._begun(item)
+        yield from self._end_item("completed")
+        item = kind(id=_new_id("msg" if kind is MessageItem else "rs"))
+        yield from self._begin_item(item)
         part = OutputText() if isinstance(item, MessageItem) else ReasoningText()
         item.content = [part]  # type: ignore[assignment] # of its own kind
         yield self._event("response.content_part.added", **self._place(), part=part)
 
-    def _begun(self, item: OutputItem) -> Iterator[str]:
+    def _begin_item(self, item: OutputItem) -> Iterator[str]:
         self._item = item
         self._response.output.append(item)
         yield self._event("response.output_item.added", output_index=len(self._response.output) - 1, item=item)
 
-    def _added(self, kind: str, text: str) -> str:
+    def _delta(self, kind: str, text: str) -> str:
+        """Add text to the current item; returns the event."""
         item = self._item
         if isinstance(item, CallItem):
             item.arguments += text
@@ -266,8 +267,8 @@ class _Answer:
         more = {"logprobs": list[Any]()} if isinstance(item, MessageItem) else {}
         return self._event(f"{kind}.delta", **self._place(), delta=text, **more)
 
-    def _ended(self, status: Any) -> Iterator[str]:
-        """End the item that is being written, if there is one."""
+    def _end_item(self, status: Any) -> Iterator[str]:
+        """End the current item, if there is one."""
         item = self._item
         if item is None:
             return
@@ -313,9 +314,9 @@ class _Answer:
 
 
 def _given(part: BaseModel) -> dict[str, Any]:
-    """A part of the request as it came."""
+    """A part of the request, to be returned unchanged."""
     return part.model_dump(by_alias=True, exclude_none=True)
 
 
-def _name(kind: str) -> str:
+def _new_id(kind: str) -> str:
     return f"{kind}_{uuid.uuid4().hex}"

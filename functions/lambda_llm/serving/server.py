@@ -1,4 +1,4 @@
-"""The uvicorn server that every long-lived front door runs."""
+"""The uvicorn server of every entry point that listens on a socket."""
 
 import socket
 from collections.abc import Callable
@@ -9,16 +9,23 @@ from starlette.types import ASGIApp
 
 
 class Server(uvicorn.Server):
-    """Ends at once when told to: answers on their way are cut short and say so, instead of being waited for."""
+    """Shuts down promptly: running responses are ended with an error instead of being waited for."""
 
     def __init__(self, app: ASGIApp, stop_answering: Callable[[], None], **options: Any) -> None:
-        # A `Date` of uvicorn's is up to a second old, which includes the time between a snapshot and its restore.
+        """Configure uvicorn.
+
+        Args:
+            app: to serve.
+            stop_answering: ends the app's running responses; called at shutdown.
+            options: for `uvicorn.Config`.
+        """
+        # uvicorn caches its `Date` header for a second; after a restore it would be the snapshot's.
         own: dict[str, Any] = {"access_log": False, "date_header": False, "ws": "none", "timeout_graceful_shutdown": 2}
         super().__init__(uvicorn.Config(app, **own, **options))
         self._stop_answering = stop_answering
 
     def hang_up(self) -> None:
-        """Close every connection: idle ones now, one that waits for an answer behind it."""
+        """Close every connection: idle ones now, others after their current response."""
         for connection in list(self.server_state.connections):
             connection.shutdown()
 

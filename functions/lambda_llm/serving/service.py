@@ -1,4 +1,4 @@
-"""What every endpoint answers with: the engine, and the one thread that runs it."""
+"""What every endpoint uses: the engine, its options, and the thread that runs it."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ class ServingOptions:
     """How an engine is served.
 
     Attributes:
-        model_id: the name under which clients ask for the model.
-        queue: requests that may wait while another is answered; more are refused with a 429.
-        keep_alive_seconds: silence in a stream after which a comment is sent.
-        trust_user: whether the field `user` says which tenant a request is of.
-        resident_before: bytes of this process that were resident before the model was loaded.
+        model_id: the model's name in requests and responses.
+        queue: requests that may wait while another runs; more are refused with a 429.
+        keep_alive_seconds: idle time of a stream after which a keep-alive comment is sent.
+        trust_user: whether the field `user` identifies a request's tenant.
+        resident_before: resident memory of this process before the model was loaded, in bytes.
     """
 
     model_id: str
@@ -31,13 +31,13 @@ class ServingOptions:
 
 @dataclass(frozen=True)
 class Service:
-    """An engine at work.
+    """An engine being served.
 
     Attributes:
-        engine: the model and what belongs to it.
+        engine: the model with its context and caches.
         options: how it is served.
         worker: runs generations, one after another.
-        created: when the service began, in seconds since 1970.
+        created: start of the service, as a Unix timestamp in seconds.
     """
 
     engine: Engine
@@ -63,7 +63,7 @@ class Service:
             )
 
     def check_generates(self, name: str) -> None:
-        """Refuse a request for text from another model, or from one that generates none.
+        """Refuse a request to generate text with another model, or with an encoder.
 
         Args:
             name: as the request gives it.

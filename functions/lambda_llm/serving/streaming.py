@@ -1,4 +1,4 @@
-"""Answers that are sent as they come, and requests whose client leaves.
+"""Event streams, and requests whose client disconnects.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -17,7 +17,7 @@ SSE_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-B
 
 
 class EventStream(StreamingResponse):
-    """Ends what makes the events together with itself: also for a client that stopped reading before it left."""
+    """A stream that closes its events' generator at its end, even if the client stopped reading before it left."""
 
     def __init__(self, first: str, events: AsyncGenerator[str, None]) -> None:
         self._events = events
@@ -25,7 +25,7 @@ class EventStream(StreamingResponse):
 
     @classmethod
     async def begun(cls, events: AsyncGenerator[str, None]) -> "EventStream":
-        """Make the first event before the status is sent: what is refused by then has a status of its own."""
+        """Generate the first event before the status line is sent, so that errors until then have their own status."""
         return cls(await anext(events), events)
 
     async def _all(self, first: str) -> AsyncGenerator[str, None]:
@@ -40,7 +40,7 @@ class EventStream(StreamingResponse):
 
 
 async def unless_left(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
-    """Answer, or give up as soon as the client has gone."""
+    """Await a response, or cancel it as soon as the client disconnects."""
     task = asyncio.ensure_future(answering)
     leaving = asyncio.ensure_future(_left(request))
     try:
@@ -56,6 +56,6 @@ async def unless_left(request: Request, answering: Coroutine[Any, Any, Response]
 
 
 async def _left(request: Request) -> None:
-    """Return when the client has gone."""
+    """Return when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

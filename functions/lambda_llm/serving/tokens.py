@@ -18,20 +18,20 @@ class TokenizeRequest(Input):
     """Body of `POST /tokenize`."""
 
     content: Text
-    add_special: StrictBool = Field(False, description="put BOS (and EOS) around it where the model wants them")  # noqa: FBT003 - a default
-    parse_special: StrictBool = Field(True, description="control tokens that are written out count as such")  # noqa: FBT003 - as above
-    with_pieces: StrictBool = Field(False, description="give each token with its text")  # noqa: FBT003 - as above
+    add_special: StrictBool = Field(False, description="add BOS (and EOS) where the model expects them")  # noqa: FBT003 - a default
+    parse_special: StrictBool = Field(True, description="parse the text of control tokens into these tokens")  # noqa: FBT003 - as above
+    with_pieces: StrictBool = Field(False, description="return each token with its text")  # noqa: FBT003 - as above
 
 
 class TokenPiece(BaseModel):
-    """A token with its text, or with its bytes where they are no whole characters."""
+    """A token with its text, or with its bytes where they are not valid UTF-8."""
 
     id: int
     piece: str | list[int]
 
 
 class Tokens(BaseModel):
-    """Answer to `POST /tokenize`."""
+    """Response to `POST /tokenize`."""
 
     tokens: list[int] | list[TokenPiece]
 
@@ -43,7 +43,7 @@ class DetokenizeRequest(Input):
 
 
 class Detokenized(BaseModel):
-    """Answer to `POST /detokenize`."""
+    """Response to `POST /detokenize`."""
 
     content: str
 

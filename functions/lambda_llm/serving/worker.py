@@ -1,4 +1,4 @@
-"""The one thread that generates, and its bridge to the event loop, which it never blocks."""
+"""The decode thread, and its bridge to the event loop, which it never blocks."""
 
 import asyncio
 import logging
@@ -20,18 +20,18 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 _RETRY_MAX: Final = 60
-"""Seconds; OpenAI's client obeys no longer `Retry-After`."""
+"""Seconds; OpenAI's client ignores a longer `Retry-After`."""
 
 
 class StoppingError(LambdaLLMError):
-    """The server ends, and the answer with it."""
+    """The server stopped before the response was complete."""
 
 
 class QueueFullError(LambdaLLMError):
-    """As many requests wait as may.
+    """The maximum number of requests is waiting.
 
     Attributes:
-        retry_after: in so many seconds there is likely to be room.
+        retry_after: estimated seconds until there is room.
     """
 
     def __init__(self, waiting: int, retry_after: int) -> None:
@@ -40,13 +40,13 @@ class QueueFullError(LambdaLLMError):
 
 
 class Piece(NamedTuple):
-    """Some text of an answer.
+    """A piece of a generation's text.
 
     Attributes:
-        choice: the number of the answer, from 0.
-        text: may be empty at the end.
-        scored: the tokens of the text with their probabilities, where they were asked for.
-        ended: whether the answer is whole.
+        choice: index of the generation.
+        text: may be empty in the last piece.
+        scored: its tokens with log probabilities, if they were requested.
+        ended: whether this is the generation's last piece.
     """
 
     choice: int
@@ -57,7 +57,7 @@ class Piece(NamedTuple):
 
 @dataclass
 class RequestCounts:
-    """Answers since the start; `active` are the requests that wait or are being answered."""
+    """Generations since the start, by outcome; `active` counts requests that wait or run."""
 
     active: int = 0
     completed: int = 0
@@ -67,7 +67,7 @@ class RequestCounts:
 
 
 class Worker:
-    """Runs generations one after another; a request that is left is ended within one token.
+    """Runs generations one after another; one whose client disconnects ends within one token.
 
     Attributes:
         counts: what was run so far.
@@ -75,10 +75,10 @@ class Worker:
     """
 
     def __init__(self, queue: int) -> None:
-        """Make the thread.
+        """Create the thread.
 
         Args:
-            queue: requests that may wait while another is answered.
+            queue: requests that may wait while another runs.
         """
         self.counts = RequestCounts()
         self.listeners: list[Callable[[Generation], None]] = []
@@ -91,13 +91,13 @@ class Worker:
     async def run(
         self, generations: Sequence[Generation], keep_alive_seconds: float | None = None
     ) -> AsyncIterator[AsyncIterator[Piece | None]]:
-        """Start the answers to one request, one after the other; the context gives their pieces.
+        """Queue the generations of one request, which run one after the other; the context yields their pieces.
 
-        Leaving the context early ends them.
+        Leaving the context early cancels them.
 
         Args:
-            generations: of one prompt or several, which share a `Cancellation`.
-            keep_alive_seconds: give None whenever there is nothing else for so long.
+            generations: at least one; all share one `Cancellation`.
+            keep_alive_seconds: yield None whenever there was no piece for this long.
 
         Raises:
             QueueFullError: at once; nothing was started.
@@ -115,11 +115,11 @@ class Worker:
         finally:
             running.cancellation.cancel()
             try:
-                if job.cancel():  # it was still waiting for its turn, which may be minutes away
+                if job.cancel():  # it was still in the queue, perhaps for minutes to come
                     running.never_ran()
                 else:
                     await running.settled()
-                    self._seconds += (running.seconds - self._seconds) / 4  # of late
+                    self._seconds += (running.seconds - self._seconds) / 4  # moving average
             finally:
                 self._active.discard(running.cancellation)
                 self.counts.active -= 1
@@ -127,15 +127,15 @@ class Worker:
                     self._count(generation)
 
     async def compute(self, job: Callable[[Cancellation], Result]) -> Result:
-        """Run something else than a generation in its turn; cancelling this ends it.
+        """Queue another job than a generation and return its result; cancelling this coroutine cancels the job.
 
         Args:
-            job: runs in the thread; its `Cancellation` tells it to end.
+            job: runs on the thread; must end when its `Cancellation` is called.
 
         Raises:
             QueueFullError: at once; nothing was started.
             StoppingError: after `stop`.
-            Exception: whatever `job` raises.
+            Exception: any that `job` raises.
         """
         self._check_room()
         cancellation = Cancellation()
@@ -143,7 +143,9 @@ class Worker:
         self._active.add(cancellation)
         future = self._thread.submit(job, cancellation)
         done = asyncio.wrap_future(future)
-        done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # nobody may be left to hear it
+        done.add_done_callback(
+            lambda ended: ended.cancelled() or ended.exception()
+        )  # retrieved, even if nobody awaits it
         try:
             result = await asyncio.shield(done)
         except (asyncio.CancelledError, CancelledError) as error:
@@ -151,7 +153,7 @@ class Worker:
             future.cancel()
             self.counts.cancelled += 1
             if isinstance(error, CancelledError):
-                raise StoppingError("The server is stopping: ask again.") from error
+                raise StoppingError("The server is stopping: send the request again.") from error
             raise
         except Exception:
             self.counts.failed += 1
@@ -168,12 +170,12 @@ class Worker:
             raise QueueFullError(self._queue, min(max(retry, 1), _RETRY_MAX))
 
     def stop(self) -> None:
-        """End every generation, the running one within one token, and tell whoever waits for its pieces."""
+        """Cancel every request, the running one within one token; their pieces raise `StoppingError`."""
         for cancellation in self._active:
             cancellation.cancel()
 
     def close(self) -> None:
-        """End every generation, and the thread."""
+        """Cancel every request and end the thread."""
         self.stop()
         self._thread.shutdown(cancel_futures=True)
 
@@ -189,7 +191,7 @@ class Worker:
         for listener in self.listeners:
             listener(generation)
         logger.info(
-            "generation ended: %s; prompt %d tokens, %d of them cached, answer %d; first token %.3f s, decode %.3f s",
+            "generation ended: %s; prompt %d tokens (%d cached), completion %d; first token %.3f s, decode %.3f s",
             stats.finish_reason or "failed",
             stats.prompt_tokens,
             stats.cached_tokens,
@@ -200,12 +202,12 @@ class Worker:
 
 
 class _Run:
-    """The answers to one request on their way from the thread to the event loop.
+    """The generations of one request, between the thread and the event loop.
 
     Attributes:
         cancellation: ends them.
-        done: when the thread is through with them.
-        seconds: that the thread took.
+        done: completes when the thread has finished them.
+        seconds: that the thread spent on them.
     """
 
     done: "asyncio.Future[None]"
@@ -218,11 +220,11 @@ class _Run:
         self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
 
     def generate(self) -> None:
-        """The thread's part."""
+        """Run them; the part on the thread."""
         began = time.monotonic()
         try:
             for number, generation in enumerate(self._generations):
-                if self.cancellation.cancelled:  # left while it waited for its turn
+                if self.cancellation.cancelled:  # while it was in the queue
                     generation.cancelled_while_waiting()
                     continue
                 for text in generation:
@@ -236,7 +238,7 @@ class _Run:
         self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 
     async def pieces(self, keep_alive_seconds: float | None) -> AsyncIterator[Piece | None]:
-        """The event loop's part."""
+        """Their pieces; the part on the event loop."""
         while True:
             try:
                 async with asyncio.timeout(keep_alive_seconds):
@@ -252,15 +254,15 @@ class _Run:
             if generation.remembered:
                 await asyncio.to_thread(generation.settle)
         if any(generation.stats.finish_reason is FinishReason.CANCELLED for generation in self._generations):
-            raise StoppingError("The server is stopping, so the answer ends here: ask again.")
+            raise StoppingError("The server is stopping, so the response is incomplete: send the request again.")
 
     def never_ran(self) -> None:
-        """They were left before their turn."""
+        """Record that they were cancelled in the queue."""
         for generation in self._generations:
             generation.cancelled_while_waiting()
 
     async def settled(self) -> None:
-        """Wait until the thread is out of the model, also while this task is being cancelled."""
+        """Wait until the thread has left the engine, even while this task is being cancelled."""
         cancelled = False
         while not self.done.done():
             try:
@@ -268,6 +270,6 @@ class _Run:
             except asyncio.CancelledError:
                 cancelled = True
         if not self.done.cancelled():
-            self.done.exception()  # raised to whoever read the pieces
+            self.done.exception()  # retrieved; `pieces` raises it
         if cancelled:
             raise asyncio.CancelledError

@@ -68,5 +68,5 @@ def test_a_template_that_fails_or_reaches_out_of_its_sandbox_is_refused(
 
 
 def test_a_template_that_is_no_jinja_is_refused_at_once(with_template: WithTemplate) -> None:
-    with pytest.raises(TemplateError, match=r"no valid Jinja \(.*\): fix the GGUF file"):
+    with pytest.raises(TemplateError, match=r"not valid Jinja \(.*\): fix the GGUF file"):
         with_template("{% if %}")

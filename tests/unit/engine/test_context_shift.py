@@ -36,7 +36,7 @@ def shifting(open_engine: OpenEngine) -> Engine:
 
 def test_a_conversation_that_outgrows_the_context_is_refused(open_engine: OpenEngine) -> None:
     engine = open_engine(context_length=CONTEXT)
-    with pytest.raises(ContextOverflowError, match="shorten the messages"):
+    with pytest.raises(ContextOverflowError, match="shorten the prompt"):
         asked(engine, conversation(12))
 
 

@@ -154,6 +154,6 @@ def test_a_context_that_can_t_be_made_is_refused_and_leaves_nothing_open(
 ) -> None:
     # Heads of 16 numbers don't fill a block of 32, so this cache can't be quantized.
     path = write_llama(tmp_path / "m.gguf")
-    with pytest.raises(UnsupportedModelError, match=r"can't make a context of 256 tokens .*KV_TYPE=f16"):
+    with pytest.raises(UnsupportedModelError, match=r"can't allocate a context of 256 tokens .*KV_TYPE=f16"):
         open_engine(path, context_length=256, kv_type=KVType.Q8_0)
     open_engine(path, context_length=256)

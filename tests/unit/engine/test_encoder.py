@@ -73,7 +73,7 @@ def test_nothing_makes_no_rows(open_encoder: OpenEncoder) -> None:
 def test_a_text_as_long_as_the_context_fits_and_one_token_more_is_refused(open_encoder: OpenEncoder) -> None:
     encoder = open_encoder("embeddings").encoder
     assert np.isfinite(encoder.encode([[7] * CONTEXT])).all()
-    with pytest.raises(InputTooLongError, match="reads 128 tokens at a time, but text 1 comes to 129"):
+    with pytest.raises(InputTooLongError, match="context length is 128 tokens, but text 1 has 129"):
         encoder.encode([[7], [7] * (CONTEXT + 1)])
 
 
@@ -101,7 +101,7 @@ def test_an_encoding_can_be_cancelled(open_encoder: OpenEncoder) -> None:
 
 def test_a_file_that_says_nothing_of_pooling_has_no_rows(open_encoder: OpenEncoder, tmp_path: Path) -> None:
     silent = rewrite(ENCODERS / "embeddings.gguf", tmp_path / "silent.gguf", {"bert.pooling_type": None})
-    with pytest.raises(EngineError, match="does not say how the vectors of its tokens become one"):
+    with pytest.raises(EngineError, match="names no pooling, so its token embeddings can't become one"):
         rows(open_encoder(silent).encoder, "Hello")
 
 
@@ -118,7 +118,7 @@ def test_a_decoder_that_embeds_has_a_cache_to_forget(demo_model: Path, tmp_path:
 
 def test_an_encoder_generates_nothing(open_encoder: OpenEncoder) -> None:
     engine = open_encoder("embeddings")
-    with pytest.raises(NotGenerativeError, match="is an encoder and generates no text: use /v1/embeddings"):
+    with pytest.raises(NotGenerativeError, match="is an encoder and can't generate text: use /v1/embeddings"):
         engine.generate(GenerationRequest([1]))
     with pytest.raises(NotGenerativeError):
         _ = engine.prefixes

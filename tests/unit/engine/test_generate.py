@@ -122,9 +122,7 @@ def test_the_context_ends_an_answer(open_engine: OpenEngine) -> None:
 
 def test_a_prompt_that_leaves_no_room_is_refused_before_anything_is_computed(open_engine: OpenEngine) -> None:
     engine = open_engine(context_length=64)
-    with pytest.raises(
-        ContextOverflowError, match="context length is 64 tokens, but the messages come to 64"
-    ) as refused:
+    with pytest.raises(ContextOverflowError, match="context length is 64 tokens, but the prompt has 64") as refused:
         engine.generate(GenerationRequest([1] * 64))
     assert (refused.value.prompt_tokens, refused.value.context_length) == (64, 64)
     assert engine.decoder.evaluated == []
@@ -244,6 +242,7 @@ def test_a_long_prompt_is_cancelled_in_its_midst_by_another_thread(open_engine: 
     assert "".join(going) == ""
     canceller.join()
     assert (going.stats.finish_reason, going.stats.completion_tokens) == (FinishReason.CANCELLED, 0)
+    assert (going.stats.seconds_to_first_token, going.stats.decode_seconds) == (0, 0), "there was no token"
     assert 0 < len(engine.decoder.evaluated) < len(going.prompt)
     assert engine.decoder.evaluated == list(going.prompt[: len(engine.decoder.evaluated)])
     again = generation(engine, question, max_tokens=8)

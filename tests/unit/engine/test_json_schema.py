@@ -187,36 +187,39 @@ def test_any_object_is_an_object(babbling: Babbling) -> None:
         ({"type": "text"}, "'type' must be one of object, array, string"),
         ({"type": []}, "'type' must name a type"),
         ({"type": {"a": 1}}, "'type' must be one of"),
-        (an_object(a={"type": "string", "pattern": "a"}), "'pattern' at 'a' can't be held to: leave it out, or set 's"),
-        (an_object(a={"type": "integer", "multipleOf": 2}), "'multipleOf' at 'a' can't be held to"),
-        ({"oneOf": [TEXT]}, "'oneOf' can't be held to"),
-        ({"not": TEXT}, "'not' can't be held to"),
-        ({"type": "array", "uniqueItems": True}, "'uniqueItems' can't be held to"),
-        ({"$ref": "#/$defs/x", "type": "string", "minLength": 1}, "'minLength' can't be held to"),
+        (
+            an_object(a={"type": "string", "pattern": "a"}),
+            "'pattern' at 'a' can't be enforced: leave it out, or set 's",
+        ),
+        (an_object(a={"type": "integer", "multipleOf": 2}), "'multipleOf' at 'a' can't be enforced"),
+        ({"oneOf": [TEXT]}, "'oneOf' can't be enforced"),
+        ({"not": TEXT}, "'not' can't be enforced"),
+        ({"type": "array", "uniqueItems": True}, "'uniqueItems' can't be enforced"),
+        ({"$ref": "#/$defs/x", "type": "string", "minLength": 1}, "'minLength' can't be enforced"),
         ({"type": "string", "format": "email"}, "'format' must be one of date, time, date-time, uuid"),
-        ({"type": "string", "format": "date", "minLength": 3}, "and alone"),
+        ({"type": "string", "format": "date", "minLength": 3}, "without 'minLength' and 'maxLength'"),
         ({"type": "string", "minLength": 5, "maxLength": 4}, "'minLength' is greater than 'maxLength'"),
         ({"type": "string", "maxLength": 10**6}, "'maxLength' must be a whole number up to 10,000"),
         ({"type": "string", "maxLength": -1}, "'maxLength' must be a whole number"),
         ({"type": "string", "maxLength": True}, "'maxLength' must be a whole number"),
-        ({"type": "number", "minimum": 0.5}, "'minimum' must be a whole number to be held to"),
+        ({"type": "number", "minimum": 0.5}, "'minimum' must be a whole number to be enforced"),
         ({"type": "number", "minimum": float("inf")}, "'minimum' must be a whole number"),
         ({"type": "number", "minimum": "1"}, "'minimum' must be a whole number"),
         ({"type": "number", "minimum": 10**20}, "'minimum' must have at most 15 digits"),
         ({"type": "integer", "minimum": 5, "maximum": 4}, "no number is valid"),
         ({"enum": []}, "'enum' must be a list of values"),
         ({"enum": "ab"}, "'enum' must be a list of values"),
-        ({"anyOf": []}, "a list of schemas is needed at 'anyOf'"),
-        ({"allOf": [TEXT, NUMBER]}, "'allOf' must hold one schema"),
+        ({"anyOf": []}, "a list of schemas is expected at 'anyOf'"),
+        ({"allOf": [TEXT, NUMBER]}, "'allOf' must contain exactly one schema"),
         ({"type": "object", "properties": []}, "'properties' must be an object"),
         ({"type": "object", "properties": {"a": 5}}, "a schema must be an object at 'a'"),
         ({"type": "object", "required": "a"}, "'required' must be a list of names"),
         (an_object(a=TEXT) | {"required": ["b"]}, "'b' is required, but not among its properties"),
-        ({"type": "array", "prefixItems": [TEXT]}, "'prefixItems' goes with 'items' set to false"),
+        ({"type": "array", "prefixItems": [TEXT]}, "'prefixItems' needs 'items' set to false"),
         ({"type": "array", "prefixItems": 5}, "'prefixItems' must be a list of schemas"),
         ({"$ref": "https://example.com/schema.json"}, "'$ref' must point into the schema itself"),
         ({"$ref": 5}, "'$ref' must point into the schema itself"),
-        ({"$ref": "#/$defs/x"}, "'$ref' points to '#/$defs/x', which is not there"),
+        ({"$ref": "#/$defs/x"}, "'$ref' points to '#/$defs/x', which does not exist"),
         (an_object(**{f"n{number}": TEXT for number in range(3000)}), "it is too large: simplify it"),
     ],
     ids=str,
@@ -224,6 +227,11 @@ def test_any_object_is_an_object(babbling: Babbling) -> None:
 def test_a_strict_schema_that_can_t_be_held_to_is_refused(schema: Any, says: str) -> None:
     with pytest.raises(SchemaError, match=re.escape(says)):
         grammar_of(schema, strict=True)
+
+
+def test_what_is_wrong_with_a_choice_is_reported_under_its_own_keyword() -> None:
+    with pytest.raises(SchemaError, match="at 'oneOf'"):
+        grammar_of({"oneOf": []}, strict=False)
 
 
 def test_a_schema_without_end_is_refused() -> None:
@@ -236,7 +244,7 @@ def test_a_schema_without_end_is_refused() -> None:
 
 @pytest.mark.parametrize("schema", [{"$ref": "#"}, {"anyOf": [TEXT, {"$ref": "#"}]}], ids=str)
 def test_a_schema_that_is_nothing_but_itself_is_refused(babbling: Babbling, schema: Any) -> None:
-    with pytest.raises(ConstraintError, match="can't use the grammar"):
+    with pytest.raises(ConstraintError, match="can't parse the grammar"):
         Sampler(babbling, Sampling(constraint=Constraint(grammar_of(schema, strict=True))))
 
 

@@ -3,8 +3,8 @@
 Each `ggml-vocab-X.gguf.inp` holds texts, and `.out` the tokens that the original tokenizer of X made of them.
 """
 
-import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import llama_cpp
@@ -31,7 +31,6 @@ class Vocabulary(LoadedModel):
         assert self.handle, f"llama.cpp can't load {path.name}"
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocabulary_size = llama_cpp.llama_vocab_n_tokens(self.vocabulary)
-        self._piece = ctypes.create_string_buffer(512)
 
 
 @pytest.fixture(scope="module", params=VOCABULARIES, ids=lambda path: path.stem.removeprefix("ggml-vocab-"))
@@ -64,3 +63,15 @@ def test_byte_vocabularies_give_back_what_they_were_given(vocabulary: tuple[Path
     text = "Größe:\t3.14 「日本語」 👩‍👩‍👧 <|not_a_token|>\n\n  end "
     tokens = model.tokenize(text, add_special=False, parse_special=False)
     assert b"".join(model.piece(token, control=True) for token in tokens).decode() == text
+
+
+def test_several_threads_can_read_pieces(vocabulary: tuple[Path, Vocabulary]) -> None:
+    _, model = vocabulary
+    tokens = range(min(2000, model.vocabulary_size))
+
+    def pieces(order: Sequence[int]) -> dict[int, bytes]:
+        return {token: model.piece(token, control=True) for token in order}
+
+    expected = pieces(tokens)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(pieces, [tokens, tokens[::-1], tokens, tokens[::-1]])) == [expected] * 4

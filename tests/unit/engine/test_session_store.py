@@ -291,7 +291,7 @@ def test_a_store_that_fails_is_left_alone_and_fails_no_request(
     text = here.say([user(LONG_QUESTION)]).text
     assert text.endswith("100.")
     assert here.store.counts.failures >= 1
-    assert "left alone for 30 s: the shelf fell down" in caplog.text
+    assert "is not used for 30 s: the shelf fell down" in caplog.text
     failures = here.store.counts.failures
     assert EXPECTED in here.say([user(QUESTION + " " * 3 + LONG_QUESTION), user(QUESTION)]).text
     assert here.store.counts.failures == failures

@@ -106,6 +106,6 @@ def test_an_encoder_is_known_by_its_header_and_warm() -> None:
 
 
 def test_an_encoder_has_no_use_for_a_system_prompt() -> None:
-    with pytest.raises(NotGenerativeError, match="is an encoder and generates no text"):
+    with pytest.raises(NotGenerativeError, match="is an encoder and can't generate text"):
         init(settings(ENCODERS / "embeddings.gguf", system_prompt="Be brief."))
     assert leftovers() == []

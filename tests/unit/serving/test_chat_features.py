@@ -297,6 +297,17 @@ async def test_thoughts_are_told_apart_and_counted(open_engine: OpenEngine, demo
         assert free["message"]["reasoning_content"] == whole["message"]["reasoning_content"], "thoughts stay free"
 
 
+async def test_streamed_reasoning_is_escaped_to_ascii_as_content_is(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path
+) -> None:
+    async with speaking(open_engine, demo_model, tmp_path, THINKING) as client:
+        tokens = (await client.post("/tokenize", json={"content": "\u2028"})).json()["tokens"]
+        biases = {str(token): 100 for token in tokens}
+        response = await client.post(PATH, json=body(stream=True, max_tokens=4, logit_bias=biases))
+    assert r'"reasoning_content":"\u' in response.text
+    assert response.text.isascii()
+
+
 async def test_thinking_can_be_turned_off_where_the_template_knows_how(
     open_engine: OpenEngine, demo_model: Path, tmp_path: Path
 ) -> None:

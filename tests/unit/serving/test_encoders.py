@@ -102,7 +102,7 @@ async def test_tokens_are_taken_as_they_are(ask: Ask, open_encoder: OpenEncoder)
 async def test_the_model_s_own_dimensions_may_be_asked_for_and_no_others(ask: Ask) -> None:
     assert vectors(await ask(EMBEDDINGS, input="Hello", dimensions=128)).shape == (1, 128)
     said = refused(await ask(EMBEDDINGS, input="Hello", dimensions=64), "dimensions", "invalid_value")
-    assert said.startswith("'dimensions' can't be 64: this model's vectors have 128 numbers")
+    assert said.startswith("'dimensions' can't be 64: this model's vectors have 128 dimensions")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ async def test_a_text_that_is_too_long_is_refused_and_not_cut(
     ask: Ask, path: str, fields: dict[str, Any], param: str
 ) -> None:
     said = refused(await ask(path, **fields), param, "context_length_exceeded")
-    assert said.startswith(f"This model reads {CONTEXT} tokens at a time, but text ")
+    assert said.startswith(f"This model's context length is {CONTEXT} tokens, but text ")
 
 
 # -- classes ----------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ async def test_what_every_client_sends_is_accepted(client: httpx2.AsyncClient) -
             {"text": {"format": {"type": "json_schema", "name": "x", "strict": True, "schema": {"not": {}}}}},
             "text.format.schema",
             "invalid_schema",
-            "'not' can't be held to",
+            "'not' can't be enforced",
         ),
         ({"reasoning": {"effort": "high"}}, "reasoning.effort", "unsupported_parameter", "not supported by this model"),
         ({"stream_options": {}}, "stream_options", "invalid_value", "set 'stream' to true"),

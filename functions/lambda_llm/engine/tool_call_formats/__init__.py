@@ -1,4 +1,4 @@
-"""The forms in which families of models write calls of tools: one file a family."""
+"""The formats in which model families write tool calls: one file per family."""
 
 from types import ModuleType
 from typing import Final
@@ -7,12 +7,12 @@ from lambda_llm.engine.tool_call_formats import deepseek, hermes, llama
 from lambda_llm.engine.tool_call_formats.base import ToolCallFormat
 
 _FAMILIES: Final[tuple[ModuleType, ...]] = (deepseek, hermes, llama)
-"""Asked in this order: each has a `FORMAT`, and `writes`, which tells a chat template that uses it."""
+"""In order of precedence. Each has a `FORMAT`, and `writes`, which recognizes a chat template of the family."""
 
 DEFAULT: Final = hermes.FORMAT
-"""For models whose templates know no calls."""
+"""For models whose templates don't support tool calls."""
 
 
 def format_of(template: str) -> ToolCallFormat | None:
-    """The form that a chat template writes, or None where it is another one or none at all."""
+    """The format that a chat template uses; None where it is an unknown one or none at all."""
     return next((family.FORMAT for family in _FAMILIES if family.writes(template)), None)

@@ -1,4 +1,4 @@
-"""How a family of models writes calls of tools, and how its answers are constrained to them."""
+"""How a model family writes tool calls, and how its output is constrained by them."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from lambda_llm.engine.json_schema import Grammar
 from lambda_llm.engine.sampling import Constraint
 
 THINK, END_THINK = "<think>", "</think>"
-"""What models that think put around it."""
+"""The markers around a model's reasoning."""
 
 NAME: Final = r'([^"\\\s`<]+)'
 
@@ -24,7 +24,7 @@ class Tool:
     Attributes:
         name: of the function.
         parameters: JSON Schema of its arguments, an object.
-        strict: calls must be valid under the schema.
+        strict: refuse a schema that can't be enforced completely.
     """
 
     name: str
@@ -34,24 +34,24 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolCallFormat:
-    """How calls are written, as the family's own chat template does, so that a model reads back what it wrote.
+    """How calls are written: as the family's own chat template renders them, so that both agree.
 
-    The form is `opening`, then for each `before` name `between` arguments `behind`, then `closing`.
+    The form is `opening`, then for each call `before` name `between` arguments `behind`, then `closing`.
 
     Attributes:
         opening: before the first call.
         before: before a call's name.
         between: between its name and the JSON of its arguments.
-        behind: behind them.
+        behind: after the arguments.
         separator: between two calls; None where there can be only one.
-        closing: behind the last one.
-        mark: the text by which the first call is recognised; it begins `opening` and `before`.
-        leads: whether calls begin the answer, and are no calls elsewhere: the mark alone would not tell.
-        head: reads up to the arguments, as models vary it; its group is the name.
-        tail: reads from the arguments to the end of the call.
-        end: what ends a call that `head` does not know.
-        again: what begins a further call.
-        control: texts that may be control tokens, which are part of the answer then.
+        closing: after the last call.
+        mark: marker of the first call: a prefix of `opening` and `before` together.
+        leads: calls are calls only at the beginning of the output, because the marker alone is ambiguous.
+        head: matches a call up to its arguments, in the variants that models write; its group is the name.
+        tail: matches from the end of the arguments to the end of the call.
+        end: ends a call that `head` does not match.
+        again: begins a further call.
+        control: texts that may be control tokens; such tokens are then part of the generated text.
     """
 
     opening: str
@@ -69,7 +69,11 @@ class ToolCallFormat:
     control: tuple[str, ...]
 
     def written(self, calls: Sequence[tuple[str, str]]) -> str:
-        """Calls, each a name and the JSON of its arguments, as the model would write them."""
+        """Tool calls in this format.
+
+        Args:
+            calls: name and JSON arguments of each.
+        """
         each = [f"{self.before}{name}{self.between}{arguments}{self.behind}" for name, arguments in calls]
         return self.opening + (self.separator or "").join(each) + self.closing
 
@@ -82,17 +86,17 @@ class ToolCallFormat:
         thinking: bool,
         instead: Callable[[Grammar], str] | None = None,
     ) -> Constraint:
-        """Constrain an answer to calls of these tools.
+        """A constraint by which the output calls these tools.
 
         Args:
-            tools: those that may be called, at least one, by their numbers in the request.
-            parallel: several calls are fine.
-            at_will: only when the model begins a call by itself; otherwise it must call from the beginning.
-            thinking: the answer begins with thoughts that are open already, and which stay free.
-            instead: adds rules for what the answer must be where it is no call; with `at_will` only.
+            tools: those that may be called, at least one, by their indices in the request.
+            parallel: allow several calls.
+            at_will: constrain only calls that the model starts itself; otherwise it must call a tool.
+            thinking: the prompt ends inside reasoning, which stays unconstrained.
+            instead: adds rules for output that is not a call and returns their expression; with `at_will` only.
 
         Raises:
-            SchemaError: the parameters of a tool can't be used; its `number` says of which.
+            SchemaError: the parameters of a tool can't be used; its `number` is the tool's index.
         """
         grammar = Grammar()
         bodies = []
@@ -119,11 +123,11 @@ class ToolCallFormat:
 
 
 def described(tools: Sequence[Mapping[str, Any]], form: ToolCallFormat) -> str:
-    """The instructions for a model whose template has no place for tools.
+    """Instructions for a model whose template does not support tools.
 
     Args:
-        tools: in OpenAI's form.
-        form: in which it is to call them.
+        tools: in OpenAI's format.
+        form: the format of the calls.
     """
     signatures = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
     example = form.written([("the function's name", '{"parameter": "value"}')])

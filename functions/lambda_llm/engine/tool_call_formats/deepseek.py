@@ -35,5 +35,5 @@ FORMAT: Final = ToolCallFormat(
 
 
 def writes(template: str) -> bool:
-    """Whether a chat template writes calls in this form."""
+    """Whether a chat template renders calls in this format."""
     return FORMAT.mark in template and "```json" in template

@@ -1,4 +1,4 @@
-"""Qwen, Hermes, Granite and others; also used with models whose templates know no calls.
+"""Qwen, Hermes, Granite and others; also for models whose templates don't support tool calls.
 
 Source: the chat template of Qwen/Qwen3-0.6B
 """
@@ -26,5 +26,5 @@ FORMAT: Final = ToolCallFormat(
 
 
 def writes(template: str) -> bool:
-    """Whether a chat template writes calls in this form."""
+    """Whether a chat template renders calls in this format."""
     return FORMAT.mark in template and '"arguments' in template.replace("\\", "")

@@ -29,5 +29,5 @@ FORMAT: Final = ToolCallFormat(
 
 
 def writes(template: str) -> bool:
-    """Whether a chat template writes calls in this form."""
+    """Whether a chat template renders calls in this format."""
     return '"parameters": ' in template and "<|start_header_id|>" in template
