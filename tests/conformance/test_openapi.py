@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -38,13 +38,7 @@ def test_every_answer_is_one_that_the_document_promises(app: FastAPI, mode: Gene
         if mode is GenerationMode.NEGATIVE and not operation.body:
             continue  # nothing to get wrong
 
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        )
+        @settings(max_examples=EXAMPLES)
         @given(case=operation.as_strategy(generation_mode=mode))
         def answers(case: schemathesis.Case[Any]) -> None:
             # A schema doesn't tell the length of the context, nor which messages belong together.

@@ -226,6 +226,7 @@ async def test_what_every_client_sends_is_accepted(client: httpx2.AsyncClient) -
         ({"tools": [ADD, ADD]}, "tools.1.name", "invalid_value", "two functions of the name 'add'"),
         ({"tools": [ADD | {"parameters": {"type": 1}}]}, "tools.0.parameters", "invalid_schema", "'type' must be one"),
         ({"tool_choice": "required"}, "tool_choice", "invalid_value", "no 'tools'"),
+        ({"tool_choice": {"type": "function", "name": "add"}}, "tool_choice", "invalid_value", "no 'tools'"),
         (
             {"tools": [ADD], "tool_choice": {"type": "function"}},
             "tool_choice.name",
