@@ -7,7 +7,18 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
 
-from lambda_llm.openai_types.common import CompletionInput, Input, JSONObject, Text, Unsupported, Usage, Whole, refuse
+from lambda_llm.openai_types.common import (
+    CompletionInput,
+    Input,
+    JSONObject,
+    Text,
+    Unsupported,
+    Usage,
+    Whole,
+    check_stream_options,
+    check_tools,
+    refuse,
+)
 
 TOOLS_MAX: Final = 128
 TOP_LOGPROBS_MAX: Final = 20
@@ -132,6 +143,11 @@ class ToolChoice(Input):
                 raise refuse(name, f"it belongs to the type '{name}', and the type is '{self.type}'")
         return self
 
+    def chosen(self) -> set[str]:
+        """Names of the functions that may be called."""
+        allowed = [tool.function for tool in self.allowed_tools.tools] if self.allowed_tools else [self.function]
+        return {function.name for function in allowed if function}
+
 
 class JSONSchema(Input):
     """A named schema for the content."""
@@ -190,34 +206,14 @@ class ChatCompletionRequest(CompletionInput):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.stream_options is not None and not self.stream:
-            raise refuse("stream_options", "it needs a stream; set 'stream' to true, or leave it out")
+        check_stream_options(self.stream_options, stream=self.stream)
         if self.top_logprobs is not None and not self.logprobs:
             raise refuse("top_logprobs", "set 'logprobs' to true with it, or leave it out")
         if self.logprobs and self.tools:
             raise refuse("logprobs", "it can't be combined with 'tools'; leave one of them out")
-        names = [tool.function.name for tool in self.tools or ()]
-        for number, name in enumerate(names):
-            if name in names[:number]:
-                raise refuse(
-                    f"tools.{number}.function.name", f"there are two functions of the name {name!r}; rename one"
-                )
-        self._check_choice(names)
+        choice = self.tool_choice.chosen() if isinstance(self.tool_choice, ToolChoice) else self.tool_choice
+        check_tools([tool.function.name for tool in self.tools or ()], "function.name", choice)
         return self
-
-    def _check_choice(self, names: list[str]) -> None:
-        choice = self.tool_choice
-        if not names and choice not in {None, "none", "auto"}:
-            raise refuse("tool_choice", "there are no 'tools' to choose from")
-        if isinstance(choice, ToolChoice):
-            for name in sorted(chosen(choice) - set(names)):
-                raise refuse("tool_choice", f"{name!r} is not one of the 'tools'")
-
-
-def chosen(choice: ToolChoice) -> set[str]:
-    """Names of the functions that may be called."""
-    allowed = [tool.function for tool in choice.allowed_tools.tools] if choice.allowed_tools else [choice.function]
-    return {function.name for function in allowed if function}
 
 
 class TopLogprob(BaseModel):

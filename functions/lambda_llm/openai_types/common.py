@@ -4,6 +4,8 @@ Source: https://platform.openai.com/docs/api-reference
 """
 
 import json
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
@@ -84,6 +86,36 @@ class SamplingInput(Input):
         Annotated[float, Field(gt=0, le=10, strict=True, description="llama.cpp's repetition penalty")] | None
     ) = None
     user: StrictStr | None = Field(None, description="the tenant, where LAMBDA_LLM_TRUST_USER is set")
+
+
+def check_stream_options(options: Input | None, *, stream: bool | None) -> None:
+    """Refuse `stream_options` without a stream.
+
+    Raises:
+        PydanticCustomError: see `refuse`.
+    """
+    if options is not None and not stream:
+        raise refuse("stream_options", "it needs a stream; set 'stream' to true, or leave it out")
+
+
+def check_tools(names: Sequence[str], name_field: str, choice: str | AbstractSet[str] | None) -> None:
+    """Refuse two functions of one name, and a choice of functions that are not there.
+
+    Args:
+        names: of the functions, in the order of `tools`.
+        name_field: path of a name below an item of `tools`, for example `function.name`.
+        choice: `tool_choice`, where it is an object: the names of the functions that may be called.
+
+    Raises:
+        PydanticCustomError: see `refuse`.
+    """
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise refuse(f"tools.{number}.{name_field}", f"there are two functions of the name {name!r}; rename one")
+    if not names and choice not in (None, "none", "auto"):
+        raise refuse("tool_choice", "there are no 'tools' to choose from")
+    if isinstance(choice, AbstractSet) and (unknown := choice - set(names)):
+        raise refuse("tool_choice", f"{min(unknown)!r} is not one of the 'tools'")
 
 
 class CompletionInput(SamplingInput):

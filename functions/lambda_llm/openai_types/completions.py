@@ -7,7 +7,16 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
-from lambda_llm.openai_types.common import CHOICES_MAX, CompletionInput, Text, Unsupported, Usage, Whole, refuse
+from lambda_llm.openai_types.common import (
+    CHOICES_MAX,
+    CompletionInput,
+    Text,
+    Unsupported,
+    Usage,
+    Whole,
+    check_stream_options,
+    refuse,
+)
 
 LOGPROBS_MAX: Final = 5
 DEFAULT_TOKENS: Final = 16
@@ -33,8 +42,7 @@ class CompletionRequest(CompletionInput):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.stream_options is not None and not self.stream:
-            raise refuse("stream_options", "it needs a stream; set 'stream' to true, or leave it out")
+        check_stream_options(self.stream_options, stream=self.stream)
         if self.echo and self.logprobs is not None:
             raise refuse("echo", "log probabilities of the prompt are not supported; leave out 'echo' or 'logprobs'")
         if len(self.prompts()) * (self.n or 1) > CHOICES_MAX:

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from lambda_llm.openai_types.chat import TOOLS_MAX, Effort, Name
-from lambda_llm.openai_types.common import Input, JSONObject, SamplingInput, Text, Unsupported, Whole, refuse
+from lambda_llm.openai_types.common import (
+    Input,
+    JSONObject,
+    SamplingInput,
+    Text,
+    Unsupported,
+    Whole,
+    check_stream_options,
+    check_tools,
+    refuse,
+)
 
 
 class InputPart(Input):
@@ -166,16 +176,9 @@ class ResponseRequest(SamplingInput):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.stream_options is not None and not self.stream:
-            raise refuse("stream_options", "it needs a stream; set 'stream' to true, or leave it out")
-        names = [tool.name for tool in self.tools or ()]
-        for number, name in enumerate(names):
-            if name in names[:number]:
-                raise refuse(f"tools.{number}.name", f"there are two functions of the name {name!r}; rename one")
-        if not names and self.tool_choice not in {None, "none", "auto"}:
-            raise refuse("tool_choice", "there are no 'tools' to choose from")
-        if isinstance(self.tool_choice, ToolChoice) and (unknown := self.tool_choice.chosen() - set(names)):
-            raise refuse("tool_choice", f"{min(unknown)!r} is not one of the 'tools'")
+        check_stream_options(self.stream_options, stream=self.stream)
+        choice = self.tool_choice.chosen() if isinstance(self.tool_choice, ToolChoice) else self.tool_choice
+        check_tools([tool.name for tool in self.tools or ()], "name", choice)
         return self
 
 

@@ -26,7 +26,6 @@ from lambda_llm.openai_types.chat import (
     FunctionDelta,
     Logprobs,
     ToolChoice,
-    chosen,
 )
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event, quoted
@@ -71,7 +70,7 @@ def _prepare(service: Service, body: ChatCompletionRequest) -> Answers:
     conversation = Conversation(
         [message.rendered() for message in body.messages],
         tools=[{"type": "function", "function": _function(tool.function)} for tool in body.tools or ()],
-        callable_tools=frozenset(chosen(choice)) if isinstance(choice, ToolChoice) else None,
+        callable_tools=frozenset(choice.chosen()) if isinstance(choice, ToolChoice) else None,
         calls=calls,
         parallel=body.parallel_tool_calls is not False,
         schema=_schema(body),

@@ -176,6 +176,12 @@ CALL = "messages.0.tool_calls.0.function"
         ),
         ({"tools": [tool(parameters={"a": "\ud800"})]}, f"tools.0.{PARAMETERS}", "invalid_value", "valid Unicode"),
         ({"tool_choice": "required"}, "tool_choice", "invalid_value", "no 'tools' to choose from"),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "add"}}},
+            "tool_choice",
+            "invalid_value",
+            "no 'tools' to choose from",
+        ),
         ({"tools": [tool()], "tool_choice": "any"}, "tool_choice", "invalid_value", "'none', 'auto' or 'required'"),
         (
             {"tools": [tool()], "tool_choice": named("b")},
