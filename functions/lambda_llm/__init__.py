@@ -1,6 +1,6 @@
 """Open-weight language models on AWS Lambda, without the cold start.
 
-What is named here is public and follows semantic versioning; every other module may change with any release.
+Names exported here are public and follow semantic versioning; every other module may change with any release.
 """
 
 from importlib import import_module
@@ -22,7 +22,7 @@ _HOMES: Final = {
     "SigV4Auth": "lambda_llm.aws.signing",
     "function_url_auth": "lambda_llm.aws.function_url",
 }
-"""Modules are imported when a name is first used: each of the functions imports this package, and needs other ones."""
+"""Modules of the names, imported on first use: every function imports this package, but needs few of its modules."""
 
 
 def __getattr__(name: str) -> Any:

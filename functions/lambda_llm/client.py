@@ -1,4 +1,4 @@
-"""For callers: sign requests to a Function URL with IAM, under any OpenAI client.
+"""Sign requests to a Function URL with IAM, in any OpenAI client.
 
 ```python
 import httpx2
@@ -9,9 +9,9 @@ url = "https://abc.lambda-url.eu-central-1.on.aws"
 client = OpenAI(base_url=f"{url}/v1", api_key="unused", http_client=httpx2.Client(auth=function_url_auth(url)))
 ```
 
-The same object signs for `httpx2.AsyncClient` under `AsyncOpenAI`, for LangChain's `ChatOpenAI(http_client=…,
-http_async_client=…)`, and for the clients of `httpx`, which LiteLLM takes as `litellm.client_session`. Tools that know
-only an address and a key go through `lambda-llm proxy`.
+The same object signs for `httpx2.AsyncClient` in `AsyncOpenAI`, for LangChain's `ChatOpenAI(http_client=…,
+http_async_client=…)`, and for clients of `httpx`, such as LiteLLM's `litellm.client_session`. For tools that only take
+a base URL and an API key there is `lambda-llm proxy`.
 """
 
 from lambda_llm.aws.errors import CredentialsError

@@ -1,7 +1,7 @@
-"""Every number that AWS imposes on this project, with its source: the one home.
+"""Every limit of AWS that this project depends on, with its source.
 
-HCL carries the invariants as literals because people and scanners read HCL; a test holds the two
-against each other. Prices are not limits; they live in `lambda_llm.cost`.
+HCL has the invariants as literals, because people and scanners read HCL; a test compares the two. Prices are in
+`lambda_llm.cost`.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
 
-# -- The invariants: the one configuration in which a model runs well on Lambda ----------------------
+# -- Invariants: the configuration of every function that runs a model ---------------------------------
 
 MEMORY_MB: Final = 10_240
 """Memory of the function in MB, the largest there is.
@@ -40,12 +40,11 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html"""
 # -- Time -------------------------------------------------------------------------------------------
 
 TIMEOUT_MAX_SECONDS: Final = 900
-"""Longest function timeout.
+"""Maximum timeout of a function.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 SNAPSTART_INIT_SECONDS: Final = 130
-"""Shortest limit on init under SnapStart; the function timeout takes its place where it is longer.
-Before-snapshot hooks count into it.
+"""Limit on init under SnapStart, before-snapshot hooks included; a longer function timeout replaces it.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html"""
 
 RESTORE_SECONDS: Final = 10

@@ -156,10 +156,10 @@ def test_a_conversation_through_a_pipe_keeps_answers_and_talk_apart(demo_server:
     assert EXPECTED in answers[0]
     assert OTHER_EXPECTED in answers[1]
     assert answers[2] == answers[0]
-    for line in (MODEL_ID, "Forgotten.", "System prompt set.", "System prompt removed.", "tokens/s"):
+    for line in (MODEL_ID, "Conversation cleared.", "System prompt set.", "System prompt removed.", "tokens/s"):
         assert line in told.stderr
     # Once at the beginning, once in answer to a command that is none.
-    assert told.stderr.count("forgets the conversation") == 2
+    assert told.stderr.count("clears the conversation") == 2
     ended = [line["message"] for line in demo_server.lines()[before:] if "generation ended" in line["message"]]
     prompts = [int(re.findall(r"prompt (\d+) tokens", line)[0]) for line in ended]
     assert prompts[0] < prompts[1], "the second question comes with the conversation so far"
@@ -244,7 +244,7 @@ def test_a_conversation_in_a_terminal(endless_server: Server) -> None:
     terminal.expect("endless")
     terminal.expect("> ")
     # Python forgets a Ctrl-C that comes in the moment before input() begins to wait.
-    terminal.expect("(Ctrl-D leaves)", insist="\x03")
+    terminal.expect("(Ctrl-D quits)", insist="\x03")
     terminal.expect("> ")
     terminal.type(f"{LONG_QUESTION}\r")
     terminal.expect(LONG_QUESTION)
@@ -254,7 +254,7 @@ def test_a_conversation_in_a_terminal(endless_server: Server) -> None:
     terminal.expect("> ")
     until(lambda: endless_server.requests()["cancelled"] == before["cancelled"] + 1)
     terminal.type("/reset\r")
-    terminal.expect("Forgotten.")
+    terminal.expect("Conversation cleared.")
     terminal.expect("> ")
     terminal.type("\x04")
     assert terminal.ended() == 0

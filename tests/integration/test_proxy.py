@@ -305,7 +305,7 @@ def test_a_person_is_told_where_and_ctrl_c_ends_it_in_the_midst_of_an_answer(fun
     arguments = ["proxy", function_url.url, "--region", REGION, "--port", 0]
     with running(*arguments, environment=aws_nowhere() | KEY.environment) as process:
         assert process.stderr
-        assert process.stderr.readline() == f"Signing for {function_url.url} in {REGION}. Any key will do.\n"
+        assert process.stderr.readline() == f"Signing for {function_url.url} in {REGION}. Any API key works.\n"
         line = process.stderr.readline()
         url = re.findall(r"^Serving on (http://127\.0\.0\.1:\d+)/v1 \(Ctrl-C stops\)\. .*lambda-llm chat \1/v1$", line)[
             0

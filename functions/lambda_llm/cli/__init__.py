@@ -1,7 +1,7 @@
-"""The command line `lambda-llm`; one file a command.
+"""The command line `lambda-llm`; one file per command.
 
-A command's file imports at its top what its options need, and nothing else: what a command works with is imported when
-it runs, so that help and completion answer at once.
+A command's file imports only what its options need at the top, and the rest when the command runs: help and completion
+stay fast.
 """
 
 import sys
@@ -22,8 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="""Run open-weight language models (GGUF) on AWS Lambda, and on this machine the same way.
 
-    A MODEL is `s3://bucket/key`, `file:///path` or a path. Every setting of the server can also be given as a
-    variable `LAMBDA_LLM_…`, as the function on Lambda gets them.
+    A MODEL is `s3://bucket/key`, `file:///path` or a path. Every setting of the server can also be given as an
+    environment variable `LAMBDA_LLM_…`, as on Lambda.
 
     **Begin with**
 
@@ -55,11 +55,11 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options before any command."""
+    """Options of the command line itself."""
 
 
 def main() -> None:
-    """Run the command line; an expected failure is one sentence on standard error and exit status 1."""
+    """Run the command line; a `LambdaLLMError` becomes one sentence on standard error and exit status 1."""
     try:
         app()
     except LambdaLLMError as error:

@@ -1,4 +1,4 @@
-"""`python -m lambda_llm.cli`: the command line where its script is not installed."""
+"""`python -m lambda_llm.cli`: the command line without its installed script."""
 
 from lambda_llm.cli import main
 

@@ -8,14 +8,16 @@ from lambda_llm.cli.console import JSON, out
 
 
 def chat(
-    url: Annotated[str, typer.Argument(help="Of the server, or a Lambda Function URL.")] = "http://127.0.0.1:8080/v1",
+    url: Annotated[
+        str, typer.Argument(help="URL of the server, or a Lambda Function URL.")
+    ] = "http://127.0.0.1:8080/v1",
     *,
-    ask: Annotated[str | None, typer.Option(help="Ask one question, print the answer, and leave.")] = None,
+    ask: Annotated[str | None, typer.Option(help="Ask one question, print the answer, and exit.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 answers the same every time.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: always the most likely token.")] = None,
     as_json: JSON = False,
 ) -> None:
-    """Talk to a model in the terminal, streamed, with figures after each answer.
+    """Talk to a model in the terminal, streamed, with token counts and rates after each answer.
 
     Requests to a Function URL (`https://….lambda-url.REGION.on.aws`) are signed with your AWS credentials.
 

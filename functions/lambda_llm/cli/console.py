@@ -1,4 +1,4 @@
-"""What the commands share: the two consoles, progress, options."""
+"""Shared by the commands: consoles, progress bar, options."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -15,15 +15,15 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text, for scripts.")]
 VersionId = Annotated[str | None, typer.Option(help="Version of the S3 object; default: the newest.")]
-SHA256 = Annotated[str | None, typer.Option(help="SHA-256 in hex that the model must have.")]
+SHA256 = Annotated[str | None, typer.Option(help="Expected SHA-256 of the model, in hex.")]
 Context = Annotated[int | None, typer.Option(help="Context length in tokens, prompt and answer together.")]
 KV = Annotated[str | None, typer.Option(help="Type of the KV cache: f16, or q8_0 at about half the memory.")]
 Placement = Annotated[
     str | None,
-    typer.Option(help="Where the weights lie: copied (fastest), mapped (least memory), or auto."),
+    typer.Option(help="Placement of the weights: copied (fastest), mapped (least memory), or auto."),
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
-Memory = Annotated[int | None, typer.Option(help="Memory to stay within, in MB; default: what is free.")]
+Memory = Annotated[int | None, typer.Option(help="Memory limit in MB; default: what is free.")]
 
 
 class PortError(LambdaLLMError):
@@ -32,10 +32,10 @@ class PortError(LambdaLLMError):
 
 @contextmanager
 def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
-    """Listen while the context lasts; gives the socket, and the address as clients write it.
+    """Listen on a port; yields the socket, and the URL for clients.
 
     Raises:
-        PortError: somebody else has the port, or the address is not of this machine.
+        PortError: the port is in use, or the address is not one of this machine.
     """
     try:
         bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -54,7 +54,7 @@ def print_error(sentence: str) -> None:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left on a terminal; nothing elsewhere. Gives what takes bytes done and in all."""
+    """A progress bar, on a terminal only; yields a function that takes the bytes done and in total."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,

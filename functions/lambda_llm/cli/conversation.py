@@ -16,8 +16,8 @@ from lambda_llm.aws.function_url import function_url_auth
 from lambda_llm.cli.console import err, out
 from lambda_llm.errors import LambdaLLMError
 
-HELP = """[bold]/reset[/] forgets the conversation, [bold]/system TEXT[/] sets the system prompt, [bold]/exit[/] or \
-Ctrl-D leaves; Ctrl-C stops an answer."""
+HELP = """[bold]/reset[/] clears the conversation, [bold]/system TEXT[/] sets the system prompt, [bold]/exit[/] or \
+Ctrl-D quits; Ctrl-C stops an answer."""
 
 
 class ServerError(LambdaLLMError):
@@ -26,7 +26,7 @@ class ServerError(LambdaLLMError):
 
 @dataclass
 class Conversation:
-    """The messages so far, and the server that answers."""
+    """The messages so far, and the server that they go to."""
 
     client: OpenAI
     model: str
@@ -36,8 +36,8 @@ class Conversation:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def ask(self, text: str, *, show: bool) -> str:
-        """Send one message; the answer is printed as it arrives. An interrupted answer is kept as far as it came."""
-        opening: list[ChatCompletionMessageParam] = [{"role": "system", "content": self.system}] if self.system else []
+        """Send one message; the answer is printed as it arrives. Of an interrupted answer, what has arrived is kept."""
+        system: list[ChatCompletionMessageParam] = [{"role": "system", "content": self.system}] if self.system else []
         question: ChatCompletionMessageParam = {"role": "user", "content": text}
         pieces: list[str] = []
         began = first = time.perf_counter()
@@ -45,7 +45,7 @@ class Conversation:
         try:
             stream = self.client.chat.completions.create(
                 model=self.model,
-                messages=[*opening, *self.messages, question],
+                messages=[*system, *self.messages, question],
                 stream=True,
                 stream_options={"include_usage": True},
                 temperature=omit if self.temperature is None else self.temperature,
@@ -75,7 +75,7 @@ class Conversation:
 
 
 def explained(error: OpenAIError) -> ServerError:
-    """One sentence for what went wrong with the server."""
+    """The error as one sentence."""
     if isinstance(error, APIStatusError):
         body = error.body if isinstance(error.body, dict) else {}
         hint = (
@@ -93,11 +93,11 @@ def explained(error: OpenAIError) -> ServerError:
 
 @contextlib.contextmanager
 def connected(url: str, *, system: str | None, temperature: float | None) -> Iterator[Conversation]:
-    """Connect to the server at `url` and ask which model it has.
+    """Connect to the server at `url`, with the first model that it lists.
 
     Raises:
-        ServerError: it can't be reached or refuses.
-        CredentialsError: it is a Function URL and there is nothing to sign with.
+        ServerError: it can't be reached, or refuses the request.
+        CredentialsError: it is a Function URL, and there are no AWS credentials.
     """
     base = url.rstrip("/").removesuffix("/v1")
     timeout = httpx2.Timeout(900, connect=10)
@@ -107,15 +107,15 @@ def connected(url: str, *, system: str | None, temperature: float | None) -> Ite
             model = client.models.list().data[0].id
         except OpenAIError as error:
             raise explained(error) from error
-        except (AttributeError, IndexError, TypeError, ValueError) as error:  # the client trusts what it is sent
+        except (AttributeError, IndexError, TypeError, ValueError) as error:  # the client does not validate responses
             raise ServerError(
-                f"What answers at {base}/v1/models can't be used: give the address of an OpenAI-compatible server."
+                f"The response of {base}/v1/models is not a list of models: give an OpenAI-compatible server."
             ) from error
         yield Conversation(client, model, temperature, system)
 
 
 def converse(conversation: Conversation) -> None:
-    """Read and answer until the person leaves."""
+    """Read questions and print answers until the user quits."""
     err.print(f"[bold]{escape(conversation.model)}[/]. {HELP}")
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - importing it gives input() history and editing
@@ -126,14 +126,14 @@ def converse(conversation: Conversation) -> None:
             err.print()
             return
         except KeyboardInterrupt:
-            err.print("\n[dim](Ctrl-D leaves)[/]")
+            err.print("\n[dim](Ctrl-D quits)[/]")
             continue
         command, _, rest = text.partition(" ")
         if command == "/exit":
             return
         if command == "/reset":
             conversation.messages.clear()
-            err.print("[dim]Forgotten.[/]")
+            err.print("[dim]Conversation cleared.[/]")
         elif command == "/system":
             conversation.system = rest or None
             err.print("[dim]System prompt set.[/]" if rest else "[dim]System prompt removed.[/]")
@@ -149,7 +149,7 @@ def _answer(conversation: Conversation, text: str) -> None:
     except ServerError as error:
         err.print(str(error), style="red", markup=False)
         return
-    except KeyboardInterrupt:  # before the server began to answer
+    except KeyboardInterrupt:  # before the first token
         err.print("\n[dim](stopped)[/]")
         return
     figures = conversation.figures

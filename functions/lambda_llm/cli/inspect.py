@@ -23,7 +23,7 @@ def inspect(
     memory_mb: Annotated[int | None, typer.Option(help=f"Memory in MB; default: Lambda's {MEMORY_MB:,}.")] = None,
     as_json: JSON = False,
 ) -> None:
-    """Say what a model is and whether it fits, without loading it.
+    """Show what a model is and whether it fits into memory, without loading it.
 
     Reads the GGUF header only: a few megabytes at most, also from S3. Exit status 0: it fits; 2: it does not.
 
@@ -112,13 +112,13 @@ def _print_table(inspection: "Inspection", plan: "MemoryPlan") -> None:
         "File": f"{megabytes(described.size)} in {len(header.tensors)} tensors ({types})",
         "Context": f"{plan.context_length:,} tokens, the model was trained for {header.context_length:,}",
         "Chat template": _template(encodes=header.encodes, has_template=bool(header.text("tokenizer.chat_template"))),
-        "Checksum": "CRC64NVME in S3" if described.crc64nvme is not None else "none kept by the store",
+        "Checksum": "CRC64NVME in S3" if described.crc64nvme is not None else "none stored with the object",
         "Weights": f"{megabytes(plan.weights)}, {plan.options.placement.value}",
         "KV cache": f"{megabytes(plan.kv_cache)} as {plan.options.kv_type.value}",
         "Compute buffers": megabytes(plan.compute_buffers),
         "Process": megabytes(plan.process),
-        "Stays in use": megabytes(plan.resident),
-        "At most in use": f"{megabytes(plan.peak)}, of {megabytes(plan.memory)}",
+        "Resident": megabytes(plan.resident),
+        "Peak": f"{megabytes(plan.peak)}, of {megabytes(plan.memory)}",
     }.items():
         table.add_row(f"[dim]{name}[/]", escape(value))
     out.print(table)
@@ -127,5 +127,5 @@ def _print_table(inspection: "Inspection", plan: "MemoryPlan") -> None:
 
 def _template(*, encodes: bool, has_template: bool) -> str:
     if encodes:
-        return "none: an encoder, which answers about texts and generates none"
+        return "none: an encoder does not generate text"
     return "yes" if has_template else "none: chat requests will be refused"

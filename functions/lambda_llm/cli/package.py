@@ -32,7 +32,7 @@ def package(
         typer.Option(help="The zip, for one --function; default: dist/lambda-llm-FUNCTION-ARCH.zip (or -local)."),
     ] = None,
     local: Annotated[
-        bool, typer.Option("--local", help="For the local AWS: this machine and Python, in seconds.")
+        bool, typer.Option("--local", help="For the local AWS, with this machine's CPU and Python; takes seconds.")
     ] = False,
     verify: Annotated[Path | None, typer.Option(help="Check this zip instead of building one.")] = None,
     as_json: JSON = False,
@@ -40,9 +40,9 @@ def package(
     """Build the functions' zips for Lambda, or check one.
 
     Runs in a checkout of the project, on any Linux or macOS machine, without Docker: the compiler comes from PyPI.
-    The first build takes minutes, the next one reuses what is still right. The same inputs give the same bytes. A zip
+    The first build takes minutes, later ones reuse what has not changed. The same inputs give the same bytes. A zip
     holds what its function imports and nothing else; a manifest and an SBOM (CycloneDX) are inside and beside it.
-    `--local` takes the llama.cpp that is compiled already; such a zip runs in the project's local AWS and nowhere else.
+    `--local` uses the llama.cpp that `make build` compiled; such a zip runs only in the project's local AWS.
 
     Example: `lambda-llm package --function pruner --output dist/pruner.zip && lambda-llm package --verify
     dist/pruner.zip`
@@ -118,7 +118,7 @@ def _verify(path: Path, *, as_json: bool) -> None:
     native = f", CPU backends {', '.join(manifest.native.cpu_variants)}" if manifest.native else ""
     glibc = f", needs GLIBC {manifest.glibc}" if manifest.glibc else ""
     out.print(
-        f"[bold green]{path} is sound:[/] {manifest.function} of lambda-llm {manifest.version} for "
+        f"[bold green]{path} is valid:[/] {manifest.function} of lambda-llm {manifest.version} for "
         f"{manifest.architecture}, {manifest.runtime}, {len(manifest.files)} files, "
         f"{file_size(manifest.unzipped_bytes)} unzipped{glibc}{native}"
     )

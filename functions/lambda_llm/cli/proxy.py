@@ -9,7 +9,7 @@ from lambda_llm.errors import LambdaLLMError
 
 
 class TargetError(LambdaLLMError):
-    """There is nothing at the address that could be signed for."""
+    """Requests to the address can't be signed."""
 
 
 def proxy(
@@ -17,17 +17,17 @@ def proxy(
     *,
     port: Port = 8080,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Whoever can reach it asks with your credentials.")
+        str, typer.Option(help="Address to listen on. Whoever can reach it uses your credentials.")
     ] = "127.0.0.1",
     region: Annotated[
-        str | None, typer.Option(help="Of the function, where URL is a domain of your own in front of it.")
+        str | None, typer.Option(help="Region of the function, where URL is a custom domain in front of it.")
     ] = None,
     as_json: JSON = False,
 ) -> None:
-    """Serve a Function URL here, unsigned, for every tool that knows only an address and a key.
+    """Serve a Function URL locally without signatures, for tools that only take a base URL and an API key.
 
-    Requests are signed with your AWS credentials, which are renewed as they expire, and answers stream through. Any
-    key will do. Stop with Ctrl-C.
+    Requests are signed with your AWS credentials, which are renewed as they expire; responses are streamed. Any API
+    key works. Stop with Ctrl-C.
 
     Example: `lambda-llm proxy https://abc123.lambda-url.eu-central-1.on.aws --port 8081`
     """
@@ -46,12 +46,12 @@ def proxy(
     except httpx2.InvalidURL:
         parsed = httpx2.URL()
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise TargetError(f"{url!r} is no address: give the Function URL, https://….lambda-url.REGION.on.aws.")
+        raise TargetError(f"{url!r} is not a URL: give the Function URL, https://….lambda-url.REGION.on.aws.")
     auth = function_url_auth(target, region)
     if auth is None:
         raise TargetError(
-            f"{url} is no Function URL (https://….lambda-url.REGION.on.aws), so nothing says how to sign: give the "
-            "--region of the function if it is a domain of your own in front of one."
+            f"{url} is not a Function URL (https://….lambda-url.REGION.on.aws), so the region to sign for is unknown: "
+            "give --region if it is a custom domain in front of one."
         )
     with listening(host, port) as (bound, address):
         here = f"{address}/v1"
@@ -60,10 +60,10 @@ def proxy(
             out.file.flush()
         else:
             if host not in LOOPBACK:
-                err.print(f"[yellow]Everybody who can reach {escape(host)} asks with your AWS credentials.[/]")
-            err.print(f"Signing for {escape(target)} in {auth.region}. Any key will do.")
+                err.print(f"[yellow]Everybody who can reach {escape(host)} uses your AWS credentials.[/]")
+            err.print(f"Signing for {escape(target)} in {auth.region}. Any API key works.")
             err.print(f"Serving on [bold]{here}[/] (Ctrl-C stops). Talk to it with: lambda-llm chat {here}")
         app = Proxy(target, auth, anywhere=host not in LOOPBACK)
-        # No header of uvicorn's: the function's own comes through.
+        # Without uvicorn's header: the function's own is passed on.
         server = Server(app, app.stop_answering, log_level="warning", lifespan="on", server_header=False)
         server.run(sockets=[bound])

@@ -14,10 +14,10 @@ def push(
     *,
     as_json: JSON = False,
 ) -> None:
-    """Upload a model so that it can be verified whenever it is loaded.
+    """Upload a model with the checksums that each load is verified by.
 
-    The header is checked first. S3 keeps a CRC64NVME checksum of the whole object, and its metadata keep the
-    SHA-256; what S3 says after the upload is compared. Prints the reference to pin: version, size, SHA-256. With
+    The header is checked first. S3 stores a CRC64NVME checksum of the whole object, and the SHA-256 as metadata; both
+    are compared after the upload. Prints the reference to pin: version, size, SHA-256. With
     --json it is what the Terraform modules take: `model = jsondecode(file("model.json"))`.
 
     Example: `lambda-llm push model.gguf s3://bucket/models/model.gguf`
@@ -52,4 +52,4 @@ def push(
         out.print(f"  LAMBDA_LLM_MODEL_VERSION_ID={pushed.version_id}", markup=False)
     out.print(f"  LAMBDA_LLM_MODEL_SHA256={pushed.sha256}")
     if not pushed.kept_by_store:
-        out.print("The store keeps no checksum of the whole object: the SHA-256 must be pinned to load it.")
+        out.print("The store has no checksum of the whole object: to load it, the SHA-256 must be pinned.")

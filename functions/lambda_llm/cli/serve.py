@@ -35,16 +35,18 @@ def serve(
     weights: Placement = None,
     memory_mb: Memory = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads; default: the CPUs really available, fewer for a tiny model.")
+        int | None, typer.Option(help="Threads; default: the CPUs available to the process, fewer for a tiny model.")
     ] = None,
-    system_prompt: Annotated[str | None, typer.Option(help="Evaluated before serving and kept.")] = None,
-    page: Annotated[bool | None, typer.Option(help="Show a page to chat on at /; default: yes.")] = None,
+    system_prompt: Annotated[
+        str | None, typer.Option(help="Evaluated before serving, and kept in the KV cache.")
+    ] = None,
+    page: Annotated[bool | None, typer.Option(help="Serve a chat page at /; default: yes.")] = None,
     as_json: JSON = False,
 ) -> None:
-    """Serve a model on this machine, the way Lambda will: same loading, same API, same refusals.
+    """Serve a model on this machine as on Lambda: same loading, same API, same errors.
 
-    The API is OpenAI's: point any client at the URL that is printed. /metrics is for Prometheus. Nothing is
-    served before the model is verified. Stop with Ctrl-C.
+    The API is OpenAI's: use any client with the URL that is printed. /metrics is for Prometheus. The port opens when
+    the model is verified. Stop with Ctrl-C.
 
     Example: `lambda-llm serve s3://bucket/model.gguf --context 4096`
     """
@@ -107,7 +109,7 @@ def _print_ready(environment: "Environment", url: str, resident_before: int, *, 
         out.file.write(json.dumps(ready) + "\n")
         out.file.flush()
         return
-    verified = " and ".join(loaded.download.checksums) or "its header (a local file, nothing pinned)"
+    verified = " and ".join(loaded.download.checksums) or "its header (a local file without a pinned SHA-256)"
     err.print(
         f"[bold]{escape(model)}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
         f"verified by {verified}; opened in {environment.open_seconds:.2f} s, warm in {environment.warm_seconds:.2f} s"

@@ -1,7 +1,7 @@
-"""For tools that know only an address and a key: a local server that signs and passes on.
+"""A local proxy that signs requests to a Function URL, for tools that only take a base URL and an API key.
 
-Bytes go through as they come, in both directions, but for one thing: a signature covers the request's body, so that is
-read whole first. What Lambda itself refuses, and what goes wrong on the way, is told in OpenAI's shape.
+Responses are streamed. Requests are buffered: a signature covers the body. Errors of Lambda itself and of the
+connection are returned in OpenAI's format.
 """
 
 import json
@@ -20,7 +20,7 @@ from lambda_llm.aws.signing import SigV4Auth
 from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES, MIB, TIMEOUT_MAX_SECONDS
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-"""This machine's names for itself."""
+"""Host names of this machine's loopback interface."""
 
 _LOOPBACK_ADDRESS: Final = re.compile(rf"(https?://)?({'|'.join(map(re.escape, LOOPBACK))}|\[::1\])(:\d+)?")
 
@@ -39,16 +39,16 @@ _HOP_BY_HOP: Final = frozenset(
         "upgrade",
     }
 )
-"""Between two neighbours only. Source: RFC 9110, section 7.6.1."""
+"""Headers of one connection, which a proxy must not forward. Source: RFC 9110, section 7.6.1."""
 
 _REPLACED: Final = frozenset({"host", "authorization", "accept-encoding", "content-length", "expect"})
-"""What the way to Lambda has of its own; the function compresses nothing, and nobody on the way should begin to."""
+"""Set anew for the connection to Lambda; `accept-encoding` so that nothing on the way compresses the response."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class _ProblemError(Exception):
-    """What the caller is told instead of an answer, in OpenAI's shape."""
+    """An error response, in OpenAI's format."""
 
     def __init__(self, status: int, message: str, code: str) -> None:
         super().__init__(message)
@@ -57,8 +57,8 @@ class _ProblemError(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-class _Answer:
-    """The way back to the caller."""
+class _Response:
+    """The response to the caller."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -77,28 +77,28 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def fail(self, problem: _ProblemError) -> None:
-        """Say what is wrong as long as it can be said: by the status, in the stream, or by cutting the connection."""
-        said = json.dumps(problem.body).encode()
+        """Report an error: by the status, as an event of a stream that has begun, or by cutting the connection."""
+        body = json.dumps(problem.body).encode()
         if not self._started:
             await self.start(problem.status, [(b"content-type", b"application/json")])
-            await self.add(said)
+            await self.add(body)
         elif self._streams:
-            await self.add(b"\n\ndata: " + said + b"\n\n")
+            await self.add(b"\n\ndata: " + body + b"\n\n")
         else:
-            return  # the server behind it cuts what is not ended, so that half an answer is not taken for a whole
+            return  # the server then cuts the connection, so that the client does not take the part for the whole
         await self.end()
 
 
 class Proxy:
-    """An ASGI application that passes every request on to one Function URL, signed; run it with its lifespan."""
+    """An ASGI application that signs every request and forwards it to one Function URL; run it with its lifespan."""
 
     def __init__(self, target: str, auth: SigV4Auth, *, anywhere: bool = False) -> None:
-        """Nothing is sent yet.
+        """Configure the proxy; it connects with the first request.
 
         Args:
-            target: address of the server, without a path.
-            auth: signs.
-            anywhere: answer under any name, not only under this machine's own for itself.
+            target: URL of the server, without a path.
+            auth: signs the requests.
+            anywhere: accept any host name, not only those of `LOOPBACK`.
         """
         self._target = httpx2.URL(target)
         self._anywhere = anywhere
@@ -107,28 +107,32 @@ class Proxy:
             timeout=httpx2.Timeout(TIMEOUT_MAX_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=None),
         )
-        self._client.headers = httpx2.Headers({"accept-encoding": "identity"})  # nothing is said that was not said
+        self._client.headers = httpx2.Headers(
+            {"accept-encoding": "identity"}
+        )  # no default headers besides the caller's
         self._running: set[anyio.CancelScope] = set()
 
     def stop_answering(self) -> None:
-        """End every answer that is on its way."""
+        """Cancel every response in progress."""
         for scope in self._running:
             scope.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifespan(receive, send)
             return
-        request, answer = Request(scope, receive), _Answer(send)
+        request, answer = Request(scope, receive), _Response(send)
         async with anyio.create_task_group() as tasks:
-            problem = _ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "The proxy is stopping: ask again.", "stopping")
+            problem = _ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "The proxy is stopping: send the request again.", "stopping"
+            )
             with anyio.CancelScope() as until_stopped:
                 self._running.add(until_stopped)
                 try:
-                    self._require_a_neighbour(request)
-                    body = await _whole(request)
-                    tasks.start_soon(_leave_with_the_client, receive, tasks.cancel_scope)
+                    self._require_local(request)
+                    body = await _read_body(request)
+                    tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
                     await self._exchange(request, body, answer)
                 except (_ProblemError, CredentialsError, httpx2.HTTPError) as error:
                     problem = _explained(error)
@@ -142,35 +146,35 @@ class Proxy:
             await answer.fail(problem)
             tasks.cancel_scope.cancel()
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         async with self._client:
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _require_a_neighbour(self, request: Request) -> None:
-        """Let no web page that a browser on this machine shows spend the person's credentials.
+    def _require_local(self, request: Request) -> None:
+        """Reject requests of web pages, which would use the credentials of whoever opens them in a browser here.
 
-        A page of elsewhere sends its `Origin`; one whose own name was made to point here sends that as `Host`.
+        A page of another site sends its `Origin`; after DNS rebinding its own name is the `Host`.
         """
-        said = [request.headers[name] for name in ("host", "origin") if name in request.headers]
-        if not self._anywhere and not all(_LOOPBACK_ADDRESS.fullmatch(each) for each in said):
+        names = [request.headers[name] for name in ("host", "origin") if name in request.headers]
+        if not self._anywhere and not all(_LOOPBACK_ADDRESS.fullmatch(each) for each in names):
             raise _ProblemError(
                 HTTPStatus.FORBIDDEN,
-                "This proxy signs with somebody's AWS credentials, so it answers programs on its own machine and no "
-                "web page of elsewhere: ask it at the address that it printed.",
+                "This proxy signs with AWS credentials, so it accepts requests from programs on its own machine only, "
+                "not from web pages: use the URL that it printed.",
                 "not_local",
             )
 
-    async def _exchange(self, request: Request, body: bytes, answer: _Answer) -> None:
+    async def _exchange(self, request: Request, body: bytes, answer: _Response) -> None:
         path, query = request.scope["raw_path"], request.scope["query_string"]
         headers = _end_to_end(request.headers.raw, _REPLACED)
         url = self._target.copy_with(raw_path=path + (b"?" + query if query else b""))
         async with self._client.stream(request.method, url, headers=headers, content=body or None) as response:
             if response.is_error and request.method != "HEAD":
                 await response.aread()
-                _require_openai_s_shape(response)
+                _require_openai_error(response)
                 await answer.start(response.status_code, response.headers.raw)
                 await answer.add(response.content)
             else:
@@ -180,13 +184,13 @@ class Proxy:
         await answer.end()
 
 
-async def _leave_with_the_client(receive: Receive, answering: anyio.CancelScope) -> None:
+async def _cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    answering.cancel()
+    scope.cancel()
 
 
-async def _whole(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -200,36 +204,36 @@ async def _whole(request: Request) -> bytes:
     return bytes(body)
 
 
-def _end_to_end(headers: Headers, but: frozenset[str] = frozenset()) -> list[tuple[bytes, bytes]]:
-    """The headers that concern more than the next neighbour, their names in lower case."""
+def _end_to_end(headers: Headers, without: frozenset[str] = frozenset()) -> list[tuple[bytes, bytes]]:
+    """The headers to forward, with names in lower case."""
     pairs = [(name.lower(), value) for name, value in headers]
     named = {
         each.strip().lower() for name, value in pairs if name == b"connection" for each in value.decode().split(",")
     }
-    left_out = _HOP_BY_HOP | but | named
+    left_out = _HOP_BY_HOP | without | named
     return [(name, value) for name, value in pairs if name.decode() not in left_out]
 
 
-def _require_openai_s_shape(response: httpx2.Response) -> None:
-    """Return if the function itself speaks.
+def _require_openai_error(response: httpx2.Response) -> None:
+    """Return if the error is the function's own.
 
     Raises:
-        _ProblemError: what Lambda said in its place.
+        _ProblemError: it is an error of Lambda itself.
     """
     try:
-        said = response.json()
+        body = response.json()
     except ValueError:
-        said = response.text[:200]
-    if isinstance(said, dict):
-        if "error" in said:
+        body = response.text[:200]
+    if isinstance(body, dict):
+        if "error" in body:
             return
-        said = said.get("message") or said.get("Message")
-    reason = str(said or response.reason_phrase).rstrip(".")
+        body = body.get("message") or body.get("Message")
+    reason = str(body or response.reason_phrase).rstrip(".")
     hint = ""
     if response.status_code == HTTPStatus.FORBIDDEN:
         hint = (
             " Your IAM identity needs lambda:InvokeFunctionUrl and lambda:InvokeFunction, and its credentials must "
-            "be valid now."
+            "not have expired."
         )
     raise _ProblemError(response.status_code, f"AWS refused the request: {reason}.{hint}", "aws_refused")
 
@@ -240,10 +244,12 @@ def _explained(error: Exception) -> _ProblemError:
     if isinstance(error, CredentialsError):
         return _ProblemError(HTTPStatus.UNAUTHORIZED, str(error), "aws_credentials")
     if isinstance(error, httpx2.TimeoutException):
-        return _ProblemError(HTTPStatus.GATEWAY_TIMEOUT, "The function did not answer in time: ask again.", "timeout")
+        return _ProblemError(
+            HTTPStatus.GATEWAY_TIMEOUT, "The function did not answer in time: send the request again.", "timeout"
+        )
     return _ProblemError(
         HTTPStatus.BAD_GATEWAY,
-        f"The function can't be reached, or broke off ({error or type(error).__name__}): check its address, and ask "
-        "again.",
+        f"The function can't be reached, or cut the connection ({error or type(error).__name__}): check its URL, and "
+        "send the request again.",
         "unreachable",
     )

@@ -1,1 +1,1 @@
-"""The function's zip: what is in it, and how one is checked. It is not part of the zip itself."""
+"""The functions' zips: how they are built and verified. No zip contains this."""

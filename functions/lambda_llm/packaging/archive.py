@@ -1,4 +1,4 @@
-"""A zip whose bytes depend on nothing but the files."""
+"""Reproducible zips: the bytes depend only on the files."""
 
 import hashlib
 import stat
@@ -16,22 +16,22 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def write(folder: Path, to: Path, level: int = _LEVEL) -> None:
-    """Zip a folder: sorted, with one time, and with two modes.
+    """Zip a folder: sorted, with a fixed time and two modes.
 
     Args:
-        folder: what goes in.
-        to: the zip; it appears when it is complete.
-        level: of compression, 1 (fast) to 9 (small).
+        folder: its contents.
+        to: the zip; written atomically.
+        level: of the compression, 1 (fast) to 9 (small).
     """
-    growing = to.with_name(to.name + ".part")
-    with zipfile.ZipFile(growing, "w", zipfile.ZIP_DEFLATED) as package:
+    partial = to.with_name(to.name + ".part")
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as package:
         for name, path in files(folder).items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.create_system = 3  # Unix, whatever it is built on
             mode = 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644
             entry.external_attr = (stat.S_IFREG | mode) << 16
             package.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, level)
-    growing.replace(to)
+    partial.replace(to)
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Puts a function's zip together: its modules, the packages that they import, llama.cpp, manifest and SBOM."""
+"""Builds a function's zip: its modules, the packages that they import, llama.cpp, manifest and SBOM."""
 
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ MACHINES: Final = {"arm64": "aarch64", "x86_64": "x86_64"}
 PYTHON: Final = RUNTIME.removeprefix("python")
 
 LOCAL_LEVEL: Final = 1
-"""How hard a zip is compressed that never leaves this machine."""
+"""Compression level of a zip for this machine only."""
 
 IN_RUNTIME: Final = frozenset(
     {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "snapshot-restore-py", "urllib3"}
@@ -58,7 +58,7 @@ UNUSED: Final = (
     "*.dist-info/direct_url.json",
     "*.dist-info/sboms",
 )
-"""What nothing on Lambda reads, or what differs from one build to the next."""
+"""Files that Lambda does not need, or that make builds differ."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Native:
     Attributes:
         libraries: folder with the shared libraries.
         bindings: folder with the source package of the Python bindings.
-        build: how the libraries were built, but for `cpu_variants`.
-        every_cpu: whether there must be loadable CPU backends.
+        build: how the libraries were built, without `cpu_variants`.
+        every_cpu: whether the build must have loadable CPU backends.
     """
 
     libraries: Path
@@ -80,12 +80,12 @@ class Native:
 
 @dataclass(frozen=True)
 class Destination:
-    """What a package is built to run on.
+    """What a package is built for.
 
     Attributes:
         architecture: as Lambda spells it.
         runtime: the Python, as Lambda spells it.
-        local: this machine: its libraries need not load on Lambda, and it has none of the runtime's packages.
+        local: for this machine; its libraries need not load on Lambda, and all packages are included.
     """
 
     architecture: str
@@ -113,8 +113,8 @@ class Built:
 
     Attributes:
         zip: the file.
-        manifest: what lies beside it.
-        largest: the ten largest files unzipped: path and bytes.
+        manifest: also written beside it.
+        largest: the ten largest files, unzipped: path and bytes.
     """
 
     zip: Path
@@ -132,16 +132,16 @@ def build(
     native: Native | None = None,
     report: Callable[[str], object] = lambda _: None,
 ) -> Built:
-    """Build, check and write a package; the same inputs give the same bytes.
+    """Build, verify and write a package; the same inputs give the same bytes.
 
     Args:
-        function: whose package.
-        destination: what it is to run on.
+        function: to package.
+        destination: what it is built for.
         lock: pinned versions and hashes of every package that any function imports.
-        stage: folder in which the files are put together; replaced.
+        stage: folder to collect the files in; replaced.
         output: the zip to write; its manifest and SBOM are written beside it.
         native: llama.cpp, for a function that needs it.
-        report: called with what is being done.
+        report: called with each step's name.
 
     Raises:
         PackageError: a package can't be installed, or what was built would not run on Lambda.
@@ -183,7 +183,7 @@ def requirements(lock: str, wanted: set[str], markers: Mapping[str, str] | None 
 
     Args:
         lock: its text.
-        wanted: canonical names of distributions; others are left out.
+        wanted: canonical names of the distributions to take.
         markers: environment markers of Lambda's Python, which has some packages already; None: this machine's Python,
             whose own markers pip evaluates.
     """
@@ -282,5 +282,5 @@ def _describe(stage: Path, function: Function, destination: Destination, native:
 def _with_variants(stage: Path, native: Native) -> NativeBuild:
     variants = sorted(path.stem.removeprefix("libggml-cpu-") for path in stage.glob("llama_cpp/lib/libggml-cpu-*"))
     if native.every_cpu and not variants:
-        raise PackageError("The build holds no CPU backend: llama.cpp's options for loadable backends have changed.")
+        raise PackageError("The build has no CPU backend: llama.cpp's options for loadable backends have changed.")
     return native.build.model_copy(update={"cpu_variants": variants})

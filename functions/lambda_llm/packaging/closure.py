@@ -1,4 +1,4 @@
-"""What a set of modules imports: this package's own modules, and packages of others."""
+"""What a set of modules imports: modules of this package, and third-party packages."""
 
 import ast
 import sys
@@ -17,9 +17,9 @@ PACKAGE = Path(lambda_llm.__file__).parent
 
 
 def closure(entries: Iterable[str], package: Path = PACKAGE) -> dict[str, Path]:
-    """The modules that some modules need, themselves and the packages around them included.
+    """The modules that some modules import, directly or not, including themselves and their parent packages.
 
-    Imports inside functions count; imports for type checkers alone don't.
+    Imports inside functions count; those under `TYPE_CHECKING` don't.
 
     Args:
         entries: dotted names below `lambda_llm`.
@@ -58,7 +58,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def third_party(modules: Iterable[Path]) -> set[str]:
-    """Top-level names that files import and that are neither Python's own nor this package's."""
+    """Top-level names that files import, without the standard library and this package."""
     names = {name.partition(".")[0] for path in modules for name in imports(path)}
     return names - set(sys.stdlib_module_names) - {PACKAGE.name}
 
@@ -70,7 +70,7 @@ def distributions_of(names: Iterable[str]) -> set[str]:
         Canonical names.
 
     Raises:
-        PackageError: a name is of no distribution that is installed.
+        PackageError: no installed distribution provides a name.
     """
     known = packages_distributions()
     found: set[str] = set()
@@ -82,11 +82,11 @@ def distributions_of(names: Iterable[str]) -> set[str]:
 
 
 def with_requirements(distributions: Iterable[str], environment: dict[str, str]) -> set[str]:
-    """Distributions with everything that they require on some machine, without extras.
+    """Distributions with all their requirements, without extras.
 
     Args:
         distributions: canonical names, installed here.
-        environment: values of environment markers that differ from this machine's.
+        environment: environment markers of the target, where they differ from this machine's.
     """
     found: set[str] = set()
     waiting = list(distributions)
@@ -103,7 +103,7 @@ def with_requirements(distributions: Iterable[str], environment: dict[str, str])
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node, but for what only type checkers read."""
+    """Every node, except those under `if TYPE_CHECKING`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             for other in child.orelse:

@@ -1,4 +1,4 @@
-"""Shared libraries: whether they can be loaded on Lambda."""
+"""Whether shared libraries can be loaded on Lambda."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -12,15 +12,15 @@ from elftools.elf.elffile import ELFFile
 from lambda_llm.packaging.errors import PackageError
 
 NEWEST: Final = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13)}
-"""Versions of symbols in the C library and in GCC 11's C++ library: those of Amazon Linux 2023, on which the managed
-runtime stands.
+"""Versions of symbols in the C library and in GCC 11's C++ library: those of Amazon Linux 2023, which the managed
+runtime is based on.
 Source: https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html and
 https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html"""
 
 SYSTEM_LIBRARIES: Final = re.compile(
     r"(libc|libm|libdl|librt|libpthread|libutil|libgcc_s|libstdc\+\+|libz)\.so\.\d+|ld-linux-(aarch64|x86-64)\.so\.\d"
 )
-"""What the runtime's own system holds; everything else must be in the package."""
+"""Libraries of the runtime's operating system; all others must be in the package."""
 
 MACHINES: Final = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 """ELF's names for what Lambda calls an architecture."""
@@ -30,14 +30,14 @@ _VERSION: Final = re.compile(rf"({'|'.join(NEWEST)})_(\d+(?:\.\d+)*)")
 
 @dataclass(frozen=True)
 class SharedLibrary:
-    """What the header of one library says.
+    """A library's header.
 
     Attributes:
         path: inside the package.
         machine: for example `EM_AARCH64`.
-        needed: names of the libraries it wants.
-        search: where it looks for them first.
-        versions: the newest that it needs, by the names of `NEWEST`.
+        needed: names of the libraries that it links.
+        search: its RPATH and RUNPATH, split.
+        versions: the newest symbol versions that it needs, by the keys of `NEWEST`.
     """
 
     path: str
@@ -55,7 +55,7 @@ def read(path: str, file: IO[bytes]) -> SharedLibrary:
         file: seekable.
 
     Raises:
-        PackageError: it is no ELF file.
+        PackageError: it is not an ELF file.
     """
     try:
         elf = ELFFile(file)
@@ -64,7 +64,7 @@ def read(path: str, file: IO[bytes]) -> SharedLibrary:
         tags = [tag for part in dynamic for tag in part.iter_tags()]
         versions = [version.name for part in needs for _, needed in part.iter_versions() for version in needed]
     except ELFError as error:
-        raise PackageError(f"{path} is no library for Linux ({error}): build the package again.") from error
+        raise PackageError(f"{path} is not a library for Linux ({error}): build the package again.") from error
     kinds = ("DT_NEEDED", "DT_RPATH", "DT_RUNPATH")
     by_kind = {kind: [tag for tag in tags if tag.entry.d_tag == kind] for kind in kinds}
     search = [tag.rpath for tag in by_kind["DT_RPATH"]] + [tag.runpath for tag in by_kind["DT_RUNPATH"]]
@@ -85,7 +85,7 @@ def check(library: SharedLibrary, architecture: str, package: Collection[str]) -
     """Return if the library can be loaded on Lambda.
 
     Args:
-        library: one of the package.
+        library: a library of the package.
         architecture: Lambda's name: `arm64` or `x86_64`.
         package: paths of every file in the package.
 
@@ -110,5 +110,5 @@ def check(library: SharedLibrary, architecture: str, package: Collection[str]) -
 
 
 def dotted(version: Iterable[int]) -> str:
-    """A version as people write it."""
+    """A version with dots."""
     return ".".join(map(str, version))

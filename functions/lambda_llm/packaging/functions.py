@@ -11,10 +11,10 @@ class Function:
     Attributes:
         name: as manifests and the modules' input `function` spell it.
         handler: for Lambda's Python runtime, `module.attribute`; the zip holds what this module imports.
-        extra: of pyproject.toml, with the packages that those imports come from; None: Lambda's runtime has them all.
-        modules: more modules that are entered by name.
-        exec_wrapper: path in the zip of the program that starts in the runtime's place, behind the web adapter.
-        native: whether llama.cpp's libraries belong to it.
+        extra: of pyproject.toml, which lists the packages of those imports; None: Lambda's runtime has them all.
+        modules: further entry points, modules that are started by name.
+        exec_wrapper: path in the zip of the program that the runtime starts instead of Python, behind the web adapter.
+        native: whether it needs llama.cpp's libraries.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Function:
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """Every module that is entered by name."""
+        """Every entry point: the handler's module and `modules`."""
         return (self.handler.rpartition(".")[0], *self.modules)
 
 

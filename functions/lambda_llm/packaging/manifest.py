@@ -1,4 +1,4 @@
-"""What a package says of itself, inside the zip and beside it."""
+"""The manifest of a package, inside the zip and beside it."""
 
 import base64
 from pathlib import Path
@@ -20,7 +20,7 @@ class NativeBuild(BaseModel):
         llama_cpp_source_sha256: of that source package.
         compiler: name and version.
         build_options: CMake's.
-        cpu_variants: the CPU backends from which one is chosen at run time; empty for one that is built in.
+        cpu_variants: CPU backends, one of which is chosen at run time; empty if the only one is built in.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,12 +37,12 @@ class Manifest(BaseModel):
 
     Attributes:
         format: of this document.
-        function: name of the function that the package is of; a module refuses any other.
+        function: name of the packaged function; a Terraform module refuses any other.
         version: of lambda-llm.
         architecture: as Lambda spells it.
         runtime: as Lambda spells it.
         handler: for Lambda's Python runtime.
-        exec_wrapper: program behind the web adapter, below /var/task; None for a function without one.
+        exec_wrapper: the program behind the web adapter, below /var/task; None for a function without one.
         native: how its llama.cpp was built; None for a function without it.
         glibc: newest version of the C library that any file needs; None where no file needs any.
         unzipped_bytes: all files together.
@@ -69,12 +69,12 @@ class Manifest(BaseModel):
 
 
 class PackageManifest(Manifest):
-    """The manifest beside the zip: with what can't be inside it.
+    """The manifest beside the zip: with the zip's own size and hash.
 
     Attributes:
         zip_bytes: of the zip.
         zip_sha256: of the zip in hex.
-        code_sha256: the same in base64, as Lambda's `CodeSha256` has it.
+        code_sha256: the same in base64, as in Lambda's `CodeSha256`.
     """
 
     zip_bytes: int
@@ -99,5 +99,5 @@ class PackageManifest(Manifest):
 
 
 def beside(package: Path) -> Path:
-    """Where the manifest of a zip lies."""
+    """Path of the manifest beside a zip."""
     return package.with_suffix(".manifest.json")

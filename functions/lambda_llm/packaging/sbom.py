@@ -1,4 +1,4 @@
-"""What a package is made of, as CycloneDX."""
+"""The SBOM of a package, in CycloneDX."""
 
 import json
 import uuid
@@ -19,7 +19,7 @@ def sbom(folder: Path, version: str, native: Mapping[str, str]) -> str:
     Args:
         folder: with the packages' `.dist-info` folders.
         version: of lambda-llm.
-        native: versions of what was compiled here, by name.
+        native: versions of the compiled parts, by name.
     """
     bom = Bom()
     root = Component(name="lambda-llm", version=version, type=ComponentType.APPLICATION, bom_ref="lambda-llm")
@@ -31,7 +31,7 @@ def sbom(folder: Path, version: str, native: Mapping[str, str]) -> str:
         bom.components.add(_component(name, native_version, PackageURL("generic", None, name, native_version)))
     bom.register_dependency(root, bom.components)
     document: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
-    # A random number and the time would make each build another one.
+    # A random number and the time would make builds differ.
     document["metadata"].pop("timestamp", None)
     document.pop("serialNumber", None)
     text = json.dumps(document, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Whether a zip is the package that it says it is, and would load on Lambda."""
+"""Whether a zip is what its manifest says, and would load on Lambda."""
 
 import hashlib
 import io
@@ -15,8 +15,8 @@ from lambda_llm.packaging.errors import PackageError
 from lambda_llm.packaging.manifest import NAME, Manifest, PackageManifest, beside
 from lambda_llm.units import megabytes
 
-UNSOUND: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
-"""What zipfile raises for bytes that are no zip, or one of another kind: damaged, encrypted, otherwise compressed."""
+INVALID: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+"""What zipfile raises for a file that is not a zip, or is damaged, encrypted or compressed by another method."""
 
 
 def verify(package: Path) -> Manifest:
@@ -29,28 +29,28 @@ def verify(package: Path) -> Manifest:
         The manifest inside the zip.
 
     Raises:
-        PackageError: the first thing that is wrong.
+        PackageError: the first problem found.
     """
     try:
         with zipfile.ZipFile(package) as opened:
             return _verify(package, opened)
     except FileNotFoundError:
         raise PackageError(f"There is no file {package}: build it with `lambda-llm package`.") from None
-    except UNSOUND as error:
-        raise PackageError(f"{package} is no sound zip ({error}): build it again.") from error
+    except INVALID as error:
+        raise PackageError(f"{package} is not a valid zip ({error}): build it again.") from error
 
 
 def _verify(package: Path, opened: zipfile.ZipFile) -> Manifest:
     names = opened.namelist()
     if NAME not in names:
-        raise PackageError(f"{package} is no package of lambda-llm: it holds no {NAME}.")
+        raise PackageError(f"{package} is not a package of lambda-llm: it has no {NAME}.")
     try:
         manifest = Manifest.model_validate_json(opened.read(NAME))
     except ValidationError as error:
         raise PackageError(f"The manifest in {package} can't be read ({error.error_count()} problems).") from error
     if set(names) != {*manifest.files, NAME} or len(names) != len(set(names)):
-        odd = sorted(set(names) ^ {*manifest.files, NAME}) or ["a name that occurs twice"]
-        raise PackageError(f"{package} and its manifest disagree on {odd[0]}: build it again.")
+        differing = sorted(set(names) ^ {*manifest.files, NAME}) or ["a name that occurs twice"]
+        raise PackageError(f"{package} and its manifest disagree on {differing[0]}: build it again.")
     size = sum(entry.file_size for entry in opened.infolist())
     if size > PACKAGE_UNZIPPED_BYTES:
         raise PackageError(
@@ -69,7 +69,7 @@ def _verify(package: Path, opened: zipfile.ZipFile) -> Manifest:
 
 def _verify_modes(package: Path, opened: zipfile.ZipFile, manifest: Manifest) -> None:
     if manifest.exec_wrapper is not None and manifest.exec_wrapper not in manifest.files:
-        raise PackageError(f"{package} holds no {manifest.exec_wrapper}, which is to start it: build it again.")
+        raise PackageError(f"{package} has no {manifest.exec_wrapper}, which starts it: build it again.")
     for entry in opened.infolist():
         needed = 0o555 if entry.filename == manifest.exec_wrapper else 0o444
         if entry.external_attr >> 16 & needed != needed:
@@ -88,4 +88,4 @@ def _verify_beside(package: Path, manifest: Manifest) -> None:
             f"{path} can't be read ({error.error_count()} problems): build the package again."
         ) from error
     if outer != PackageManifest.of(package, manifest):
-        raise PackageError(f"{path} describes another zip than {package}: build the package again.")
+        raise PackageError(f"{path} describes a zip other than {package}: build the package again.")

@@ -104,10 +104,10 @@ def test_an_address_that_is_none_is_told(run: Run, url: str) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "answer", "says"),
     [
-        (200, "text/html", b"<html>hello</html>", "can't be used"),
-        (200, "application/json", b"{}", "can't be used"),
-        (200, "application/json", b'{"data": []}', "can't be used"),
-        (200, "application/json", b"{", "can't be used"),
+        (200, "text/html", b"<html>hello</html>", "is not a list of models"),
+        (200, "application/json", b"{}", "is not a list of models"),
+        (200, "application/json", b'{"data": []}', "is not a list of models"),
+        (200, "application/json", b"{", "is not a list of models"),
         (404, "text/html", b"<html>no</html>", "refused (404)"),
         (403, "application/json", b'{"Message": "Forbidden"}', "lambda:InvokeFunctionUrl and lambda:InvokeFunction"),
         (500, "text/plain", b"", "refused (500)"),
@@ -131,13 +131,13 @@ def test_a_function_url_without_credentials_is_told(run: Run) -> None:
 
 @pytest.mark.parametrize("url", ["nonsense", "", "ftp://127.0.0.1", "http://", "http://exa\tmple"])
 def test_an_address_that_is_none_can_t_be_signed_for(run: Run, url: str) -> None:
-    assert "is no address: give the Function URL" in refused(run("proxy", url))
+    assert "is not a URL: give the Function URL" in refused(run("proxy", url))
 
 
 def test_what_is_no_function_url_needs_a_region(run: Run) -> None:
     said = refused(run("proxy", "https://llm.example.com"))
-    assert "is no Function URL" in said
-    assert "give the --region of the function" in said
+    assert "is not a Function URL" in said
+    assert "give --region if it is a custom domain" in said
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_library_that_needs_nothing_is_read_too() -> None:
 def test_a_truncated_library_is_no_library(length: int) -> None:
     data = shared_library(AARCH64, needed=["libc.so.6"], versions={"libc.so.6": ["GLIBC_2.17"]})
     assert length < len(data)
-    with pytest.raises(PackageError, match=r"libllama\.so is no library for Linux .*: build the package again"):
+    with pytest.raises(PackageError, match=r"libllama\.so is not a library for Linux .*: build the package again"):
         elf.read(PATH, io.BytesIO(data[:length]))
 
 

@@ -98,18 +98,18 @@ def test_nothing_there_is_told(tmp_path: Path) -> None:
 def test_what_is_no_zip_is_told(tmp_path: Path, content: bytes) -> None:
     package = tmp_path / "function.zip"
     package.write_bytes(content)
-    assert "is no sound zip" in refused(package)
+    assert "is not a valid zip" in refused(package)
 
 
 def test_a_folder_is_no_zip(tmp_path: Path) -> None:
-    assert "is no sound zip" in refused(tmp_path)
+    assert "is not a valid zip" in refused(tmp_path)
 
 
 def test_a_zip_of_something_else_is_told(tmp_path: Path) -> None:
     package = tmp_path / "function.zip"
     with zipfile.ZipFile(package, "w") as opened:
         opened.writestr("readme.txt", "hello")
-    assert refused(package).endswith(f"function.zip is no package of lambda-llm: it holds no {NAME}.")
+    assert refused(package).endswith(f"function.zip is not a package of lambda-llm: it has no {NAME}.")
 
 
 @pytest.mark.parametrize("manifest", [b"{", b"{}", b'{"format": 1}', b"\xff\xfe"])
@@ -149,7 +149,7 @@ def test_a_name_that_occurs_twice_is_told(make: Make) -> None:
         (shared_library(runpath="/usr/local/lib"), "looks for libraries in '/usr/local/lib'"),
         (shared_library(needed=["libgomp.so.1"]), "needs libgomp.so.1, which is neither"),
         (shared_library(versions={"libc.so.6": ["GLIBC_2.38"]}), "needs GLIBC 2.38, but Lambda has 2.34"),
-        (b"\x7fELF and no more", "is no library for Linux"),
+        (b"\x7fELF and no more", "is not a library for Linux"),
     ],
 )
 def test_a_library_that_lambda_could_not_load_is_told(make: Make, library: bytes, says: str) -> None:
@@ -175,7 +175,7 @@ def test_a_file_that_lambda_s_user_can_t_read_is_told(make: Make) -> None:
 
 def test_a_package_without_its_start_script_is_told(make: Make) -> None:
     fewer = {name: data for name, data in SOUND.items() if name != SERVE}
-    assert f"holds no {SERVE}, which is to start it" in refused(make(fewer))
+    assert f"has no {SERVE}, which starts it" in refused(make(fewer))
 
 
 def test_a_package_that_is_too_large_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_a_package_that_is_too_large_is_told(make: Make, monkeypatch: pytest.Mon
 def test_a_zip_that_is_cut_off_is_told(make: Make) -> None:
     package = make()
     package.write_bytes(package.read_bytes()[:-30])
-    assert "is no sound zip" in refused(package)
+    assert "is not a valid zip" in refused(package)
 
 
 def test_a_damaged_byte_anywhere_is_told_and_never_a_stranger_s_error(make: Make) -> None:
@@ -225,7 +225,7 @@ def test_a_manifest_of_another_zip_is_told(make: Make, field: str, value: Any) -
     package = make()
     right = json.loads(PackageManifest.of(package, describe(SOUND)).to_json())
     beside(package).write_text(json.dumps(right | {field: value}))
-    assert "describes another zip" in refused(package)
+    assert "describes a zip other than" in refused(package)
 
 
 def test_a_manifest_beside_the_zip_that_makes_no_sense_is_told(make: Make) -> None:
@@ -260,7 +260,7 @@ def test_the_command_says_what_a_sound_package_is(make: Make, command: Callable[
     status, said, error = command("package", "--verify", make())
     assert (status, error) == (0, "")
     assert " ".join(said.split()).endswith(
-        "is sound: inference of lambda-llm 0.1.0 for arm64, python3.13, 4 files, 2.6 KB unzipped, needs GLIBC 2.34, "
+        "is valid: inference of lambda-llm 0.1.0 for arm64, python3.13, 4 files, 2.6 KB unzipped, needs GLIBC 2.34, "
         "CPU backends armv8.2_2"
     )
     status, said, error = command("package", "--verify", make(), "--json")
