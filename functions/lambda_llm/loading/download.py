@@ -224,7 +224,7 @@ class _Hash:
         self._first = 0
 
     @property
-    def behind(self) -> int:
+    def unhashed(self) -> int:
         """Bytes that have arrived without a gap and are not hashed yet."""
         while self._first < len(self._parts) - 1 and self._parts[self._first].complete:
             self._first += 1
@@ -234,7 +234,7 @@ class _Hash:
     def follow(self) -> None:
         """Hash up to `HASH_PIECES` of them."""
         for _ in range(HASH_PIECES):
-            piece = self._file.read(self._at, min(self.behind, PIECE_BYTES))
+            piece = self._file.read(self._at, min(self.unhashed, PIECE_BYTES))
             self._sha.update(piece)
             self._at += len(piece)
 
@@ -263,8 +263,8 @@ def _supervise(
     """Wait for all parts: raise the first failure, report progress, hash."""
     size = sum(part.size for part in all_parts)
     pending, reported = futures, -math.inf
-    while pending or (sha and sha.behind):
-        busy = sha is not None and sha.behind > 0
+    while pending or (sha and sha.unhashed):
+        busy = sha is not None and sha.unhashed > 0
         with interruptible():
             done, pending = wait(pending, timeout=0 if busy else PROGRESS_SECONDS, return_when=FIRST_EXCEPTION)
         _raise_first(done)

@@ -44,10 +44,10 @@ def url_streams(url: Resource) -> bool | None:
 
 
 @rule(13, Severity.CRITICAL, "No wildcard principal may call an inference function", PERMISSION)
-def permission(given: Resource) -> bool | None:
+def permission(granted: Resource) -> bool | None:
     """The principal `*` is everyone, and so is anyone with a URL authorization type of `NONE`."""
-    if not of_inference(given):
+    if not of_inference(granted):
         return None
-    principals = strings(given.get("principal"))
+    principals = strings(granted.get("principal"))
     named = None if not is_known(principals) else bool(principals) and not any("*" in name for name in principals)
-    return every(named, given.get("function_url_auth_type") != "NONE")
+    return every(named, granted.get("function_url_auth_type") != "NONE")

@@ -94,5 +94,5 @@ def provisioned_concurrency(resource: Resource) -> bool | None:
         return False if function is not None and is_inference(function) else None
     if not is_inference(resource):
         return None
-    owners = [one.function() for one in resource.beside(CONCURRENCY)]
+    owners = [one.function() for one in resource.siblings(CONCURRENCY)]
     return None if any(owner is not None and owner.is_resource(resource) for owner in owners) else True

@@ -198,7 +198,7 @@ class Resource:
             return self.graph.planned(self.vertex, strings(self.get(name)))
         return self.graph.referred(self.number, name)
 
-    def beside(self, *kinds: str) -> "Iterator[Resource]":
+    def siblings(self, *kinds: str) -> "Iterator[Resource]":
         """Resources of some types in the same stack."""
         for kind in kinds:
             yield from self.graph.resources(kind, self.vertex.stack)
@@ -223,7 +223,7 @@ class Resource:
 
     def _named(self, kind: str, argument: str, name: str | None) -> "Resource | None":
         """The resource with a name in the same stack; the same module takes precedence (two regions, same names)."""
-        found = [one for one in self.beside(kind) if name is not None and one.get(argument) == name]
+        found = [one for one in self.siblings(kind) if name is not None and one.get(argument) == name]
         found.sort(key=lambda one: one.vertex.module != self.vertex.module)
         return found[0] if found else None
 

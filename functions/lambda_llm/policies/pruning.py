@@ -14,7 +14,7 @@ def pruned(function: Resource) -> bool | None:
     """A pruner in the same stack must refer to the function, or name it in its variables."""
     if not is_inference(function):
         return None
-    verdicts = [_prunes(one, function) for one in function.beside(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
+    verdicts = [_prunes(one, function) for one in function.siblings(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
     if True in verdicts:
         return True
     return None if None in verdicts else False

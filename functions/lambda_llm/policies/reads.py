@@ -126,7 +126,7 @@ def _attached(arn: Any) -> bool | None:
 
 def _functions_of(role: Resource) -> list[Resource]:
     """Inference functions that assume a role."""
-    roles = ((one, one.role()) for one in role.beside(FUNCTION) if is_inference(one))
+    roles = ((one, one.role()) for one in role.siblings(FUNCTION) if is_inference(one))
     return [function for function, its in roles if its is not None and its.is_resource(role)]
 
 
@@ -135,7 +135,7 @@ def _roles_of(resource: Resource) -> list[Resource]:
     if resource.kind == ROLE:
         return [resource]
     if resource.kind == MANAGED:
-        attached = (one for one in resource.beside(ATTACHMENT) if _is_attached(one, resource))
+        attached = (one for one in resource.siblings(ATTACHMENT) if _is_attached(one, resource))
         return [role for role in (one.role() for one in attached) if role is not None]
     role = resource.role()
     return [] if role is None else [role]
@@ -147,7 +147,7 @@ def _is_attached(attachment: Resource, policy: Resource) -> bool:
 
 def _models_of(role: Resource) -> set[str]:
     """Objects that a role's policies allow it to read, without those that a setting names as something else."""
-    policies = [one for one in role.beside(INLINE, MANAGED) if any(role.is_resource(its) for its in _roles_of(one))]
+    policies = [one for one in role.siblings(INLINE, MANAGED) if any(role.is_resource(its) for its in _roles_of(one))]
     statements = [statement for policy in [role, *policies] for statement in _statements(policy)]
     objects: set[str] = set().union(*(statement.objects() for statement in statements if statement.reads))
     settings = (text for one in _functions_of(role) for text in values(environment(one), without=MODEL))
@@ -206,5 +206,5 @@ def _document(document: Resource) -> Iterator[Statement]:
 
 def _dynamic(block: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     """Content of a dynamic block that checkov could not expand."""
-    for given in blocks(block, name):
-        yield from blocks(given, "content")
+    for dynamic in blocks(block, name):
+        yield from blocks(dynamic, "content")
