@@ -1,20 +1,19 @@
-"""The base classes of every expected failure."""
+"""Base classes of all expected failures."""
 
 
 class LambdaLLMError(Exception):
-    """An expected failure; its text is one sentence for the person who has to act on it.
+    """An expected failure; its text is one sentence for whoever has to fix the cause.
 
-    The sentence says what was wrong, what was expected and what to do. Anything that is not a
-    `LambdaLLMError` is a defect of this package.
+    The sentence says what was wrong, what was expected and what to do. Any other exception is a bug in this package.
     """
 
 
 class LoadError(LambdaLLMError):
-    """A model was not loaded, and nothing of it is left in memory.
+    """A model was not loaded, and no part of it is left in memory.
 
     Attributes:
-        address: of the model (`s3://bucket/key` or a path), where the sentence does not name it. Code that knows the
-            bytes but not where they come from leaves it empty; `about` fills it in.
+        address: of the model (`s3://bucket/key` or a path), where the sentence does not name it. Code that sees only
+            bytes leaves it empty; `about` fills it in.
     """
 
     address: str = ""

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers formatted for people."""
 
 import base64
 
@@ -6,7 +6,7 @@ from lambda_llm.limits import MIB
 
 
 def megabytes(count: int) -> str:
-    """Bytes as MB in Lambda's sense: 10,240 MB are 10 GiB."""
+    """Bytes as MB in Lambda's sense: 10,240 MB is 10 GiB."""
     return f"{count / MIB:,.1f} MB" if count < 100 * MIB else f"{count / MIB:,.0f} MB"
 
 
@@ -16,5 +16,5 @@ def file_size(count: int) -> str:
 
 
 def checksum(crc64: int) -> str:
-    """A CRC64 as S3 writes it: base64 of its eight bytes."""
+    """A CRC64 in S3's notation: base64 of its eight bytes, big-endian."""
     return base64.b64encode(crc64.to_bytes(8)).decode()

@@ -14,7 +14,7 @@ locals {
   load_seconds     = floor(max(130, var.timeout) * 4 / 5)
   download_seconds = var.model.size * 8 / (625 * 1000 * 1000)
 
-  # The arithmetic of lambda_llm.loading.fit, for weights that stay where they were downloaded to.
+  # The arithmetic of lambda_llm.gguf.memory_plan, for weights that are mapped from the memory file.
   context_tokens = var.context != null ? var.context : min(coalesce(try(var.model.memory.context_length, null), 4096), 4096)
   cached_tokens  = ceil(local.context_tokens / 256) * 256
   beside_weights = try(

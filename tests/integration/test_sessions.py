@@ -158,7 +158,7 @@ def test_a_bucket_that_goes_away_fails_no_request(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"LAMBDA_LLM_SESSIONS": "s3://no-such-bucket/kv/"}, "Conversations can't be kept in s3://no-such-bucket/kv/"),
+        ({"LAMBDA_LLM_SESSIONS": "s3://no-such-bucket/kv/"}, "Sessions can't be stored in s3://no-such-bucket/kv/"),
         ({"LAMBDA_LLM_SESSIONS": "/tmp/kv"}, "LAMBDA_LLM_SESSIONS can't be used"),  # noqa: S108 - is refused
         ({"LAMBDA_LLM_SYSTEM_PROMPT": "s3://served-models/no-such.txt"}, "no-such.txt"),
         ({"LAMBDA_LLM_SYSTEM_PROMPTS": "not JSON"}, "LAMBDA_LLM_SYSTEM_PROMPTS can't be used: write it as JSON"),

@@ -174,5 +174,5 @@ def test_the_pruner_may_do_nothing_else(aws: LocalAWS, functions: Any, pruner: d
 
 
 def test_the_newest_version_always_stays() -> None:
-    with pytest.raises(ValueError, match="keep_newest is 0: the newest version must stay"):
+    with pytest.raises(ValueError, match="keep_newest is 0: expected 1 or more"):
         prune(FUNCTION, keep_newest=0)

@@ -1,1 +1,1 @@
-"""AWS from the caller's side: signatures, S3 objects, calls of inference functions."""
+"""AWS as a client: signatures, S3 objects, calls of inference functions."""

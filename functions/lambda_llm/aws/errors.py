@@ -1,4 +1,4 @@
-"""Why AWS could not be asked, or what it refused."""
+"""Why a call to AWS could not be made, or was refused."""
 
 from lambda_llm.errors import LambdaLLMError
 
@@ -8,12 +8,12 @@ class CredentialsError(LambdaLLMError):
 
 
 class S3URIError(LambdaLLMError):
-    """An address is not of the form that names something in S3."""
+    """An address is not a valid S3 URI."""
 
 
 class StorageError(LambdaLLMError):
-    """A small object could not be read or written; the caller can do without it."""
+    """A small object could not be read or written; the caller can continue without it."""
 
 
 class StorageForbiddenError(LambdaLLMError):
-    """A prefix in S3 can't be read from and written to as it must be."""
+    """A prefix in S3 lacks the read or write access that is needed."""

@@ -11,14 +11,14 @@ _FUNCTION_URL_HOST: Final = re.compile(r"[a-z0-9]+\.lambda-url\.(?P<region>[a-z0
 
 
 def function_url_auth(url: str, region: str | None = None) -> SigV4Auth | None:
-    """The signature that `url` needs: None for anything that is no Function URL.
+    """The signer that `url` needs: None for anything but a Function URL.
 
     Args:
-        url: of the server; the region is read from a Function URL's host name.
-        region: of the function, where `url` is a domain of your own in front of a Function URL.
+        url: of the server; the region is taken from a Function URL's host name.
+        region: of the function, where `url` is a custom domain in front of a Function URL.
 
     Raises:
-        CredentialsError: a signature is needed and there are no AWS credentials.
+        CredentialsError: a signature is needed but there are no AWS credentials.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
     """

@@ -1,4 +1,4 @@
-"""Small objects under one prefix of an S3 bucket: written whole, read whole, and never waited for long."""
+"""Small objects under one prefix of an S3 bucket: written whole, read whole, with short timeouts."""
 
 import secrets
 import threading
@@ -19,52 +19,52 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 1
 READ_SECONDS: Final = 2
-"""Silence after which S3 counts as out of reach. It answers within some ten milliseconds, and whoever asks can do
+"""Silence after which S3 counts as unavailable. It responds within tens of milliseconds, and callers can continue
 without it."""
 
 CONNECTIONS: Final = 16
-"""How many connections are kept open at most."""
+"""Most connections in the pool."""
 
 _ERRORS: Final = (ClientError, BotoCoreError, HTTPError, ValueError)
 
 
 class S3Objects:
-    """Objects by name. Safe to use from several threads; nothing is contacted before the first use.
+    """Objects by name. Thread-safe; no request is sent before the first use.
 
-    Encryption is the bucket's own, by its default; how long objects live is its lifecycle's business.
+    Encryption is the bucket's default; objects expire by the bucket's lifecycle rules.
     """
 
     def __init__(self, uri: str) -> None:
-        """Take an address.
+        """Validate the address.
 
         Args:
             uri: `s3://bucket/prefix/`; the prefix may be empty.
 
         Raises:
-            S3URIError: it is of another form.
+            S3URIError: it has a different form.
         """
         self._bucket, self._prefix = parse_prefix(uri)
         self.uri = f"s3://{self._bucket}/{self._prefix}"
         self._lock = threading.Lock()
         self._client: S3Client | None = None
-        # The service's description takes a quarter of a second to read and holds nothing that would age.
+        # Parsing botocore's service model takes a quarter of a second; it has no state that goes stale.
         self._descriptions = botocore.session.Session().get_component("data_loader")
 
     def get(self, name: str, most: int) -> bytes | None:
-        """An object's bytes, or None where there is none.
+        """An object's bytes, or None if it does not exist.
 
         Args:
-            name: after the prefix.
-            most: bytes; a larger object is an error.
+            name: below the prefix.
+            most: size limit in bytes; a larger object is an error.
 
         Raises:
-            StorageError: it can't be told.
+            StorageError: the request failed, or the object is too large.
         """
         try:
-            answer = self._ready().get_object(Bucket=self._bucket, Key=self._prefix + name)
-            with answer["Body"] as body:
-                if answer["ContentLength"] > most:
-                    raise StorageError(f"an object has {answer['ContentLength']:,} bytes, more than {most:,}")
+            response = self._ready().get_object(Bucket=self._bucket, Key=self._prefix + name)
+            with response["Body"] as body:
+                if response["ContentLength"] > most:
+                    raise StorageError(f"an object has {response['ContentLength']:,} bytes, more than {most:,}")
                 return body.read()
         except ClientError as error:
             if error.response["Error"].get("Code") == "NoSuchKey":
@@ -74,7 +74,7 @@ class S3Objects:
             raise StorageError(str(error)) from error
 
     def put(self, name: str, parts: Sequence[bytes | bytearray | memoryview]) -> None:
-        """Write an object, whole or not at all.
+        """Write an object atomically.
 
         Raises:
             StorageError: it was not written.
@@ -85,22 +85,22 @@ class S3Objects:
             raise StorageError(str(error)) from error
 
     def check(self) -> None:
-        """Return when objects can be written, and missing ones be told from forbidden ones.
+        """Return if objects can be written, and a missing one can be told from a forbidden one.
 
         Raises:
-            StorageForbiddenError: they can't, with what S3 says and what it takes.
+            StorageForbiddenError: they can't; the text has S3's error and the permissions that are needed.
         """
         try:
             self.get(secrets.token_hex(32), 0)
             self.put("writable", [b""])
         except StorageError as error:
             raise StorageForbiddenError(
-                f"Conversations can't be kept in {self.uri} ({error}): the role needs s3:GetObject and s3:PutObject "
-                "below it, s3:ListBucket on the bucket, and the use of its key; or leave LAMBDA_LLM_SESSIONS out."
+                f"Sessions can't be stored in {self.uri} ({error}): the role needs s3:GetObject and s3:PutObject below "
+                "it, s3:ListBucket on the bucket, and use of its KMS key; or unset LAMBDA_LLM_SESSIONS."
             ) from error
 
     def before_snapshot(self) -> None:
-        """Close every connection and forget the credentials."""
+        """Close every connection and drop the credentials."""
         with self._lock:
             if self._client is not None:
                 _close_pools(self._client)
@@ -108,7 +108,7 @@ class S3Objects:
                 self._client = None
 
     def after_restore(self) -> None:
-        """Be ready for the first use, with the credentials of this environment; nothing is contacted."""
+        """Make a client with the credentials of this environment; no request is sent."""
         self._ready()
 
     close = before_snapshot
@@ -125,7 +125,7 @@ class S3Objects:
                         connect_timeout=CONNECT_SECONDS,
                         read_timeout=READ_SECONDS,
                         max_pool_connections=CONNECTIONS,
-                        # Whoever stores has a checksum of its own; S3 still verifies what it receives.
+                        # Callers store a checksum of their own; S3 still verifies what it receives.
                         response_checksum_validation="when_required",
                     ),
                 )
@@ -133,7 +133,7 @@ class S3Objects:
 
 
 def _close_pools(client: Any) -> None:
-    """Close a client's idle connections now; its own `close` leaves that to the garbage collector."""
+    """Close a client's idle connections now; `client.close` leaves that to the garbage collector."""
     session = getattr(getattr(client, "_endpoint", None), "http_session", None)
     pools = getattr(getattr(session, "_manager", None), "pools", {})
     for key in list(pools.keys()):

@@ -1,13 +1,13 @@
-"""Addresses in S3."""
+"""S3 URIs."""
 
 from lambda_llm.aws.errors import S3URIError
 
 
 def parse_object(uri: str) -> tuple[str, str]:
-    """Bucket and key of `s3://bucket/key`; a key may hold any character.
+    """Bucket and key of `s3://bucket/key`; a key may contain any character.
 
     Raises:
-        S3URIError: it is of another form, or one of the two is missing.
+        S3URIError: it has a different form, or one of the two is missing.
     """
     bucket, key = _split(uri)
     if not bucket or not key:
@@ -19,11 +19,11 @@ def parse_prefix(uri: str) -> tuple[str, str]:
     """Bucket and prefix of `s3://bucket/prefix/`; the prefix is empty, or ends in one slash.
 
     Raises:
-        S3URIError: it is of another form.
+        S3URIError: it has a different form.
     """
     bucket, key = _split(uri)
     if not bucket:
-        raise S3URIError(f"{uri!r} names no place in S3: write s3://BUCKET/PREFIX/.")
+        raise S3URIError(f"{uri!r} names no prefix in S3: write s3://BUCKET/PREFIX/.")
     prefix = key.strip("/")
     return bucket, f"{prefix}/" if prefix else ""
 

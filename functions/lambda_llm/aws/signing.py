@@ -1,4 +1,4 @@
-"""SigV4 for the HTTP clients of httpx2 and httpx: any AWS service, body included, credentials renewed."""
+"""SigV4 for httpx2 and httpx clients: any AWS service, body included, credentials renewed."""
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -16,11 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lambda_llm.aws.errors import CredentialsError
 
 _FAILURES: Final = (BotoCoreError, ClientError, ValueError)
-"""Of looking for credentials; the last one from a `credential_process` that says nothing of use."""
+"""Raised while credentials are resolved; ValueError by a `credential_process` with unusable output."""
 
 
 def find_credentials() -> Credentials:
-    """The credentials that the AWS command line would use now.
+    """The credentials that the AWS CLI would use now.
 
     Raises:
         CredentialsError: there are none.
@@ -31,8 +31,7 @@ def find_credentials() -> Credentials:
         raise CredentialsError(f"The AWS credentials can't be read ({error}): check the AWS configuration.") from error
     if credentials is None:
         raise CredentialsError(
-            "The request needs a signature, but there are no AWS credentials: configure them, as for the AWS "
-            "command line."
+            "The request needs a signature, but there are no AWS credentials: configure them, as for the AWS CLI."
         )
     return credentials
 
@@ -40,11 +39,10 @@ def find_credentials() -> Credentials:
 class SigV4Auth(httpx2.Auth):
     """Signs each request, its body included, for one service in one region.
 
-    Temporary credentials are renewed as they expire. Where AWS says only by refusing that they are out of date (keys in
-    a file, which a new login replaces), they are looked for again, and the request is sent once more if there are
-    others now.
+    Temporary credentials are renewed as they expire. Keys in a file, which a new login replaces, turn out to be
+    stale only when AWS refuses them: they are then resolved again, and the request is sent once more if they changed.
 
-    With `httpx` instead of `httpx2` this is a callable that signs; a refused request is then not sent again.
+    With `httpx` instead of `httpx2` this is a callable that signs; a refused request is not retried.
 
     Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
     """
@@ -52,12 +50,12 @@ class SigV4Auth(httpx2.Auth):
     requires_request_body = True
 
     def __init__(self, service: str, region: str, find: Callable[[], Credentials] = find_credentials) -> None:
-        """Look for credentials.
+        """Resolve credentials.
 
         Args:
-            service: as AWS signs for it: `lambda`, `bedrock-agentcore`, …
-            region: that the service is called in.
-            find: gives the credentials to sign with; called again after a refusal.
+            service: signing name: `lambda`, `bedrock-agentcore`, …
+            region: of the service.
+            find: resolves the credentials to sign with; called again after a refusal.
 
         Raises:
             CredentialsError: there are none.
@@ -68,7 +66,7 @@ class SigV4Auth(httpx2.Auth):
         self._credentials = find()
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Put the signature in the place of whatever API key the client sends.
+        """Replace whatever API key the client sends by the signature.
 
         Raises:
             CredentialsError: the credentials have expired and can't be renewed.
@@ -80,7 +78,7 @@ class SigV4Auth(httpx2.Auth):
             yield request
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        """As `auth_flow`; what may ask AWS for new credentials runs beside the event loop."""
+        """As `auth_flow`; calls that may renew credentials run outside the event loop."""
         await request.aread()
         used = await anyio.to_thread.run_sync(self._sign, request)
         response = yield request
@@ -102,7 +100,7 @@ class SigV4Auth(httpx2.Auth):
             url=str(request.url),
             data=body,
             headers={
-                # Whatever else it sends, a client's library may still change; CloudFront wants the body's hash.
+                # The client library may still change every other header; CloudFront requires the body's hash.
                 **({"content-type": kind} if (kind := request.headers.get("content-type")) else {}),
                 "host": request.headers["host"],
                 "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
@@ -114,7 +112,7 @@ class SigV4Auth(httpx2.Auth):
         return credentials
 
     def _replaced(self, used: ReadOnlyCredentials) -> bool:
-        """Whether there are other credentials now than those that were `used`."""
+        """Whether the credentials have changed since `used`; if so, take the new ones."""
         found = self._find()
         if _frozen(found) == used:
             return False
@@ -123,11 +121,10 @@ class SigV4Auth(httpx2.Auth):
 
 
 def _frozen(credentials: Credentials) -> ReadOnlyCredentials:
-    """Credentials that are valid now; renewing them may ask AWS."""
+    """Credentials that are valid now; may call AWS to renew them."""
     try:
         return credentials.get_frozen_credentials()
     except _FAILURES as error:
         raise CredentialsError(
-            f"The AWS credentials have expired and can't be renewed ({error}): log in again, as for the AWS command "
-            "line."
+            f"The AWS credentials have expired and can't be renewed ({error}): log in again, as for the AWS CLI."
         ) from error

@@ -1,1 +1,1 @@
-"""What running a model on Lambda costs: prices with their date and source, and the arithmetic on them."""
+"""What running a model on Lambda costs: prices with their date and source, and what follows from them."""

@@ -1,6 +1,6 @@
-"""AWS's prices that this project reckons with: the one home.
+"""The AWS prices that this project calculates with; no other module has any.
 
-In US dollars, for us-east-1, without free tier, discounts and tax. Each has its source; all were read on `READ_ON`.
+In US dollars, for us-east-1, without free tier, discounts and tax. Each has its source, checked on `READ_ON`.
 """
 
 from typing import Final
@@ -10,49 +10,49 @@ from lambda_llm.limits import MEMORY_MB
 REGION: Final = "us-east-1"
 
 READ_ON: Final = "2026-11-20"
-"""Day on which the sources said so."""
+"""Date on which the sources were checked."""
 
 ARM64_GB_SECOND: Final = 0.0000133334
-"""A GB of configured memory for a second of an arm64 function's duration, its first 7.5 billion GB-seconds a month.
+"""Per GB of configured memory and second of an arm64 function's duration, for the first 7.5 billion GB-seconds a month.
 Source: https://aws.amazon.com/lambda/pricing/"""
 
 REQUEST: Final = 0.20 / 1_000_000
-"""One request. Source: as above."""
+"""Per request. Source: as above."""
 
 SNAPSTART_CACHE_GB_SECOND: Final = 0.0000015046
-"""A GB of configured memory for a second that a published version with SnapStart exists, three hours at least.
+"""Per GB of configured memory and second that a published version with SnapStart exists, for at least three hours.
 Source: as above, section SnapStart"""
 
 SNAPSTART_RESTORE_GB: Final = 0.0001397998
-"""A GB of configured memory that is restored. Source: as above"""
+"""Per GB of configured memory that is restored. Source: as above"""
 
 KMS_KEY_MONTH: Final = 1.00
-"""A KMS key for a month. Source: https://aws.amazon.com/kms/pricing/"""
+"""Per KMS key and month. Source: https://aws.amazon.com/kms/pricing/"""
 
 GB: Final = MEMORY_MB / 1024
-"""Configured memory in GB, by which all of these are charged."""
+"""Configured memory in GB, the unit of the prices above."""
 
 DAY_SECONDS: Final = 24 * 60 * 60
 
 
 def live_version(days: float) -> float:
-    """What one published version costs for as long as it exists, whether it is called or not.
+    """What one published version costs while it exists, invoked or not, in US dollars.
 
     Args:
-        days: how long.
+        days: how long it exists.
     """
     return SNAPSTART_CACHE_GB_SECOND * GB * days * DAY_SECONDS
 
 
 def restore() -> float:
-    """What waking up one environment from the snapshot costs."""
+    """What restoring one environment from the snapshot costs, in US dollars."""
     return SNAPSTART_RESTORE_GB * GB
 
 
 def busy(seconds: float) -> float:
-    """What an environment costs while it works on requests.
+    """What an environment costs while it processes requests, in US dollars.
 
     Args:
-        seconds: how long.
+        seconds: billed duration.
     """
     return ARM64_GB_SECOND * GB * seconds

@@ -1,1 +1,1 @@
-"""The inference function: init, both front doors, snapshot. The only place that knows SnapStart."""
+"""The inference function: init, both front doors, snapshot. The only package that depends on SnapStart."""

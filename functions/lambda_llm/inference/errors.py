@@ -1,11 +1,11 @@
-"""Why an environment may not serve."""
+"""Why an environment must not serve requests."""
 
 from lambda_llm.errors import LambdaLLMError
 
 
 class InvariantError(LambdaLLMError):
-    """The function is not configured in the one way in which this package runs on Lambda."""
+    """The function does not have the one configuration in which this package runs on Lambda."""
 
 
 class CPUChangedError(LambdaLLMError):
-    """The snapshot was restored on a CPU that lacks what the loaded code uses."""
+    """The snapshot was restored on a CPU without features that the loaded kernels use."""

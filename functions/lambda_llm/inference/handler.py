@@ -24,10 +24,10 @@ CHAT: Final = "/v1/chat/completions"
 
 
 class PlainInvoke:
-    """A payload without HTTP around it, answered by its JSON.
+    """A plain JSON invoke: the payload is a request body, and the result is the response body.
 
-    It is the body of `POST /v1/chat/completions`, or of what an encoder answers: `/v1/rerank` if it has documents, else
-    `/v1/classify` or `/v1/embeddings`, whichever the model is for.
+    The request is `POST /v1/chat/completions`, or for an encoder `/v1/rerank` if the payload has documents, else
+    `/v1/classify` or `/v1/embeddings`, depending on the model.
     """
 
     def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> None:
@@ -37,12 +37,12 @@ class PlainInvoke:
 
     @classmethod
     def infer(cls, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> bool:  # noqa: ARG003
-        """Events of HTTP front doors carry a `requestContext`; this is for the rest."""
+        """Whether the event is not HTTP: HTTP events have a `requestContext`."""
         return not isinstance(event, dict) or "requestContext" not in event
 
     @property
     def body(self) -> bytes:
-        """The payload, a whole answer being the only kind that fits a plain invoke."""
+        """The payload, with streaming off: a plain invoke returns one result."""
         event = self._event
         streams = isinstance(event, dict) and self._path == CHAT
         return json.dumps({**event, "stream": False} if streams else event).encode()
@@ -57,7 +57,7 @@ class PlainInvoke:
 
     @property
     def scope(self) -> dict[str, Any]:
-        """The request that the payload stands for."""
+        """The ASGI scope of the request."""
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
@@ -76,9 +76,9 @@ class PlainInvoke:
         }
 
     def __call__(self, response: ASGIResponse) -> dict[str, Any]:
-        """The answer's JSON, without status and headers; an error has OpenAI's shape."""
-        answer: dict[str, Any] = json.loads(response["body"])
-        return answer
+        """The response body, without status and headers; errors have OpenAI's format."""
+        body: dict[str, Any] = json.loads(response["body"])
+        return body
 
 
 logs.configure()

@@ -1,4 +1,4 @@
-"""Init: from settings to an engine that is ready to answer."""
+"""Init: from settings to an engine that is ready for requests."""
 
 import logging
 import os
@@ -30,14 +30,14 @@ class Environment:
     """A warm process.
 
     Attributes:
-        engine: ready to answer.
-        serving: how it is served.
-        loaded: what was loaded; its memory file is closed already, the mapped pages live on.
-        encodes: whether the model encodes texts instead of generating.
-        open_seconds: llama.cpp's loading of the weights and making of the context.
-        warm_seconds: warm-up.
-        warm_tokens: tokens that are in the KV cache.
-        resources: what the snapshot hooks have to look after besides the engine.
+        engine: ready for requests.
+        serving: options of the API.
+        loaded: the model; its memory file is closed already, mapped pages stay mapped.
+        encodes: whether the model is an encoder.
+        open_seconds: time in which llama.cpp loaded the weights and created the context.
+        warm_seconds: duration of the warm-up.
+        warm_tokens: tokens in the KV cache.
+        resources: what the snapshot hooks close and reopen besides the engine.
     """
 
     engine: Engine
@@ -54,17 +54,17 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
     """Load, verify, open and warm the model, or raise and leave nothing behind.
 
     Args:
-        settings: all of them.
-        progress: called with bytes done and bytes in all while the model is loaded.
+        settings: all settings.
+        progress: called with bytes done and bytes in total while the model is loaded.
 
     Raises:
-        LambdaLLMError: one sentence that says why this environment can't serve.
+        LambdaLLMError: why this environment can't serve, in one sentence.
     """
     check_invariants(os.environ)
     before = resident()
-    # What is small is read first: a wrong reference shows before a long download.
-    first = [settings.system_prompt] if settings.system_prompt else []
-    system_prompts = [read_text(text, seconds=settings.load_seconds) for text in (*first, *settings.system_prompts)]
+    # Small objects first: a wrong reference fails before the long download.
+    default = [settings.system_prompt] if settings.system_prompt else []
+    system_prompts = [read_text(text, seconds=settings.load_seconds) for text in (*default, *settings.system_prompts)]
     storage = S3Objects(settings.sessions) if settings.sessions else None
     if storage:
         storage.check()
@@ -75,7 +75,7 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
         memory=available_memory(settings),
         seconds=settings.load_seconds,
         progress=progress,
-        # No token is shorter than a byte; that of a prompt which leaves no room is refused below.
+        # A token has at least one byte. A prompt that leaves no room for a conversation is refused in the warm-up.
         pinned_tokens=sum(len(text.encode()) for text in system_prompts) + (PENDING_TOKENS if storage else 0),
     )
     header = loaded.inspection.header

@@ -1,4 +1,4 @@
-"""The runtime's own look at the invariants: the last of three guards, after the module and the policies."""
+"""The runtime check of the invariants: the last of three, after the Terraform module and the policies."""
 
 from collections.abc import Mapping
 
@@ -7,16 +7,16 @@ from lambda_llm.inference.errors import InvariantError
 
 
 def check_invariants(environment: Mapping[str, str]) -> None:
-    """Return at once outside Lambda; on Lambda, only when the function may serve.
+    """Return outside Lambda, and on Lambda if the function satisfies the invariants.
 
-    Only what an environment can see of itself is looked at. A variable that the host does not set (a local
-    stand-in for Lambda) proves nothing and passes.
+    Checks only what an environment can see of itself. A variable that the host does not set (a local emulation of
+    Lambda) passes.
 
     Args:
-        environment: the process's variables.
+        environment: the process's environment variables.
 
     Raises:
-        InvariantError: names every invariant that is broken.
+        InvariantError: names every invariant that is violated.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """

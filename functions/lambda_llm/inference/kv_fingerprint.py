@@ -1,4 +1,4 @@
-"""What keys and values depend on besides the tokens: entries of the session store under another are not found."""
+"""What keys and values in the KV cache depend on besides the tokens: it is part of every key in the session store."""
 
 import json
 from pathlib import Path
@@ -11,18 +11,18 @@ from lambda_llm.loading.load import Loaded
 
 
 def kv_fingerprint(loaded: Loaded) -> bytes:
-    """The model's own bytes, and every option that changes what llama.cpp computes or how it stores it.
+    """The model's checksum, and every option that changes what llama.cpp computes or how it stores it.
 
-    Threads and where the weights lie change no more than the last digits, so entries may move between environments
-    that differ in these.
+    The number of threads and the placement of the weights change rounding only, so environments that differ in these
+    share entries.
 
     Args:
-        loaded: its memory file is still open.
+        loaded: with its memory file still open.
     """
     content = loaded.inspection.described.crc64nvme
     parts = {
         "model": [loaded.file.size, _crc64nvme(loaded.file.path) if content is None else content],
-        "context": loaded.plan.context_length,  # some models scale their positions by it
+        "context": loaded.plan.context_length,  # some models scale positions by it
         "kv_type": loaded.plan.options.kv_type,
         "llama.cpp": backend.version(),
     }

@@ -1,7 +1,7 @@
 """The streaming front door: the ASGI app under uvicorn, behind the Lambda Web Adapter.
 
-`bin/serve` starts this module. The adapter knocks at the port until it is open, which is only when the model
-is verified and warm; if it can't be, the process ends and Lambda reports the failed init.
+`bin/serve` starts this module. The adapter polls the port, which opens only when the model is verified and warm; if
+that fails, the process exits and Lambda reports a failed init.
 
 Source: https://github.com/aws/aws-lambda-web-adapter
 """
@@ -36,15 +36,15 @@ FAILED: Final = 1
 def add_hook_routes(
     app: FastAPI, hooks: SnapshotHooks, environment: Mapping[str, str], hang_up: Callable[[], None] = lambda: None
 ) -> None:
-    """Let the web adapter reach the hooks: at the paths that it is told, and nowhere when it is told none.
+    """Add routes for the snapshot hooks at the paths configured for the web adapter, if any.
 
-    The adapter refuses these paths to callers from outside. It takes a new HTTP client after a restore.
+    The adapter rejects external requests to these paths. After a restore it uses a new HTTP client.
 
     Args:
-        app: gets the routes.
-        hooks: the pair.
-        environment: the process's variables.
-        hang_up: closes every connection of the server, as no open one may be in a snapshot.
+        app: the routes are added to it.
+        hooks: both hooks.
+        environment: the process's environment variables.
+        hang_up: closes every connection of the server: a snapshot must not contain an open one.
     """
 
     def add(variable: str, hook: Callable[[], None]) -> None:
@@ -53,9 +53,9 @@ def add_hook_routes(
                 await asyncio.to_thread(hook)
                 hang_up()
             except LambdaLLMError as error:
-                logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+                logger.error("%s", error)  # noqa: TRY400 - the message is complete
                 return _failed(error)
-            except Exception as error:  # whatever a resource raises: the adapter reads the status, people read the log
+            except Exception as error:  # from a resource: the adapter reads the status, people read the log
                 logger.exception("a snapshot hook failed")
                 return _failed(error)
             return Response(status_code=204, headers={"Connection": "close"})
@@ -72,13 +72,13 @@ def _failed(error: Exception) -> Response:
 
 
 def main() -> int:
-    """Start, serve until told to end, and return the exit status."""
+    """Initialize, serve until a signal, and return the exit status."""
     logs.configure()
     try:
         settings = Settings.load()
         environment = init(settings)
     except LambdaLLMError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        logger.error("%s", error)  # noqa: TRY400 - the message is complete
         return FAILED
     app = create_app(environment.engine, environment.serving, with_page=bool(settings.page))
     port = int(os.environ.get(PORT, DEFAULT_PORT))

@@ -1,4 +1,4 @@
-"""One `Settings` object, read from `LAMBDA_LLM_*` variables."""
+"""The settings, read from `LAMBDA_LLM_*` environment variables."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -15,10 +15,10 @@ PREFIX = "LAMBDA_LLM_"
 
 
 class ContextOverflow(StrEnum):
-    """What happens when a conversation is longer than the context.
+    """What happens when a conversation exceeds the context.
 
-    `error`: the request is refused, and an answer ends where the context does. `shift`: the oldest turns behind the
-    system prompt make room.
+    `error`: the request is refused, and a response ends where the context does. `shift`: the oldest turns after the
+    system prompt are dropped.
     """
 
     ERROR = "error"
@@ -30,7 +30,7 @@ class SettingsError(LambdaLLMError):
 
 
 class Settings(BaseSettings):
-    """Everything that can be chosen; each field is the variable `LAMBDA_LLM_<FIELD>`."""
+    """All settings; each field is the variable `LAMBDA_LLM_<FIELD>`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -46,38 +46,39 @@ class Settings(BaseSettings):
     )
     context_overflow: ContextOverflow = Field(
         ContextOverflow.ERROR,
-        description="what a conversation longer than the context gets: error, or shift: its oldest turns are dropped",
+        description="when a conversation exceeds the context: error, or shift, which drops its oldest turns",
     )
     kv_type: KVType = Field(KVType.F16, description="type of the KV cache: f16, or q8_0 at about half the size")
     weights: Weights = Field(Weights.AUTO, description="auto, copied or mapped")
     threads: int | None = Field(
-        None, ge=1, description="threads; default: the CPUs that are really available, fewer for a tiny model"
+        None, ge=1, description="threads; default: the CPUs available to the process, fewer for a tiny model"
     )
     memory_mb: int | None = Field(
-        None, ge=64, description="memory to stay within, in MB; default: Lambda's, or what is free"
+        None, ge=64, description="memory limit in MB; default: the function's memory, or what is free"
     )
-    load_seconds: float = Field(120, gt=0, description="time budget for getting the model into memory")
+    load_seconds: float = Field(120, gt=0, description="time budget for loading the model, in seconds")
     queue: int = Field(
-        16, ge=0, description="requests that may wait while another is answered; more are refused with a 429"
+        16, ge=0, description="requests that may wait while another is processed; more are refused with a 429"
     )
     keepalive_seconds: float = Field(
-        10, gt=0, description="silence in a stream after which a comment shows that it is alive"
+        10, gt=0, description="seconds without an event after which a stream gets a keep-alive comment"
     )
     trust_user: bool = Field(
         False,  # noqa: FBT003 - a default
-        description="whether the field 'user' tells whose conversation it is: only where nobody else can set it",
+        description="whether the request field `user` names the tenant: only where no client can set it itself",
     )
     system_prompt: str | None = Field(
-        None, description="evaluated before the snapshot and kept; a text, or s3://bucket/key or file:///path of one"
+        None,
+        description="evaluated before the snapshot and kept in the KV cache; a text, or its s3://bucket/key or file:///path",
     )
-    system_prompts: tuple[str, ...] = Field((), description="further ones, as a JSON list")
+    system_prompts: tuple[str, ...] = Field((), description="further system prompts, as a JSON list")
     sessions: str | None = Field(
         None,
         pattern="^s3://[^/]+",
-        description="s3://bucket/prefix/ where conversations are kept; default: nowhere",
+        description="s3://bucket/prefix/ for the KV cache of conversations; default: not stored",
     )
     page: bool | None = Field(
-        None, description="whether / shows a page to chat on; default: with `lambda-llm serve`, not on Lambda"
+        None, description="whether / serves a chat page; default: with `lambda-llm serve`, not on Lambda"
     )
 
     @model_validator(mode="after")
@@ -88,7 +89,7 @@ class Settings(BaseSettings):
 
     @property
     def reference(self) -> ModelReference:
-        """The model, with all that is pinned of it."""
+        """The model and its pins."""
         return ModelReference(self.model, self.model_version_id, self.model_size, self.model_sha256)
 
     @property
@@ -107,7 +108,7 @@ class Settings(BaseSettings):
         """Read the environment; `overrides` that are not None take precedence.
 
         Raises:
-            SettingsError: naming each variable that is wrong and what was expected.
+            SettingsError: names each wrong variable and what was expected.
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         try:

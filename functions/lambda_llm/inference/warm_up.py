@@ -1,4 +1,4 @@
-"""Do before the snapshot what a first request would wait for."""
+"""Warm-up: does before the snapshot what a first request would otherwise wait for."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,29 +11,29 @@ from lambda_llm.engine.generate import GenerationRequest, check_room
 from lambda_llm.engine.sampling import Sampling
 
 PROBES: Final = ("Hello", "1")
-"""What a user might say after a system prompt: with no letter in common, so that two prompts have in common what comes
-before."""
+"""Two user messages after a system prompt, without a letter in common: the common prefix of their prompts is what comes
+before the user's text."""
 
 WARM_TOKENS: Final = 4
-"""Generated at init: pages and threads that decoding needs are then in use when the snapshot is taken."""
+"""Generated at init, so that the snapshot contains the pages and threads that decoding needs."""
 
 
 def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
     """Generate a few tokens, pin every system prompt's prefix, and leave the first one's in the KV cache.
 
     Args:
-        engine: over a model that generates.
-        system_prompts: what conversations begin with; the likeliest first.
+        engine: with a generative model.
+        system_prompts: the most likely one first.
 
     Returns:
-        Tokens that are in the KV cache.
+        Number of tokens in the KV cache.
 
     Raises:
         TemplateError, ContextOverflowError: a system prompt can't be used with this model.
     """
     decoder = engine.decoder
     for system_prompt in reversed(system_prompts):
-        prompts = [_prompt(engine.template, system_prompt, words) for words in PROBES]
+        prompts = [_prompt(engine.template, system_prompt, text) for text in PROBES]
         check_room(prompts[0], decoder.context_length)
         with decoder.lock:
             engine.prefixes.pin(prompts[0][: common_prefix(*prompts)])
@@ -43,17 +43,17 @@ def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
         prompt = engine.model.tokenize(PROBES[0], add_special=True) or [0]
     for _ in engine.generate(GenerationRequest(prompt, Sampling(temperature=0), max_tokens=WARM_TOKENS)):
         pass
-    # The next prompt shares all but the user's own words with this one; its cache takes what it can use.
+    # The next prompt shares all but the user's text with this one, so its prefill starts from this cache.
     with decoder.lock:
         decoder.evaluate(prompt)
     return len(decoder.evaluated)
 
 
 def warm_up_encoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
-    """Encode a few tokens; an encoder keeps nothing between requests, so none are left in a cache.
+    """Encode a few tokens. An encoder has no state between requests, so 0 tokens are in a cache.
 
     Args:
-        engine: over an encoder.
+        engine: with an encoder.
         system_prompts: must be empty.
 
     Raises:
@@ -62,10 +62,10 @@ def warm_up_encoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
     if system_prompts:
         raise NotGenerativeError
     with engine.encoder.lock:
-        engine.encoder.encode([engine.model.tokenize(words, add_special=True) for words in PROBES])
+        engine.encoder.encode([engine.model.tokenize(text, add_special=True) for text in PROBES])
     return 0
 
 
-def _prompt(template: ChatTemplate, system_prompt: str | None, words: str) -> list[int]:
+def _prompt(template: ChatTemplate, system_prompt: str | None, text: str) -> list[int]:
     opening = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    return template.tokens([*opening, {"role": "user", "content": words}])
+    return template.tokens([*opening, {"role": "user", "content": text}])

@@ -1,1 +1,1 @@
-"""From S3, or a file, to verified bytes in memory. It knows nothing of llama.cpp."""
+"""Loads a model from S3, or a file, into memory and verifies it. Independent of llama.cpp."""

@@ -1,4 +1,4 @@
-"""How long a load may take, and the one signal that ends all of its parts."""
+"""The time budget of a load, and the one signal that stops all of its threads."""
 
 import math
 import threading
@@ -13,21 +13,21 @@ from lambda_llm.loading.interrupts import uninterrupted
 
 
 class StoppedError(LoadError):
-    """Another part of the same load failed; that part's error is the one to show."""
+    """Another thread of the same load failed first; its error is the one to report."""
 
 
 class Budget:
-    """A context manager that runs out after some seconds, and that any part may stop for all.
+    """A context manager that expires after some seconds, and that any thread of the load may stop for all.
 
-    Waiting happens on `stopped`, so that nobody sleeps past the end.
+    Threads sleep on `stopped`, so that none sleeps past the deadline.
     """
 
     def __init__(self, seconds: float, address: str) -> None:
-        """Nothing runs before `with`.
+        """The clock starts at `with`.
 
         Args:
             seconds: how long the load may take.
-            address: of what is loaded, for the error.
+            address: of the object, for the error.
         """
         self.seconds = seconds
         self.stopped = threading.Event()
@@ -40,33 +40,33 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds until the end, which may be over."""
+        """Seconds until the deadline; negative once it is past."""
         return self._end - time.monotonic()
 
     def check(self) -> None:
-        """Return at once while there is time.
+        """Return while there is time left.
 
         Raises:
-            OutOfTimeError: the seconds are over.
-            StoppedError: another part has stopped the load.
+            OutOfTimeError: the budget has expired.
+            StoppedError: another thread has stopped the load.
         """
         if not self.stopped.is_set():
             return
         if self._expired:
             raise OutOfTimeError(
-                f"{self._address} was not in memory after {self.seconds:g} s, the time budget: raise "
-                "LAMBDA_LLM_LOAD_SECONDS, use a smaller model, or bring the bucket nearer."
+                f"{self._address} was not loaded within {self.seconds:g} s, its time budget: raise "
+                "LAMBDA_LLM_LOAD_SECONDS, use a smaller model, or a bucket in the region of the function."
             )
         raise StoppedError("The load was stopped.")
 
     def at_stop(self, call: Callable[[], None]) -> None:
-        """Have `call` called, from whatever thread and maybe twice, when the load is stopped or its time is over."""
+        """Register `call` for when the load stops or expires; it may run on any thread, and twice."""
         self._at_stop.append(call)
         if self.stopped.is_set():
             call()
 
     def stop(self) -> None:
-        """End every part of the load."""
+        """Stop every thread of the load."""
         self.stopped.set()
         for call in self._at_stop:
             call()

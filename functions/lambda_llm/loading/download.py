@@ -1,4 +1,4 @@
-"""Fill memory with an object in parallel, and verify it on the way."""
+"""Download an object into memory in parallel, and verify it while it arrives."""
 
 import functools
 import hashlib
@@ -23,33 +23,33 @@ from lambda_llm.loading.memory_file import MemoryFile
 from lambda_llm.loading.sources.base import CONNECTIONS, PIECE_BYTES, Description, ModelReference, Source
 
 PART_BYTES_MAX: Final = 64 * MIB
-"""Bytes one worker asks for at a time, at most: the CPU time of a request is nothing against it, and a part that
-breaks goes on where it broke."""
+"""Most bytes that one worker requests at a time: enough that a request's CPU time does not matter. A broken part
+resumes where it broke."""
 
 PART_BYTES_MIN: Final = 16 * MIB
-"""At the end of an object: large against a request's latency still."""
+"""Part size at the end of an object: its transfer still takes long compared with a request's latency."""
 
 CONNECTIONS_MIN: Final = 4
-"""One alone would not fill a network with some latency, however few the CPUs."""
+"""A single connection does not saturate a network that has latency, however few the CPUs."""
 
-TELL_SECONDS: Final = 0.1
-"""Between two reports of the progress."""
+PROGRESS_SECONDS: Final = 0.1
+"""Between two progress reports."""
 
 HASH_PIECES: Final = 4
-"""Hashed between two looks at the parts: some 5 ms."""
+"""Hashed between two checks of the parts: about 5 ms."""
 
 Progress = Callable[[int, int], None]
-"""Is told bytes done and bytes in all, from the thread that called, some ten times a second."""
+"""Called with bytes done and bytes in total, on the calling thread, about ten times a second."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """What a finished and verified download took.
+    """Statistics of a finished and verified download.
 
     Attributes:
         size: bytes.
         seconds: wall-clock time.
-        retries: requests that had to be sent again.
+        retries: requests that were sent again.
         checksums: what the bytes were verified against: `CRC64NVME`, `SHA-256`, or neither for a local file.
     """
 
@@ -60,7 +60,7 @@ class Download:
 
 
 def check_size(reference: ModelReference, described: Description) -> None:
-    """Refuse an object whose size alone shows that it is not the one that is meant.
+    """Refuse an object whose size alone shows that it is the wrong one.
 
     Raises:
         ChangedError: the size differs from the pinned one.
@@ -70,20 +70,20 @@ def check_size(reference: ModelReference, described: Description) -> None:
         raise CorruptError(f"{reference.uri} is empty: upload the model again.")
     if reference.size is not None and reference.size != described.size:
         raise ChangedError(
-            f"{reference.uri} has {described.size:,} bytes, but {reference.size:,} are pinned: it is another file; "
+            f"{reference.uri} has {described.size:,} bytes, but {reference.size:,} are pinned: it is a different file; "
             "correct the pin or the object."
         )
 
 
 def check_verifiable(reference: ModelReference, described: Description, source: Source) -> None:
-    """Refuse an object which nothing could tell from a damaged one.
+    """Refuse an object that can't be verified.
 
     Raises:
-        UnverifiableError: S3 keeps no checksum of the whole object and none is pinned.
+        UnverifiableError: S3 has no checksum of the whole object and none is pinned.
     """
     if source.needs_checksum and described.crc64nvme is None and reference.sha256 is None:
         raise UnverifiableError(
-            f"S3 keeps no CRC64NVME checksum of the whole of {source.uri} and no SHA-256 is pinned, so it can't be "
+            f"S3 has no CRC64NVME checksum of the whole of {source.uri} and no SHA-256 is pinned, so it can't be "
             "verified: upload it with `lambda-llm push`, or set LAMBDA_LLM_MODEL_SHA256."
         )
 
@@ -98,23 +98,23 @@ def download(
     budget: Budget,
     progress: Progress | None = None,
 ) -> Download:
-    """Fill `file` with the whole object and compare its checksums.
+    """Download the whole object into `file` and verify its checksums.
 
-    Each piece goes straight to its own place; no two workers share a position or a buffer. CRC64NVME is computed over
-    each piece on its way and combined, SHA-256 follows over what is there without a gap while the rest arrives.
+    Each piece is written straight to its offset; no two workers share a position or a buffer. CRC64NVME is computed per
+    part as pieces arrive, and combined; SHA-256 runs over the contiguous prefix while the rest arrives.
 
     Args:
-        source: described already.
+        source: after its `describe`.
         file: of the object's size.
-        have: the object's first bytes, read before.
-        described: size and checksum to verify the bytes against.
-        sha256: 64 hex digits to verify the bytes against, or None.
-        budget: running already; is stopped when any part fails.
-        progress: called with bytes done and in all.
+        have: the object's first bytes, which have been read already.
+        described: size and checksum to verify against.
+        sha256: 64 hex digits to verify against, or None.
+        budget: already running; stopped when any part fails.
+        progress: called with bytes done and in total.
 
     Raises:
         CorruptError: a checksum differs.
-        LoadError: whatever ended a part first.
+        LoadError: the first failure of a part.
     """
     started = time.monotonic()
     checked = described.crc64nvme is not None
@@ -128,12 +128,12 @@ def download(
         futures: set[Future[None]] = set()
         try:
             for part in all_parts[1:]:
-                futures.add(_started(pool, part, source, file, budget))
-            _attend(futures, all_parts, sha, budget, progress, interruptible)
+                futures.add(_submit(pool, part, source, file, budget))
+            _supervise(futures, all_parts, sha, budget, progress, interruptible)
         except BaseException as error:
             budget.stop()
             pool.shutdown(wait=True, cancel_futures=True)
-            if isinstance(error, LoadError):  # nothing takes the place of Ctrl-C
+            if isinstance(error, LoadError):  # Ctrl-C is never replaced by another error
                 _raise_first(futures)
             raise
     if progress:
@@ -141,9 +141,9 @@ def download(
     if checked:
         crc = functools.reduce(lambda crc, part: combine_crc64nvme(crc, part.crc, part.size), all_parts, 0)
         if crc != described.crc64nvme:
-            raise CorruptError(_differs(source, "CRC64NVME", f"{described.crc64nvme:016x}", f"{crc:016x}"))
+            raise CorruptError(_mismatch(source, "CRC64NVME", f"{described.crc64nvme:016x}", f"{crc:016x}"))
     if sha and sha256 and sha.hexdigest() != sha256.lower():
-        raise CorruptError(_differs(source, "SHA-256", sha256.lower(), sha.hexdigest()))
+        raise CorruptError(_mismatch(source, "SHA-256", sha256.lower(), sha.hexdigest()))
     return Download(
         size=described.size,
         seconds=time.monotonic() - started,
@@ -156,18 +156,18 @@ def download(
 
 
 def connections() -> int:
-    """How many parts are read at a time: enough to fill the CPUs, or the network of a Lambda function."""
+    """How many parts are read concurrently: enough to saturate the CPUs, or the network of a Lambda function."""
     return min(CONNECTIONS, max(CONNECTIONS_MIN, 2 * (os.cpu_count() or 1)))
 
 
 def parts(start: int, end: int, workers: int, *, in_one: bool = False) -> list[tuple[int, int]]:
-    """Split a range: large parts first, for few requests, then smaller ones, so that all workers end together.
+    """Split a range: large parts first, for few requests, then smaller ones, so that all workers finish together.
 
     Args:
         start: first byte.
-        end: the byte after the last.
-        workers: how many parts are read at a time.
-        in_one: do not split it.
+        end: byte after the last.
+        workers: how many parts are read concurrently.
+        in_one: do not split.
     """
     spans = []
     while start < end:
@@ -178,7 +178,7 @@ def parts(start: int, end: int, workers: int, *, in_one: bool = False) -> list[t
 
 
 class _Part:
-    """A range of the object on its way into memory; its numbers are read by the thread that waits."""
+    """A byte range that is being downloaded; the supervising thread reads its counters."""
 
     def __init__(self, start: int, end: int, *, checked: bool) -> None:
         self.start = start
@@ -202,8 +202,8 @@ class _Part:
             self.retries = source.read(self.start, self.start + self.size, deliver)
         except MemoryError as error:
             raise DoesNotFitError(
-                f"The memory ran out while {source.uri} was read into it: give the process more memory, or use a "
-                "smaller quantization of the model."
+                f"Memory ran out while {source.uri} was being loaded: give the process more memory, or use a smaller "
+                "quantization of the model."
             ) from error
 
     def arrived(self, piece: bytes, file: MemoryFile) -> None:
@@ -214,7 +214,7 @@ class _Part:
 
 
 class _Hash:
-    """SHA-256 knows no order but the file's: it follows the first gap."""
+    """SHA-256 over the file in order, as far as it has arrived without a gap."""
 
     def __init__(self, file: MemoryFile, ordered: Sequence[_Part]) -> None:
         self._sha = hashlib.sha256()
@@ -224,17 +224,17 @@ class _Hash:
         self._first = 0
 
     @property
-    def behind(self) -> int:
-        """How many bytes are there without a gap and not yet hashed."""
+    def unhashed(self) -> int:
+        """Bytes that have arrived without a gap and are not hashed yet."""
         while self._first < len(self._parts) - 1 and self._parts[self._first].complete:
             self._first += 1
         part = self._parts[self._first]
         return part.start + part.done - self._at
 
     def follow(self) -> None:
-        """Hash some of them."""
+        """Hash up to `HASH_PIECES` of them."""
         for _ in range(HASH_PIECES):
-            piece = self._file.read(self._at, min(self.behind, PIECE_BYTES))
+            piece = self._file.read(self._at, min(self.unhashed, PIECE_BYTES))
             self._sha.update(piece)
             self._at += len(piece)
 
@@ -242,17 +242,17 @@ class _Hash:
         return self._sha.hexdigest()
 
 
-def _started(pool: ThreadPoolExecutor, part: _Part, source: Source, file: MemoryFile, budget: Budget) -> "Future[None]":
+def _submit(pool: ThreadPoolExecutor, part: _Part, source: Source, file: MemoryFile, budget: Budget) -> "Future[None]":
     try:
         return pool.submit(part.run, source, file, budget)
-    except RuntimeError as error:  # Python's word for a thread that the system refuses
+    except RuntimeError as error:  # raised when the system refuses a thread
         raise DoesNotFitError(
             f"No thread could be started to read {source.uri} ({error}): give the process more memory, or raise its "
-            "limit of threads."
+            "thread limit."
         ) from error
 
 
-def _attend(
+def _supervise(
     futures: "set[Future[None]]",
     all_parts: Sequence[_Part],
     sha: _Hash | None,
@@ -260,16 +260,16 @@ def _attend(
     progress: Progress | None,
     interruptible: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """Until all is there: raise what fails, tell the progress, hash."""
+    """Wait for all parts: raise the first failure, report progress, hash."""
     size = sum(part.size for part in all_parts)
-    pending, told = futures, -math.inf
-    while pending or (sha and sha.behind):
-        busy = sha is not None and sha.behind > 0
+    pending, reported = futures, -math.inf
+    while pending or (sha and sha.unhashed):
+        busy = sha is not None and sha.unhashed > 0
         with interruptible():
-            done, pending = wait(pending, timeout=0 if busy else TELL_SECONDS, return_when=FIRST_EXCEPTION)
+            done, pending = wait(pending, timeout=0 if busy else PROGRESS_SECONDS, return_when=FIRST_EXCEPTION)
         _raise_first(done)
-        if progress and time.monotonic() - told >= TELL_SECONDS:
-            told = time.monotonic()
+        if progress and time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
             progress(sum(part.done for part in all_parts), size)
         budget.check()
         if sha:
@@ -277,14 +277,14 @@ def _attend(
 
 
 def _raise_first(futures: "set[Future[None]]") -> None:
-    """Raise the cause, not what followed from it."""
+    """Raise the original failure, not a `StoppedError` that followed from it."""
     errors = [future.exception() for future in futures if future.done() and not future.cancelled()]
     for error in errors:
         if error is not None and not isinstance(error, StoppedError):
             raise error
 
 
-def _differs(source: Source, kind: str, expected: str, found: str) -> str:
+def _mismatch(source: Source, kind: str, expected: str, found: str) -> str:
     return (
         f"{source.uri} is damaged or was swapped: its {kind} is {found}, expected {expected}; upload the model "
         "again, or correct the pin."

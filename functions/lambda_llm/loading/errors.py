@@ -1,4 +1,4 @@
-"""Why a model could not be brought into memory: one class a cause, one sentence each."""
+"""Why a model could not be loaded: one class per cause."""
 
 import errno
 
@@ -6,7 +6,7 @@ from lambda_llm.errors import LoadError
 
 
 class InvalidReferenceError(LoadError):
-    """The model reference is not of a form that this package reads."""
+    """The model reference has no form that this package can read."""
 
 
 class NotFoundError(LoadError):
@@ -14,23 +14,23 @@ class NotFoundError(LoadError):
 
 
 class ForbiddenError(LoadError):
-    """The credentials are missing, expired, or don't allow to read the object."""
+    """The credentials are missing, expired, or don't allow reading the object."""
 
 
 class ChangedError(LoadError):
-    """The object is not, or is no longer, the one that was asked for."""
+    """The object is not, or is no longer, the one that was requested."""
 
 
 class UnavailableError(LoadError):
-    """The store did not answer properly, also after retries."""
+    """The store did not respond properly, even after retries."""
 
 
 class UnverifiableError(LoadError):
-    """There is no checksum to hold the bytes against."""
+    """There is no checksum to verify the bytes against."""
 
 
 class OutOfTimeError(LoadError):
-    """The time budget ran out before the model was in memory."""
+    """The time budget expired before the model was loaded."""
 
 
 class TooManyFilesError(LoadError):
@@ -38,18 +38,18 @@ class TooManyFilesError(LoadError):
 
 
 def root_cause(error: BaseException) -> OSError | None:
-    """What the system itself said, beneath what the libraries between made of it."""
+    """The operating system's error at the bottom of a chain of library exceptions, or None."""
     found: OSError | None = None
-    beneath: BaseException | None = error
-    while beneath is not None:
-        if isinstance(beneath, OSError) and beneath.errno is not None:
-            found = beneath
-        beneath = beneath.__cause__ or beneath.__context__
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, OSError) and current.errno is not None:
+            found = current
+        current = current.__cause__ or current.__context__
     return found
 
 
 def no_descriptor(error: BaseException, purpose: str) -> TooManyFilesError | None:
-    """The error to raise when a lack of file descriptors is behind `error`, else None.
+    """The error to raise when `error` was caused by a lack of file descriptors, else None.
 
     Args:
         error: what a library or the system raised.
@@ -59,6 +59,6 @@ def no_descriptor(error: BaseException, purpose: str) -> TooManyFilesError | Non
     if cause is None or cause.errno not in {errno.EMFILE, errno.ENFILE}:
         return None
     return TooManyFilesError(
-        f"No file descriptor is left {purpose} ({cause.strerror}): close what holds them, or raise the limit "
-        "(`ulimit -n`)."
+        f"No file descriptor is left {purpose} ({cause.strerror}): close open files or connections, or raise the "
+        "limit (`ulimit -n`)."
     )

@@ -1,4 +1,4 @@
-"""Moments in which a Ctrl-C would leave something behind that nobody knows of any more."""
+"""Sections in which a Ctrl-C would leak a resource."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager, contextmanager
 
 @contextmanager
 def uninterrupted() -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Put signals to this thread off to the end of the context; threads that are started inside never get any.
+    """Defer signals to this thread until the context ends; threads started inside never receive any.
 
-    Gives a context manager for what may be interrupted all the same, which is whatever waits.
+    Yields a context manager for what may be interrupted all the same: waiting.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     @contextmanager
     def interruptible() -> Iterator[None]:
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # raises what has been put off
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # raises what was deferred
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

@@ -1,4 +1,4 @@
-"""From a model reference to verified bytes in memory: the order in which things are asked and refused."""
+"""From a model reference to verified bytes in memory: the order of requests and checks."""
 
 import logging
 from contextlib import ExitStack
@@ -20,15 +20,15 @@ from lambda_llm.loading.sources.registry import open_source
 logger = logging.getLogger(__name__)
 
 HEAD_BYTES: Final = 1 * MIB
-"""What is read first. Most of a header is the vocabulary, so each further read takes eight times as much."""
+"""Size of the first read. Most of a header is the vocabulary, so each further read is eight times as large."""
 
 SECONDS: Final = 120
-"""Time budget where none is given."""
+"""Default time budget."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What can be said of a model before it is loaded."""
+    """What is known of a model before it is loaded."""
 
     reference: ModelReference
     described: Description
@@ -40,10 +40,10 @@ class Loaded:
     """A verified model in memory.
 
     Attributes:
-        inspection: what it is.
-        plan: what memory it takes, and how to open it.
-        download: what the download took.
-        file: sealed; whoever holds this closes it.
+        inspection: reference, description and header.
+        plan: how much memory it needs, and how to open it.
+        download: statistics.
+        file: sealed; its owner closes it.
     """
 
     inspection: Inspection
@@ -53,14 +53,14 @@ class Loaded:
 
 
 def inspect(reference: ModelReference, *, seconds: float = SECONDS) -> Inspection:
-    """Read a model's header and nothing else of it.
+    """Read a model's header and nothing else.
 
     Args:
         reference: the model.
         seconds: time budget.
 
     Raises:
-        LoadError: the reason why it can't be read.
+        LoadError: why it can't be read.
     """
     with Budget(seconds, reference.uri) as budget:
         source = open_source(reference, budget)
@@ -83,20 +83,20 @@ def load(
     progress: Progress | None = None,
     pinned_tokens: int = 0,
 ) -> Loaded:
-    """Bring a model into memory, verified, or raise and leave nothing behind.
+    """Load a model into memory and verify it, or raise and leave nothing behind.
 
     Args:
-        reference: the model and what of it is pinned.
-        options: how it is going to be opened, which decides how much memory it needs.
-        memory: bytes that may be used in all.
+        reference: the model and its pins.
+        options: how it will be opened, which determines how much memory it needs.
+        memory: bytes that may be used in total.
         seconds: time budget.
-        progress: called with bytes done and bytes in all.
+        progress: called with bytes done and bytes in total.
         pinned_tokens: see `plan_memory`.
 
     Raises:
-        LoadError: one class for each cause; see `lambda_llm.loading.errors`.
+        LoadError: one class per cause; see `lambda_llm.loading.errors`.
     """
-    with ExitStack() as undone:  # until the very end, whatever happens takes the file away again
+    with ExitStack() as cleanup:  # closes the file unless the load succeeds
         with Budget(seconds, reference.uri) as budget:
             source = open_source(reference, budget)
             try:
@@ -107,37 +107,37 @@ def load(
                 with about(reference.uri):
                     plan = plan_memory(header, described.size, options, memory=memory, pinned_tokens=pinned_tokens)
                     plan.require()
-                file, took = _fill(
-                    undone, source, head, described, sha256=reference.sha256, budget=budget, progress=progress
+                file, stats = _fill(
+                    cleanup, source, head, described, sha256=reference.sha256, budget=budget, progress=progress
                 )
             finally:
                 with uninterrupted():
                     source.close()
-        rate = took.size / 1e9 / max(took.seconds, 1e-9)
+        rate = stats.size / 1e9 / max(stats.seconds, 1e-9)
         logger.info(
             "loaded %s: %d bytes in %.2f s (%.2f GB/s), %d retries, verified by %s",
             reference.uri,
-            took.size,
-            took.seconds,
+            stats.size,
+            stats.seconds,
             rate,
-            took.retries,
-            " and ".join(took.checksums) or "nothing but its header: a local file",
+            stats.retries,
+            " and ".join(stats.checksums) or "nothing but its header: a local file",
             extra={
                 "uri": reference.uri,
                 "version_id": described.version_id,
-                "bytes": took.size,
-                "seconds": round(took.seconds, 3),
+                "bytes": stats.size,
+                "seconds": round(stats.seconds, 3),
                 "gb_per_second": round(rate, 3),
-                "retries": took.retries,
-                "checksums": list(took.checksums),
+                "retries": stats.retries,
+                "checksums": list(stats.checksums),
             },
         )
-        undone.pop_all()
-        return Loaded(Inspection(reference, described, header), plan, took, file)
+        cleanup.pop_all()
+        return Loaded(Inspection(reference, described, header), plan, stats, file)
 
 
 def _fill(
-    undone: ExitStack,
+    cleanup: ExitStack,
     source: Source,
     head: bytes,
     described: Description,
@@ -147,14 +147,14 @@ def _fill(
     progress: Progress | None,
 ) -> tuple[MemoryFile, Download]:
     with uninterrupted():
-        file = undone.enter_context(MemoryFile(described.size))
-    took = download(source, file, have=head, described=described, sha256=sha256, budget=budget, progress=progress)
+        file = cleanup.enter_context(MemoryFile(described.size))
+    stats = download(source, file, have=head, described=described, sha256=sha256, budget=budget, progress=progress)
     file.seal()
-    return file, took
+    return file, stats
 
 
 def _read_header(source: Source, described: Description, budget: Budget) -> tuple[bytes, Header]:
-    """Read from the beginning until the header is whole; returns the bytes read and the header."""
+    """Read from the start until the header is complete; returns the bytes read and the header."""
     wanted = HEAD_BYTES
     head = bytearray()
 

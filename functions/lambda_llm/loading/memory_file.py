@@ -1,4 +1,4 @@
-"""A file that lives in memory only, and that llama.cpp can open as a path."""
+"""A file in anonymous memory that llama.cpp can open by its path."""
 
 import fcntl
 import logging
@@ -16,23 +16,23 @@ logger = logging.getLogger(__name__)
 
 
 class MemoryFile:
-    """An anonymous file of fixed size; after `seal` nobody can change it any more.
+    """An anonymous file of fixed size; immutable after `seal`.
 
-    On Linux it is a `memfd`. Where `memfd_create` does not exist (macOS) an unlinked temporary file
-    takes its place, which a log line says: it works alike but may touch the disk and can't be sealed.
+    On Linux it is a `memfd`. Where `memfd_create` does not exist (macOS) it is an unlinked temporary file, and a
+    warning is logged: it behaves the same but may touch the disk and can't be sealed.
 
     Source: https://man7.org/linux/man-pages/man2/memfd_create.2.html
     """
 
     def __init__(self, size: int) -> None:
-        """Make an empty (zero-filled) file.
+        """Create a zero-filled file.
 
         Args:
             size: bytes, more than 0.
 
         Raises:
             DoesNotFitError: there is no room for `size` bytes.
-            TooManyFilesError: there is no descriptor left.
+            TooManyFilesError: no descriptor is left.
         """
         self.size = size
         self._fd = -1
@@ -50,7 +50,7 @@ class MemoryFile:
             return os.memfd_create("lambda-llm-model", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fd, path = tempfile.mkstemp(prefix="lambda-llm-")
         Path(path).unlink()
-        logger.warning("memfd_create does not exist here: an unlinked temporary file takes its place")
+        logger.warning("memfd_create is not available: using an unlinked temporary file")
         return fd
 
     def _no_room(self, error: OSError | MemoryError) -> LoadError:
@@ -61,43 +61,44 @@ class MemoryFile:
 
     @property
     def path(self) -> str:
-        """A path under which this process, and only while the file is open, can open the file."""
+        """A path by which this process can open the file while it is not closed."""
         return f"/proc/self/fd/{self._fd}" if Path("/proc/self/fd").is_dir() else f"/dev/fd/{self._fd}"
 
     @property
     def closed(self) -> bool:
-        """Whether the descriptor is gone (the pages live on while somebody maps them)."""
+        """Whether the descriptor is closed (pages live on while they are mapped)."""
         return self._fd < 0
 
     def write(self, data: bytes, position: int) -> None:
-        """Put all of `data` at `position`; threads may do so at the same time.
+        """Write all of `data` at `position`; safe to call from several threads.
 
-        Writing costs less than storing into a mapping: pages are taken without being zeroed first, and without a page
-        fault each; docs/decisions/0006 has the figures. It fails where a mapping would kill the process.
+        `pwrite` costs less than storing into a mapping: pages are allocated without being zeroed first, and without a
+        page fault each; docs/decisions/0006 has the figures. Out of memory it fails, where a mapping would kill the
+        process.
 
         Raises:
-            DoesNotFitError: there is no memory for it.
+            DoesNotFitError: memory ran out.
         """
         try:
-            with memoryview(data) as left:
+            with memoryview(data) as view:
                 at = 0
-                while at < len(left):
-                    at += os.pwrite(self._fd, left[at:], position + at)
+                while at < len(view):
+                    at += os.pwrite(self._fd, view[at:], position + at)
         except (OSError, MemoryError) as error:
             raise self._no_room(error) from error
 
     def read(self, position: int, size: int) -> bytes:
-        """Up to `size` bytes from `position` on."""
+        """Read up to `size` bytes at `position`."""
         return os.pread(self._fd, size, position)
 
     def seal(self) -> None:
-        """Forbid, for good and to everybody, to write, grow or shrink the file."""
+        """Forbid every further write, growth and shrinking of the file; irreversible."""
         if self._sealable and hasattr(fcntl, "F_ADD_SEALS"):
             seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
             fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, seals)
 
     def close(self) -> None:
-        """Give the descriptor back; closing twice is fine."""
+        """Close the descriptor; closing twice is fine."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

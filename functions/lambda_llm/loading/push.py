@@ -1,4 +1,4 @@
-"""The other direction: a model file into S3, with what a later load is verified by."""
+"""Upload a model file to S3 with the checksums by which a later load is verified."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,22 +23,22 @@ from lambda_llm.loading.sources.registry import open_source
 from lambda_llm.loading.sources.s3 import object_location
 
 PART_BYTES: Final = 64 * MIB
-"""Larger files are uploaded in parts of this size, several at a time."""
+"""Larger files are uploaded in parts of this size, several concurrently."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What lies in S3 now.
+    """The uploaded object.
 
     Attributes:
-        bucket: where it lies.
-        key: where it lies there.
-        version_id: None in a bucket without versions.
+        bucket: its bucket.
+        key: its key.
+        version_id: None in a bucket without versioning.
         size: bytes.
         sha256: 64 hex digits; also in the object's metadata.
         crc64nvme: of the whole file.
-        kept_by_store: whether S3 itself keeps that CRC64NVME.
-        needs: memory that it needs beside its size.
+        kept_by_store: whether S3 stores that CRC64NVME.
+        needs: memory that it needs besides its size.
     """
 
     bucket: str
@@ -57,15 +57,15 @@ class Pushed:
 
 
 def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
-    """Check, upload and compare.
+    """Check a file, upload it and compare what S3 stored.
 
     Args:
         file: a GGUF file.
         to: `s3://bucket/key`.
-        progress: called with bytes done and bytes in all, from the uploading threads.
+        progress: called with bytes done and bytes in total, on the uploading threads.
 
     Raises:
-        LoadError: the file is no sound GGUF file, or S3 does not take it or keeps something else.
+        LoadError: the file is not valid GGUF, S3 refuses the upload, or what S3 stored differs.
     """
     bucket, key = object_location(to)
     inspection = inspect(ModelReference(str(file)))
@@ -97,7 +97,7 @@ def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
         finally:
             source.close()
     if described.size != size or described.crc64nvme not in {None, crc}:
-        raise CorruptError(f"S3 keeps something else at {to} than {file} holds: push it again.")
+        raise CorruptError(f"What S3 stored at {to} differs from {file}: push it again.")
     return Pushed(
         bucket=bucket,
         key=key,
@@ -124,5 +124,5 @@ def _explained(to: str, bucket: str, error: Exception) -> LoadError:
     if "NoSuchBucket" in text:
         return NotFoundError(f"There is no bucket {bucket!r}: create it, or check the name and the region.")
     if "AccessDenied" in text or "redentials" in text:
-        return ForbiddenError(f"S3 does not take {to} ({text}): the credentials need s3:PutObject on it.")
+        return ForbiddenError(f"S3 refuses to write {to} ({text}): the credentials need s3:PutObject on it.")
     return UnavailableError(f"{to} could not be written ({text}): try again.")

@@ -1,4 +1,4 @@
-"""The one place that tries again."""
+"""The only place that retries."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -9,13 +9,13 @@ from lambda_llm.errors import LoadError
 from lambda_llm.loading.budget import Budget
 
 ATTEMPTS: Final = 6
-"""How often one request is tried without getting on; each piece that arrives starts the count anew."""
+"""Attempts per request without progress; each piece that arrives resets the count."""
 
 T = TypeVar("T")
 
 
 class RetryError(Exception):
-    """Worth another try; carries what to say when there is none left."""
+    """A retryable failure; carries the error to raise after the last attempt."""
 
     def __init__(self, explained: LoadError) -> None:
         super().__init__(str(explained))
@@ -26,7 +26,7 @@ class Retries:
     """Calls a function until it succeeds, with jitter, at most `ATTEMPTS` times without progress.
 
     Attributes:
-        total: tries that failed so far.
+        total: failed attempts so far.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -34,24 +34,24 @@ class Retries:
         self._in_a_row = 0
         self._budget = budget
 
-    def got_on(self) -> None:
-        """Tell that the present try has brought something."""
+    def progressed(self) -> None:
+        """Reset the count of attempts: the current one has delivered data."""
         self._in_a_row = 0
 
     def __call__(self, function: Callable[[], T]) -> T:
-        """Call `function`; its `RetryError` is tried again, everything else passes through.
+        """Call `function`, and again after a `RetryError`; everything else propagates.
 
         Raises:
-            LoadError: what the last `RetryError` carried.
-            OutOfTimeError, StoppedError: the budget ended first.
+            LoadError: the error that the last `RetryError` carried.
+            OutOfTimeError, StoppedError: the budget expired or was stopped first.
         """
 
-        def one_try() -> T:
+        def attempt() -> T:
             self._budget.check()
             try:
                 return function()
             except LoadError:
-                self._budget.check()  # what a connection says that was cut is no cause
+                self._budget.check()  # the error of a connection that was cut is not the cause
                 raise
 
         return tenacity.Retrying(
@@ -61,7 +61,7 @@ class Retries:
             sleep=tenacity.sleep_using_event(self._budget.stopped),
             before_sleep=self._count,
             retry_error_callback=self._give_up,
-        )(one_try)
+        )(attempt)
 
     def _count(self, _: tenacity.RetryCallState) -> None:
         self._in_a_row += 1

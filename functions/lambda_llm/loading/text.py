@@ -1,4 +1,4 @@
-"""A text that a setting holds, or refers to: environment variables are too small for long ones."""
+"""Text given in a setting or by reference: environment variables are too small for long texts."""
 
 from typing import Final
 
@@ -11,20 +11,20 @@ from lambda_llm.loading.sources.base import ModelReference
 from lambda_llm.loading.sources.registry import open_source
 
 TEXT_BYTES: Final = 1 * MIB
-"""Longest text: a quarter of a million tokens, more than fits beside any context."""
+"""Longest text: about a quarter of a million tokens, more than any context fits."""
 
 _SCHEMES: Final = ("s3://", "file://")
 
 
 def read_text(text: str, *, seconds: float) -> str:
-    """The text itself, or the UTF-8 text at the address that it is.
+    """Return `text`, or the UTF-8 text that it refers to.
 
     Args:
-        text: `s3://bucket/key` or `file:///path` for a reference; anything else stands for itself.
+        text: `s3://bucket/key` or `file:///path` is a reference; anything else is the text itself.
         seconds: time budget.
 
     Raises:
-        CorruptError: the object is empty, too long, no UTF-8, or not what S3's checksum says.
+        CorruptError: the object is empty, too long, not UTF-8, or does not match S3's checksum.
         LoadError: it can't be read.
     """
     if not text.startswith(_SCHEMES) or len(text.split()) != 1:
@@ -35,15 +35,15 @@ def read_text(text: str, *, seconds: float) -> str:
             described = source.describe()
             if not 0 < described.size <= TEXT_BYTES:
                 raise CorruptError(
-                    f"{text} has {described.size:,} bytes, but a text has 1 to {TEXT_BYTES:,}: name another object."
+                    f"{text} has {described.size:,} bytes, but a text may have 1 to {TEXT_BYTES:,}: use a shorter one."
                 )
             data = bytearray()
             source.read(0, described.size, data.extend)
         finally:
             source.close()
     if described.crc64nvme not in {None, crc64nvme(bytes(data))}:
-        raise CorruptError(f"{text} is damaged: its CRC64NVME is not the one that S3 keeps; upload it again.")
+        raise CorruptError(f"{text} is damaged: its CRC64NVME is not the one that S3 stores; upload it again.")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise CorruptError(f"{text} is no text in UTF-8 ({error.reason} at byte {error.start}): save it so.") from None
+        raise CorruptError(f"{text} is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8.") from None

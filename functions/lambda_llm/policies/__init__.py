@@ -1,4 +1,4 @@
-"""Checkov checks that hold anyone's Terraform to the one configuration in which a model runs well on Lambda.
+"""Checkov checks that verify anyone's Terraform against the one configuration in which a model runs well on Lambda.
 
-Only `register` knows checkov; nothing here needs more than checkov's own environment and `lambda_llm.limits`.
+Only `register` imports checkov; the rest needs nothing but checkov's environment and `lambda_llm.limits`.
 """

@@ -14,19 +14,19 @@ CHECKS = Path(__file__).resolve().parent / "checks"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Look at Terraform in the current folder, or at what checkov's own arguments name.
+    """Check the Terraform in the current folder, or what checkov's own arguments name.
 
     Args:
-        arguments: Those of the command line.
+        arguments: Command-line arguments; None for the process's own.
 
     Returns:
-        checkov's exit code: 0 when all is well, 1 with findings; 2 when checkov is missing.
+        checkov's exit code: 0 without findings, 1 with; 2 when checkov is missing.
     """
     parser = argparse.ArgumentParser(
         prog="policies",
-        description="Holds Terraform to what a language model needs on Lambda: runs checkov with the CKV_LLM checks "
+        description="Checks Terraform for what a language model needs on Lambda: runs checkov with the CKV_LLM checks "
         "on HCL and on plans.",
-        epilog="Everything else goes to checkov, for example: --directory infrastructure, --file plan.json, "
+        epilog="All other arguments go to checkov, for example: --directory infrastructure, --file plan.json, "
         "--output sarif --output-file-path results. To run these checks beside checkov's own: "
         'checkov --external-checks-dir "$(… --path)" --directory .',
         allow_abbrev=False,
@@ -34,12 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--path", action="store_true", help="print the folder for checkov's --external-checks-dir")
     options, rest = parser.parse_known_args(arguments)
     if options.path:
-        print(CHECKS)  # noqa: T201  # the output that was asked for
+        print(CHECKS)  # noqa: T201  # the requested output
         return 0
-    # One that was installed together with this Python comes before one that happens to be on PATH.
+    # The checkov of this Python's environment takes precedence over one on PATH.
     checkov = shutil.which("checkov", path=str(Path(sys.executable).parent)) or shutil.which("checkov")
     if checkov is None:
-        print(  # noqa: T201  # there is no logger, and a person waits
+        print(  # noqa: T201  # for the user; there is no logger
             "checkov was not found, neither beside this Python nor on PATH. Install it in an environment of its own: "
             "pipx install checkov",
             file=sys.stderr,
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if not {"-d", "--directory", "-f", "--file"} & {argument.partition("=")[0] for argument in rest}:
         rest = ["--directory", ".", *rest]
-    # Checks come from this folder alone, so nothing needs to be downloaded.
+    # All checks come from this folder, so nothing needs to be downloaded.
     command = [checkov, "--external-checks-dir", str(CHECKS), "--check", "CKV_LLM_*", "--skip-download"]
     if "--framework" not in rest:
         command += ["--framework", "terraform", "terraform_plan"]

@@ -1,4 +1,4 @@
-"""Rules for who reaches the inference function, and how: alias, URL, permissions."""
+"""Rules for access to the inference function: alias, URL, permissions."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ PERMISSION: Final = "aws_lambda_permission"
 
 
 def of_inference(resource: Resource) -> bool:
-    """Tell whether a resource belongs to a function that runs a model."""
+    """Whether a resource belongs to an inference function."""
     function = resource.function()
     return function is not None and is_inference(function)
 
@@ -25,15 +25,15 @@ def alias_version(alias: Resource) -> bool | None:
     return bool(alias.get("function_version") != "$LATEST")
 
 
-@rule(10, Severity.HIGH, "The URL of an inference function is one of an alias", URL)
+@rule(10, Severity.HIGH, "The URL of an inference function is that of an alias", URL)
 def url_on_alias(url: Resource) -> bool | None:
-    """Without a qualifier a URL calls `$LATEST`."""
+    """A URL without a qualifier invokes `$LATEST`."""
     return bool(url.get("qualifier")) if of_inference(url) else None
 
 
-@rule(11, Severity.CRITICAL, "The URL of an inference function asks for IAM authorization", URL)
+@rule(11, Severity.CRITICAL, "The URL of an inference function requires IAM authorization", URL)
 def url_authorization(url: Resource) -> bool | None:
-    """Anyone who finds a URL without it spends the account's money."""
+    """Without it, anyone who finds the URL can invoke the function at the account's expense."""
     return equals(url.get("authorization_type"), "AWS_IAM") if of_inference(url) else None
 
 
@@ -43,11 +43,11 @@ def url_streams(url: Resource) -> bool | None:
     return equals(url.get("invoke_mode"), "RESPONSE_STREAM") if of_inference(url) else None
 
 
-@rule(13, Severity.CRITICAL, "Nobody is permitted to call an inference function by a wildcard", PERMISSION)
-def permission(given: Resource) -> bool | None:
-    """The principal `*` is everyone, and so is a URL's authorization `NONE`."""
-    if not of_inference(given):
+@rule(13, Severity.CRITICAL, "No wildcard principal may call an inference function", PERMISSION)
+def permission(granted: Resource) -> bool | None:
+    """The principal `*` is everyone, and so is anyone with a URL authorization type of `NONE`."""
+    if not of_inference(granted):
         return None
-    principals = strings(given.get("principal"))
+    principals = strings(granted.get("principal"))
     named = None if not is_known(principals) else bool(principals) and not any("*" in name for name in principals)
-    return every(named, given.get("function_url_auth_type") != "NONE")
+    return every(named, granted.get("function_url_auth_type") != "NONE")

@@ -1,4 +1,4 @@
-"""Rules for durable functions: they end, their history ends, and their state is kept elsewhere."""
+"""Rules for durable functions: limited executions, limited history, state outside of checkpoints."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from lambda_llm.policies.rules import Severity, rule
 from lambda_llm.policies.values import argument, blocks, is_known, names
 
 STATE = "LAMBDA_LLM_STATE"
-"""How the variables begin that say where state lives."""
+"""Prefix of the variables that name the location of state."""
 
 
 def within(value: Any, most: int) -> bool | None:
-    """Tell whether a number is set, and lies between 1 and the most that AWS takes."""
+    """Whether a number is set, and between 1 and the maximum of AWS."""
     if value is None:
         return False
     if not is_known(value):
@@ -23,9 +23,9 @@ def within(value: Any, most: int) -> bool | None:
     return str(value).isdecimal() and 1 <= int(value) <= most
 
 
-@rule(16, Severity.MEDIUM, "A durable agent says how long an execution and its history may last", FUNCTION)
+@rule(16, Severity.MEDIUM, "A durable agent limits how long an execution and its history last", FUNCTION)
 def durations(function: Resource) -> bool | None:
-    """Without `durable_config` a function is not durable at all, and it can't be made so later."""
+    """Without `durable_config` a function is not durable, and it can't be made durable later."""
     if kind_of(function) is not Kind.DURABLE_AGENT:
         return None
     given = blocks(function.block, "durable_config")
@@ -37,15 +37,15 @@ def durations(function: Resource) -> bool | None:
     )
 
 
-@rule(17, Severity.MEDIUM, "A durable agent keeps its state by reference, in a bucket that it is told", FUNCTION)
+@rule(17, Severity.MEDIUM, "A durable agent keeps its state by reference, in a configured bucket", FUNCTION)
 def state_by_reference(function: Resource) -> bool | None:
-    """What is checkpointed counts against the limit of an execution, and is paid by the gigabyte."""
+    """Checkpoints count against the size limit of an execution, and are billed per gigabyte."""
     if kind_of(function) is not Kind.DURABLE_AGENT:
         return None
     variables = environment(function)
-    stated = {name for name in names(variables) if name.startswith(STATE)}
+    configured = {name for name in names(variables) if name.startswith(STATE)}
     if isinstance(variables, Mapping):
-        return any(argument(variables, name) not in {None, ""} for name in stated)
-    if stated:
+        return any(argument(variables, name) not in {None, ""} for name in configured)
+    if configured:
         return True
     return False if is_known(variables) else None

@@ -1,4 +1,4 @@
-"""Imports every module that holds rules, so that `RULES` is whole."""
+"""Imports every module with rules, so that `RULES` is complete."""
 
 from lambda_llm.policies import access, durable, function, pruning, reads
 from lambda_llm.policies.rules import RULES

@@ -1,4 +1,4 @@
-"""Rules for the inference function's own arguments: the one configuration in which a model runs well."""
+"""Rules for the inference function's arguments: the one configuration in which a model runs well."""
 
 from typing import Any, Final
 
@@ -12,19 +12,19 @@ CONCURRENCY: Final = "aws_lambda_provisioned_concurrency_config"
 
 
 def is_inference(resource: Resource) -> bool:
-    """Tell whether a resource is a function that runs a model."""
+    """Whether a resource is an inference function."""
     return kind_of(resource) is Kind.INFERENCE
 
 
 def equals(value: Any, wanted: Any) -> bool | None:
-    """Compare where the value is known; Terraform takes numbers and booleans as strings, too."""
+    """Compare if the value is known; Terraform accepts numbers and booleans as strings, too."""
     if not is_known(value):
         return None
     return str(value).lower() == str(wanted).lower()
 
 
 def every(*verdicts: bool | None) -> bool | None:
-    """False if one is, else None if one is, else True."""
+    """Three-valued AND: False if any is False, else None if any is None, else True."""
     if False in verdicts:
         return False
     return None if None in verdicts else True
@@ -32,13 +32,13 @@ def every(*verdicts: bool | None) -> bool | None:
 
 @rule(1, Severity.HIGH, f"An inference function has {limits.MEMORY_MB:,} MB of memory", FUNCTION)
 def memory(function: Resource) -> bool | None:
-    """The CPUs come with the memory."""
+    """Lambda allocates CPUs in proportion to memory."""
     return equals(function.get("memory_size"), limits.MEMORY_MB) if is_inference(function) else None
 
 
 @rule(2, Severity.HIGH, f"An inference function runs on {limits.ARCHITECTURE}", FUNCTION)
 def architecture(function: Resource) -> bool | None:
-    """The package holds arm64 libraries alone."""
+    """The package contains arm64 libraries only."""
     value = function.get("architectures")
     only = value[0] if isinstance(value, list) and len(value) == 1 else value
     return equals(only, limits.ARCHITECTURE) if is_inference(function) else None
@@ -56,7 +56,7 @@ def snapstart(function: Resource) -> bool | None:
 
 @rule(4, Severity.HIGH, f"An inference function keeps /tmp at {limits.EPHEMERAL_STORAGE_MB} MB", FUNCTION)
 def ephemeral_storage(function: Resource) -> bool | None:
-    """SnapStart refuses more."""
+    """SnapStart does not support more."""
     if not is_inference(function):
         return None
     sizes = [argument(given, "size") for given in blocks(function.block, "ephemeral_storage")]
@@ -65,13 +65,13 @@ def ephemeral_storage(function: Resource) -> bool | None:
 
 @rule(5, Severity.HIGH, f"An inference function's runtime is {limits.RUNTIME}", FUNCTION)
 def runtime(function: Resource) -> bool | None:
-    """The package is built for one version of Python; an image, which has no runtime, is another rule's finding."""
+    """The package is built for one version of Python; an image, which has no runtime, is reported by CKV_LLM_6."""
     if not is_inference(function) or package_type(function) is False:
         return None
     return equals(function.get("runtime"), limits.RUNTIME)
 
 
-@rule(6, Severity.HIGH, "An inference function is a zip package, no container image", FUNCTION)
+@rule(6, Severity.HIGH, "An inference function is a zip package, not a container image", FUNCTION)
 def package_type(function: Resource) -> bool | None:
     """Zip is Terraform's default."""
     value = function.get("package_type")
@@ -82,17 +82,17 @@ def package_type(function: Resource) -> bool | None:
 
 @rule(7, Severity.HIGH, "An inference function mounts no file system", FUNCTION)
 def file_system(function: Resource) -> bool | None:
-    """SnapStart refuses one."""
+    """SnapStart does not support one."""
     return not blocks(function.block, "file_system_config") if is_inference(function) else None
 
 
 @rule(8, Severity.HIGH, "An inference function has no provisioned concurrency", FUNCTION, CONCURRENCY)
 def provisioned_concurrency(resource: Resource) -> bool | None:
-    """SnapStart refuses it; the finding stands at the resource that asks for it."""
+    """SnapStart does not support it; the finding is reported at the resource that configures it."""
     if resource.kind == CONCURRENCY:
         function = resource.function()
         return False if function is not None and is_inference(function) else None
     if not is_inference(resource):
         return None
-    owners = [one.function() for one in resource.beside(CONCURRENCY)]
+    owners = [one.function() for one in resource.siblings(CONCURRENCY)]
     return None if any(owner is not None and owner.is_resource(resource) for owner in owners) else True

@@ -1,4 +1,4 @@
-"""Resources and what they refer to: the graph that checkov makes of HCL or of a plan, seen from one resource."""
+"""Resources and their references: checkov's graph of HCL or of a plan, seen from one resource."""
 
 import re
 from collections import defaultdict
@@ -14,16 +14,16 @@ __all__ = ["Edge", "Graph", "Resource", "Vertex"]
 FUNCTION: Final = "aws_lambda_function"
 ALIAS: Final = "aws_lambda_alias"
 MODULES: Final = re.compile(r'(?:module\.[^.\[]+(?:\[(?:\d+|"[^"]*")\])?\.)*')
-"""The modules in an address."""
+"""The module path of an address."""
 
 REFERENCE: Final = re.compile(r"^(?:data\.)?(aws_\w+\.[\w-]+)")
-"""What a plan holds in place of a value that is known after apply: the first reference of its expression."""
+"""What a plan contains instead of a value that is known after apply: the first reference of its expression."""
 
 MODULE_REFERENCE: Final = re.compile(r'^module\.[\w-]+(?:\[(?:\d+|"[^"]*")\])?')
-"""The same, where the value is an output of a module."""
+"""The same for a value that is an output of a module."""
 
 ARN_PARTS: Final = 6
-"""Parts of an ARN, separated by colons, in front of `function:name`."""
+"""Index of a function's name among the parts of its ARN, which are separated by colons."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Vertex:
 
     Attributes:
         kind: `resource`, `data`, `module`, `variable`, `output`, `locals` or `provider`.
-        name: Type and name of a resource, the name alone of the others.
-        address: As Terraform prints it, with the modules that it is in.
-        stack: What is applied together: the root module's folder, or the plan's file.
+        name: Type and name of a resource; for other kinds the name.
+        address: As Terraform prints it, with its module path.
+        stack: Identifies what is applied together: the root module's folder, or the plan's file.
         planned: True in a plan, where names are known and expressions are not.
-        block: Its arguments, as checkov wraps them.
+        block: Its arguments, in checkov's representation.
     """
 
     kind: str
@@ -48,19 +48,19 @@ class Vertex:
 
     @property
     def module(self) -> str:
-        """Address of the module that a resource is in, "" for the root."""
+        """Address of the resource's module, "" for the root."""
         match = MODULES.match(self.address)
         return match[0].removesuffix(".") if match else ""
 
     @property
     def key(self) -> str:
-        """What tells the instances of a repeated resource apart, "" for one that is not repeated."""
+        """Instance key of a resource with count or for_each, "" for one without."""
         return self.address[self.address.rindex(self.name) + len(self.name) :]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A reference from one block's argument to another block; blocks by their number."""
+    """A reference from a block's argument to another block; blocks are identified by their index."""
 
     source: int
     target: int
@@ -71,7 +71,7 @@ class Graph:
     """All blocks of one run of checkov.
 
     Args:
-        vertices: The blocks; an edge names them by their place in here.
+        vertices: The blocks; edges identify them by their index.
         edges: The references.
     """
 
@@ -82,7 +82,7 @@ class Graph:
             self._edges[edge.source].append(edge)
 
     def resource(self, number: int) -> "Resource":
-        """The block of a number."""
+        """The block with an index."""
         return Resource(self, number, self._vertices[number])
 
     def resources(self, kind: str, stack: str) -> "Iterator[Resource]":
@@ -92,10 +92,10 @@ class Graph:
                 yield Resource(self, number, vertex)
 
     def referred(self, number: int, name: str) -> "Iterator[Resource]":
-        """Resources and data sources that an argument of HCL refers to, also through outputs, variables and locals.
+        """Resources and data sources that an argument in HCL refers to, also through outputs, variables and locals.
 
         Args:
-            number: Of the block whose argument it is.
+            number: Index of the block whose argument it is.
             name: The argument.
         """
         waiting = [(number, name)]
@@ -109,17 +109,17 @@ class Graph:
                 if vertex.kind in {"resource", "data"}:
                     yield Resource(self, edge.target, vertex)
                     continue
-                # A variable refers to the module's call, of which only the argument of its name is meant.
+                # A variable refers to the module call; only the argument with the variable's name matters.
                 passed = self._vertices[source].name if vertex.kind == "module" else ""
                 if (edge.target, passed) not in seen:
                     seen.add((edge.target, passed))
                     waiting.append((edge.target, passed))
 
     def planned(self, start: Vertex, references: Iterable[str]) -> "Iterator[Resource]":
-        """Resources and data sources that references in a plan mean: those of the same module, or of one called there.
+        """Resources and data sources that references in a plan resolve to: in the same module, or in one that it calls.
 
-        checkov's own edges are no help: it looks for a name alone, in any module. A plan does not say what an output
-        refers to, so of a module that is called only what is there once of its type is meant.
+        checkov's own edges can't be used: it matches by name only, in any module. A plan does not contain what an
+        output refers to, so in a called module a reference resolves to resources that are the only ones of their type.
 
         Args:
             start: The block whose argument it is.
@@ -131,15 +131,15 @@ class Graph:
             match = REFERENCE.match(reference)
             if match is None:
                 continue
-            meant = [
+            matches = [
                 Resource(self, number, vertex)
                 for number, vertex in enumerate(self._vertices)
                 if (vertex.stack, vertex.module, vertex.name) == (start.stack, start.module, match[1])
             ]
-            yield from [one for one in meant if one.vertex.key == start.key] or meant
+            yield from [one for one in matches if one.vertex.key == start.key] or matches
 
     def _only_ones(self, stack: str, module: str) -> "Iterator[Resource]":
-        """Resources and data sources of a module, and of those that it calls, that have their type alone there."""
+        """Resources and data sources of a module, and of those that it calls, that are the only ones of their type."""
         found: defaultdict[tuple[str, str], list[Resource]] = defaultdict(list)
         for number, vertex in enumerate(self._vertices):
             if vertex.stack == stack and f"{vertex.module}.".startswith(f"{module}."):
@@ -148,7 +148,7 @@ class Graph:
         yield from (only for only, *more in found.values() if not more)
 
     def reaches(self, start: int, goal: int) -> bool:
-        """Tell whether references lead from one block to another, over any number of blocks."""
+        """Whether a chain of references leads from one block to another."""
         waiting, seen = [start], {start}
         while waiting:
             for edge in self._edges[waiting.pop()]:
@@ -165,8 +165,8 @@ class Resource:
     """One resource or data source.
 
     Attributes:
-        graph: What it is part of.
-        number: Its place in there.
+        graph: The graph that it is part of.
+        number: Its index in the graph.
         vertex: The block.
     """
 
@@ -181,30 +181,30 @@ class Resource:
 
     @property
     def block(self) -> Mapping[str, Any]:
-        """Its arguments, as checkov wraps them."""
+        """Its arguments, in checkov's representation."""
         return self.vertex.block
 
     def get(self, name: str) -> Any:
-        """Value of an argument, None where it is not set."""
+        """Value of an argument, None if it is not set."""
         return argument(self.block, name)
 
     def is_resource(self, other: "Resource") -> bool:
-        """Tell whether both are the same block."""
+        """Whether both are the same block."""
         return self.number == other.number
 
     def referred(self, name: str) -> "Iterator[Resource]":
-        """What an argument refers to, as far as that can be told; in a plan, where its value is not known yet."""
+        """What an argument refers to, as far as it can be resolved; in a plan, only if its value is not known yet."""
         if self.vertex.planned:
             return self.graph.planned(self.vertex, strings(self.get(name)))
         return self.graph.referred(self.number, name)
 
-    def beside(self, *kinds: str) -> "Iterator[Resource]":
+    def siblings(self, *kinds: str) -> "Iterator[Resource]":
         """Resources of some types in the same stack."""
         for kind in kinds:
             yield from self.graph.resources(kind, self.vertex.stack)
 
     def function(self) -> "Resource | None":
-        """The function that a URL, an alias, a permission or the like belongs to, None where it can't be told."""
+        """The function that a URL, an alias, a permission or the like belongs to, None if it can't be resolved."""
         for resource in self.referred("function_name"):
             if resource.kind == FUNCTION:
                 return resource
@@ -213,7 +213,7 @@ class Resource:
         return self._named(FUNCTION, "function_name", function_name(self.get("function_name")))
 
     def role(self, name: str = "role") -> "Resource | None":
-        """The IAM role that an argument names, by reference, name or ARN; None where it can't be told."""
+        """The IAM role that an argument names, by reference, name or ARN; None if it can't be resolved."""
         for resource in self.referred(name):
             if resource.kind == "aws_iam_role":
                 return resource
@@ -222,14 +222,14 @@ class Resource:
         return self._named("aws_iam_role", "name", known)
 
     def _named(self, kind: str, argument: str, name: str | None) -> "Resource | None":
-        """The resource of a name in the same stack; the one in the same module where two regions have each one."""
-        found = [one for one in self.beside(kind) if name is not None and one.get(argument) == name]
+        """The resource with a name in the same stack; the same module takes precedence (two regions, same names)."""
+        found = [one for one in self.siblings(kind) if name is not None and one.get(argument) == name]
         found.sort(key=lambda one: one.vertex.module != self.vertex.module)
         return found[0] if found else None
 
 
 def function_name(value: Any) -> str | None:
-    """Name of a function out of its name or ARN, with or without a qualifier; None where it is not known."""
+    """Name of a function from its name or ARN, with or without a qualifier; None if it is not known."""
     if not isinstance(value, str) or not is_known(value):
         return None
     parts = value.split(":")
@@ -241,7 +241,7 @@ def stack_of(file: str, module: Any) -> str:
 
     Args:
         file: The block's file.
-        module: The call that brought the block in, as checkov keeps it, with the calls around it; None in a root.
+        module: checkov's object for the module call that contains the block, linked to its parent; None in a root.
     """
     while module is not None:
         file, module = module.path, module.nested_tf_module

@@ -1,4 +1,4 @@
-"""Which functions are this project's: they carry a tag, or settings that only this project reads."""
+"""Identifies this project's functions: by a tag, or by settings that only this project reads."""
 
 import re
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ SETTING: Final = re.compile(r"^LAMBDA_LLM_[A-Z0-9_]+$")
 
 
 PRUNING: Final = "LAMBDA_LLM_PRUNE_"
-"""How the settings of the version pruner begin."""
+"""Prefix of the version pruner's settings."""
 
 
 class Kind(StrEnum):
-    """What a function of this project does; the rules for inference and durable agents differ."""
+    """Kind of a function; the rules for inference and durable agents differ."""
 
     INFERENCE = "inference"
     DURABLE_AGENT = "durable-agent"
@@ -33,21 +33,21 @@ class Kind(StrEnum):
 
 
 def environment(function: Resource) -> Any:
-    """A function's variables: a map, or the expression that makes them where it could not be evaluated."""
+    """A function's variables: a map, or an expression that could not be evaluated."""
     given = blocks(function.block, "environment")
     return argument(given[0], "variables") if given else None
 
 
 def kind_of(function: Resource) -> Kind | None:
-    """What a function is here for.
+    """Kind of a function.
 
-    A value that no module of this project gives counts as inference: a typing error must not turn the rules off.
+    A tag value that no module of this project sets counts as inference: a typo must not disable the rules.
 
     Args:
         function: Any resource.
 
     Returns:
-        None for whatever is no function, or not this project's.
+        None for a resource that is not a function, or not this project's.
     """
     if function.kind != FUNCTION:
         return None

@@ -1,4 +1,4 @@
-"""The rule for versions that nobody uses any more: each is a snapshot that is paid for."""
+"""The rule for unused versions: each has a snapshot that is billed."""
 
 import re
 
@@ -11,10 +11,10 @@ from lambda_llm.policies.values import is_known, values
 
 @rule(15, Severity.MEDIUM, "Published versions of an inference function are pruned", FUNCTION)
 def pruned(function: Resource) -> bool | None:
-    """A pruner of the same stack refers to the function, or its variables name it."""
+    """A pruner in the same stack must refer to the function, or name it in its variables."""
     if not is_inference(function):
         return None
-    verdicts = [_prunes(one, function) for one in function.beside(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
+    verdicts = [_prunes(one, function) for one in function.siblings(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
     if True in verdicts:
         return True
     return None if None in verdicts else False
@@ -27,6 +27,6 @@ def _prunes(pruner: Resource, function: Resource) -> bool | None:
     targets = values(environment(pruner))
     if any(str(name) in re.split(r"[^\w-]+", target) for target in targets):
         return True
-    # A plan leaves out all variables when it does not know one of them yet.
-    left_out = pruner.vertex.planned and environment(pruner) is None
-    return None if left_out or not is_known([name, *targets]) else False
+    # A plan omits all variables if one of them is not known yet.
+    omitted = pruner.vertex.planned and environment(pruner) is None
+    return None if omitted or not is_known([name, *targets]) else False

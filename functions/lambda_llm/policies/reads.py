@@ -1,4 +1,4 @@
-"""The rule for what an inference function may read: one model, by its whole ARN."""
+"""The rule for what an inference function may read: one model, by its full ARN."""
 
 import json
 import re
@@ -22,24 +22,24 @@ MODEL: Final = "LAMBDA_LLM_MODEL"
 PIN: Final = "s3:VersionId"
 READS: Final = ("s3:GetObject", "s3:GetObjectVersion")
 BROAD: Final = ("AmazonS3", "AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess")
-"""How the names of AWS's own policies begin that let a role read every object of the account."""
+"""Name prefixes of AWS managed policies that let a role read every object of the account."""
 
 LOCATION: Final = re.compile(r"""s3://[^\s"',\]]+""")
-"""An object, alone in a setting or in a JSON list."""
+"""An object's URI, alone in a setting or in a JSON list."""
 
 UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
-"""Takes the place of an expression inside an ARN, whatever it is made of."""
+"""Placeholder for an expression inside an ARN."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement that allows something.
+    """A policy statement with the effect Allow.
 
     Attributes:
-        actions: What.
-        resources: On what.
-        pinned: True if it holds for one version of an object alone.
-        inverted: True if it allows everything but what it names.
+        actions: Allowed actions.
+        resources: ARNs that they are allowed on.
+        pinned: True if a condition restricts it to one version of an object.
+        inverted: True if it allows everything except what it names (NotAction, NotResource).
     """
 
     actions: tuple[str, ...]
@@ -49,39 +49,42 @@ class Statement:
 
     @property
     def reads(self) -> bool:
-        """True if it lets somebody read objects."""
+        """True if it allows reading objects."""
         return self.inverted or any(
             fnmatchcase(read.lower(), action.lower()) for read in READS for action in self.actions
         )
 
     def is_narrow(self) -> bool | None:
-        """Tell whether nothing that it lets somebody read could be another model."""
+        """Whether it allows reading no object that could be another model."""
         if self.inverted or any(is_pattern(action) for action in self.actions):
             return False
         return every(*(is_one_object_or_state(resource) for resource in self.resources))
 
     def objects(self) -> set[str]:
-        """The objects that it names whole without naming their version."""
+        """The objects that it names by their full ARN without pinning a version."""
         return set() if self.pinned else {resource for resource in self.resources if not is_pattern(resource)}
 
 
 def is_pattern(text: str) -> bool:
-    """Tell whether IAM takes a text as a pattern; Terraform's own conditions have question marks, too."""
+    """Whether IAM interprets a text as a pattern; Terraform's conditional expressions have question marks, too."""
     return any(character in without_expressions(text) for character in "*?")
 
 
 def without_expressions(text: str) -> str:
-    """Put a placeholder for each `${…}`."""
+    """Replace each `${…}` by a placeholder."""
     while (shorter := re.sub(r"\$\{[^{}]*\}", UNKNOWN, text)) != text:
         text = shorter
     return text
 
 
 def is_one_object_or_state(resource: str) -> bool | None:
-    """Judge one ARN: a whole object, or all below a folder of a bucket, where state is kept, which is not `models/`.
+    """Whether an ARN is one object, or everything below a folder for state, which is any but `models/`.
 
     Args:
-        resource: The ARN; None comes back where expressions hide the folder.
+        resource: The ARN.
+
+    Returns:
+        None where an expression hides the folder.
     """
     bucket, _, key = re.sub(r"^arn:[^:]*:s3:::", "", without_expressions(resource)).partition("/")
     if is_pattern(bucket) or (not key and UNKNOWN not in bucket):
@@ -96,10 +99,10 @@ def is_one_object_or_state(resource: str) -> bool | None:
 
 @rule(14, Severity.HIGH, "The role of an inference function reads one model", ROLE, INLINE, MANAGED, ATTACHMENT)
 def model_reads(resource: Resource) -> bool | None:
-    """A function that may read every model, or the whole bucket, gives more away than it serves.
+    """A function that may read every model, or the whole bucket, exposes more than it serves.
 
     More than one object passes where each statement pins a version (older models of a canary), or where a setting names
-    the object as something else than the model (a system prompt).
+    the object as something other than the model (a system prompt).
     """
     roles = [role for role in _roles_of(resource) if _functions_of(role)]
     if not roles:
@@ -115,24 +118,24 @@ def model_reads(resource: Resource) -> bool | None:
 
 
 def _attached(arn: Any) -> bool | None:
-    """A policy of AWS's own must not read S3; one of the stack's is judged where it is written."""
+    """An AWS managed policy must not read S3; a policy of the stack is evaluated where it is defined."""
     if not isinstance(arn, str) or not is_known(arn) or not arn.startswith("arn:"):
         return None
     return False if arn.rpartition("/")[2].startswith(BROAD) else None
 
 
 def _functions_of(role: Resource) -> list[Resource]:
-    """Inference functions that take on a role."""
-    taken_on = ((one, one.role()) for one in role.beside(FUNCTION) if is_inference(one))
-    return [function for function, taken in taken_on if taken is not None and taken.is_resource(role)]
+    """Inference functions that assume a role."""
+    roles = ((one, one.role()) for one in role.siblings(FUNCTION) if is_inference(one))
+    return [function for function, its in roles if its is not None and its.is_resource(role)]
 
 
 def _roles_of(resource: Resource) -> list[Resource]:
-    """Roles to which a policy is given."""
+    """Roles to which a policy is attached."""
     if resource.kind == ROLE:
         return [resource]
     if resource.kind == MANAGED:
-        attached = (one for one in resource.beside(ATTACHMENT) if _is_attached(one, resource))
+        attached = (one for one in resource.siblings(ATTACHMENT) if _is_attached(one, resource))
         return [role for role in (one.role() for one in attached) if role is not None]
     role = resource.role()
     return [] if role is None else [role]
@@ -143,8 +146,8 @@ def _is_attached(attachment: Resource, policy: Resource) -> bool:
 
 
 def _models_of(role: Resource) -> set[str]:
-    """Objects that all policies of a role let it read, without those that a setting names as something else."""
-    policies = [one for one in role.beside(INLINE, MANAGED) if any(role.is_resource(its) for its in _roles_of(one))]
+    """Objects that a role's policies allow it to read, without those that a setting names as something else."""
+    policies = [one for one in role.siblings(INLINE, MANAGED) if any(role.is_resource(its) for its in _roles_of(one))]
     statements = [statement for policy in [role, *policies] for statement in _statements(policy)]
     objects: set[str] = set().union(*(statement.objects() for statement in statements if statement.reads))
     settings = (text for one in _functions_of(role) for text in values(environment(one), without=MODEL))
@@ -153,20 +156,20 @@ def _models_of(role: Resource) -> set[str]:
 
 
 def _statements(resource: Resource) -> Iterator[Statement]:
-    """Statements of a policy, or of a role's inline policies, that allow something and can be read here."""
+    """Allow statements of a policy, or of a role's inline policies, as far as they are known."""
     if resource.kind == ROLE:
         for inline in blocks(resource.block, "inline_policy"):
-            yield from _written(argument(inline, "policy"))
+            yield from _json(argument(inline, "policy"))
         return
-    yield from _written(resource.get("policy"))
+    yield from _json(resource.get("policy"))
     for document in resource.referred("policy"):
-        # What is known of the policy itself comes first: in a plan the data source has been read already.
+        # The policy's own value takes precedence: in a plan the data source has been read already.
         if document.kind == "aws_iam_policy_document" and not isinstance(resource.get("policy"), Mapping):
             yield from _document(document)
 
 
-def _written(policy: Any) -> Iterator[Statement]:
-    """Statements of a policy in JSON, or in what `jsonencode` is given."""
+def _json(policy: Any) -> Iterator[Statement]:
+    """Allow statements of a policy in JSON, or in the argument of `jsonencode`."""
     if isinstance(policy, str):
         try:
             policy = json.loads(policy)
@@ -185,7 +188,7 @@ def _written(policy: Any) -> Iterator[Statement]:
 
 
 def _document(document: Resource) -> Iterator[Statement]:
-    """Statements of an `aws_iam_policy_document`, with those of the documents that it takes in."""
+    """Allow statements of an `aws_iam_policy_document` and of the documents that it includes."""
     dynamic = [content for one in blocks(document.block, "dynamic") for content in _dynamic(one, "statement")]
     for statement in [*blocks(document.block, "statement"), *dynamic]:
         if argument(statement, "effect") in {None, "Allow"}:
@@ -202,6 +205,6 @@ def _document(document: Resource) -> Iterator[Statement]:
 
 
 def _dynamic(block: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
-    """What a dynamic block would repeat, where checkov could not tell how often."""
-    for given in blocks(block, name):
-        yield from blocks(given, "content")
+    """Content of a dynamic block that checkov could not expand."""
+    for dynamic in blocks(block, name):
+        yield from blocks(dynamic, "content")

@@ -1,4 +1,4 @@
-"""Gives every rule to checkov as a check: the one place that knows checkov."""
+"""Registers every rule with checkov as a check; the only module that imports checkov."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,9 +17,9 @@ RESULTS = {True: CheckResult.PASSED, False: CheckResult.FAILED, None: CheckResul
 
 
 class Check(BaseResourceCheck):
-    """A rule as checkov's check of the resources that it is about.
+    """A rule as a checkov check of the resource types that it applies to.
 
-    It sets no `details`: checkov writes them into SARIF in a form that GitHub refuses.
+    It sets no `details`: checkov writes them into SARIF in a form that GitHub rejects.
 
     Args:
         rule: The rule.
@@ -35,27 +35,27 @@ class Check(BaseResourceCheck):
         self._judge = rule.judge
 
     def scan_resource_conf(self, conf: dict[str, list[Any]]) -> CheckResult:
-        """Judge one resource.
+        """Evaluate the rule for one resource.
 
         Args:
-            conf: Its arguments: of HCL the same object as in the graph, of a plan a copy.
+            conf: Its arguments: for HCL the same object as in the graph, for a plan a copy.
         """
         if Check._made_of is not self.graph:
             Check._graph, Check._numbers = read(self.graph)
             Check._made_of = self.graph
         number = Check._numbers.get(id(conf))
         if number is None:
-            file = self.entity_path.rsplit(":", 2)[0]  # below the folder that is looked at
+            file = self.entity_path.rsplit(":", 2)[0]  # relative to the scanned folder
             of_address = Check._numbers[str(conf["__address__"])]
             number = next(number for whole, number in of_address.items() if whole.endswith(file))
         return RESULTS[self._judge(Check._graph.resource(number))]
 
 
 def read(graph: Any) -> tuple[Graph, dict[Any, Any]]:
-    """Take over checkov's graph.
+    """Convert checkov's graph.
 
     Args:
-        graph: Of rustworkx, or of networkx where CHECKOV_GRAPH_FRAMEWORK asks for it.
+        graph: Of rustworkx, or of networkx if CHECKOV_GRAPH_FRAMEWORK selects it.
 
     Returns:
         The graph, and each block's number by the identity of its arguments and, in a plan, by address and file.
@@ -91,14 +91,14 @@ def read(graph: Any) -> tuple[Graph, dict[Any, Any]]:
 
 
 def arguments(config: dict[str, Any], name: str) -> dict[str, Any]:
-    """Arguments of a resource or data source, which lie below its type and its name."""
+    """Arguments of a resource or data source, which are nested below its type and its name."""
     kind, _, own = name.partition(".")
     block: dict[str, Any] = config[kind][own]
     return block
 
 
 def registered() -> Iterator[Check]:
-    """Make the checks, which registers them."""
+    """Create the checks; checkov registers each on creation."""
     for rule in RULES:
         yield Check(rule)
 

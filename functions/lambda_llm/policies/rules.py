@@ -1,4 +1,4 @@
-"""What a rule is: its id, the sentence that people read, how much it matters, and the function that judges."""
+"""A rule: its id, its sentence, its severity, and the function that evaluates it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from lambda_llm.policies.graph import Resource
 __all__ = ["RULES", "Judge", "Rule", "Severity", "rule"]
 
 PAGES: Final = Path(__file__).resolve().parents[3] / "docs/policies"
-"""A page for each rule; they come with every clone, so a report can point at the page of the same version."""
+"""A page per rule; every clone has them, so a report can link to the page of its own version."""
 
 Judge = Callable[[Resource], bool | None]
-"""True where a resource obeys, False where it breaks the rule, None where the rule says nothing about it or the
-value is known only when Terraform plans."""
+"""True if a resource satisfies the rule, False if it violates it, None if the rule does not apply or the value is not
+known before Terraform's plan."""
 
 
 class Severity(StrEnum):
-    """How much a finding matters, as checkov spells it."""
+    """Severity of a finding, as checkov spells it."""
 
     CRITICAL = "CRITICAL"
     """Open to the world."""
     HIGH = "HIGH"
-    """The model does not start, starts cold, or can read what it must not."""
+    """The function does not start, starts cold, or can read what it must not."""
     MEDIUM = "MEDIUM"
-    """Works, but costs money or loses something."""
+    """Works, but wastes money or loses data."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Rule:
     """One check.
 
     Attributes:
-        id: What an inline skip and a report name.
-        sentence: What is demanded.
-        severity: How much it matters.
+        id: For reports and inline skips.
+        sentence: The requirement.
+        severity: Severity of a finding.
         resources: Types of resources at which findings are reported.
-        judge: Looks at one resource.
+        judge: Evaluates one resource.
     """
 
     id: str
@@ -49,22 +49,22 @@ class Rule:
 
     @property
     def page(self) -> str | None:
-        """Address of the page that says why, and how to put it right; None where the docs are not installed."""
+        """URL of the page with the reason and the fix; None where the docs are not installed."""
         page = PAGES / f"{self.id}.md"
         return page.as_uri() if page.is_file() else None
 
 
 RULES: Final[list[Rule]] = []
-"""Every rule, once the modules that hold them are imported (`lambda_llm.policies.every` imports all)."""
+"""Every rule, once the modules that define them are imported (`lambda_llm.policies.every` imports all)."""
 
 
 def rule(number: int, severity: Severity, sentence: str, *resources: str) -> Callable[[Judge], Judge]:
-    """Make a rule of the function that judges.
+    """Register the decorated function as a rule.
 
     Args:
-        number: The last part of the id; never given a second time.
-        severity: How much a finding matters.
-        sentence: What is demanded, in one sentence.
+        number: The last part of the id; never reused.
+        severity: Severity of a finding.
+        sentence: The requirement, in one sentence.
         *resources: Types of resources at which findings are reported.
     """
 

@@ -1,4 +1,4 @@
-"""Arguments as checkov hands them over, from HCL or from a plan: unwrapped, and what is not known yet told apart."""
+"""Unwraps arguments in checkov's representation, from HCL or a plan, and detects those that are not known yet."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,21 +18,21 @@ def argument(block: Mapping[str, Any], name: str) -> Any:
     """Value of an argument.
 
     Args:
-        block: A resource or a nested block, in which checkov wraps each value into a list.
+        block: A resource or a nested block, in which checkov wraps each value in a list.
         name: The argument.
 
     Returns:
-        The value, None where it is not set.
+        The value, None if it is not set.
     """
     value = block.get(name)
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def blocks(block: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Nested blocks of a name.
+    """Nested blocks with a name.
 
     Args:
-        block: What they are nested in.
+        block: The outer block.
         name: Their name.
     """
 
@@ -47,14 +47,14 @@ def blocks(block: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def is_known(value: Any) -> bool:
-    """Tell whether a value can be judged: an expression that only Terraform evaluates can't."""
+    """Whether a value is known: an expression that only Terraform can evaluate is not."""
     if isinstance(value, list):
         return all(is_known(element) for element in value)
     return not (isinstance(value, str) and EXPRESSION.search(value))
 
 
 def names(value: Any) -> set[str]:
-    """Keys of a map, without those that checkov adds; of an expression, what is quoted or assigned in it."""
+    """Keys of a map, without those that checkov adds; for an expression, every identifier in it."""
     if isinstance(value, Mapping):
         return {key for key in value if not key.startswith("__") and key not in OF_CHECKOV}
     if isinstance(value, str):
@@ -63,7 +63,7 @@ def names(value: Any) -> set[str]:
 
 
 def strings(value: Any) -> list[str]:
-    """One string or a list of them, as IAM takes both."""
+    """One string or a list of them: IAM accepts both."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list):
@@ -72,11 +72,11 @@ def strings(value: Any) -> list[str]:
 
 
 def values(variables: Any, *, without: str = "") -> list[str]:
-    """Texts in a map of variables, or the expression that makes it.
+    """Values in a map of variables, or the expression itself where it could not be evaluated.
 
     Args:
-        variables: The map, as checkov hands it over.
-        without: Name of one that is left out.
+        variables: The map, in checkov's representation.
+        without: Name of one to leave out.
     """
     if not isinstance(variables, Mapping):
         return strings(variables)

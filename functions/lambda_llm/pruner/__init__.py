@@ -1,1 +1,1 @@
-"""The function that deletes published versions nothing uses."""
+"""The function that deletes unused published versions."""

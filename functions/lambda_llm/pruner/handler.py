@@ -1,7 +1,7 @@
-"""Deletes published versions that nothing uses: each keeps a snapshot, and a snapshot costs as long as it exists.
+"""Deletes unused published versions: each has a snapshot, which is billed while it exists.
 
-`handle` is a function of its own (modules/version-pruner), whose role may list and delete versions of one function
-and nothing else. It needs botocore alone, which Lambda's runtime has.
+`handle` is a separate function (modules/version-pruner), whose role may only list and delete versions of one function.
+Its only dependency is botocore, which Lambda's runtime has.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html (pricing)
 """
@@ -23,11 +23,11 @@ logger.setLevel(logging.INFO)
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a run did, by version numbers in ascending order.
+    """The result of a run: version numbers in ascending order.
 
     Attributes:
-        deleted: versions that are gone, or would be in a dry run.
-        kept: versions that are still there.
+        deleted: versions that were deleted, or would be without a dry run.
+        kept: versions that remain.
     """
 
     deleted: list[str]
@@ -35,34 +35,34 @@ class Pruned:
 
 
 def prune(function: str, *, keep_newest: int, dry_run: bool = False) -> Pruned:
-    """Delete every published version that no alias names, neither as its version nor in its routing.
+    """Delete every published version to which no alias points, as its version or in its routing.
 
     Args:
         function: name or ARN, without a version.
-        keep_newest: how many of the newest versions stay whatever uses them. The newest may have been published a
-            moment ago, its alias not moved yet; the one before it is there to roll back to.
-        dry_run: delete nothing, say what would be.
+        keep_newest: how many of the newest versions are kept even if unused. The newest may just have been published,
+            before its alias moves; the one before it is for a rollback.
+        dry_run: delete nothing, return what would be.
 
     Raises:
         ValueError: `keep_newest` is below 1.
         botocore.exceptions.ClientError: Lambda refused, with its reason.
     """
     if keep_newest < 1:
-        raise ValueError(f"keep_newest is {keep_newest}: the newest version must stay, its alias may be about to move.")
+        raise ValueError(f"keep_newest is {keep_newest}: expected 1 or more, as the alias may be about to move.")
     with closing(get_session().create_client("lambda")) as client:
-        # Versions first: one that is published from here on is not among them, whatever its alias says.
+        # Versions before aliases: a version that is published from here on is not a candidate.
         versions = sorted(_versions(client, function), key=int)
         used = _used(client, function)
-        spared = set(versions[-keep_newest:])
+        newest = set(versions[-keep_newest:])
         deleted = [
             version
             for version in versions
-            if version not in used | spared and (dry_run or _deleted(client, function, version))
+            if version not in used | newest and (dry_run or _deleted(client, function, version))
         ]
     return Pruned(deleted, [version for version in versions if version not in deleted])
 
 
-def handle(event: Any, context: object) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda gives two arguments
+def handle(event: Any, context: object) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda passes two arguments
     """The pruner's handler; `{"dry_run": true}` deletes nothing."""
     dry_run = isinstance(event, dict) and event.get("dry_run") is True
     pruned = asdict(prune(os.environ[FUNCTION], keep_newest=int(os.environ[KEEP_NEWEST]), dry_run=dry_run))
@@ -85,10 +85,10 @@ def _used(client: Any, function: str) -> set[str]:
 
 def _deleted(client: Any, function: str, version: str) -> bool:
     try:
-        # One name for both, so that a policy for versions alone applies.
+        # Qualified by the version, so that a policy on versions only applies.
         client.delete_function(FunctionName=f"{function}:{version}")
     except client.exceptions.ResourceConflictException as error:
-        # An alias has moved to it since: Lambda itself deletes no version that an alias names.
+        # An alias has moved to it since: Lambda deletes no version to which an alias points.
         logger.info("version %s stays: %s", version, error)
         return False
     return True

@@ -1,1 +1,1 @@
-"""Structured logs of every function."""
+"""Structured logs for every function."""

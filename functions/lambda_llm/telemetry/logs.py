@@ -1,4 +1,4 @@
-"""Log lines for CloudWatch: one JSON object each, `extra=` as fields of its own, never a prompt or an answer."""
+"""Log lines for CloudWatch: one JSON object each, `extra=` as fields; prompts and responses are never logged."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ class _JSONLines(logging.Formatter):
 
 
 def handler() -> logging.Handler:
-    """Write every log line to standard error as one JSON object."""
+    """A handler that writes every log line to standard error as one JSON object."""
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(_JSONLines())
     return lines

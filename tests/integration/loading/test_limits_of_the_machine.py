@@ -83,7 +83,7 @@ def test_no_descriptor_for_a_connection_is_told(
     with pytest.raises(
         TooManyFilesError,
         match=r"No file descriptor is left for a connection to S3, which s3://models/tiny\.gguf needs "
-        r"\(Too many open files\): close what holds them, or raise the limit",
+        r"\(Too many open files\): close open files or connections, or raise the limit",
     ):
         load_model(s3.uri)
 

@@ -42,7 +42,7 @@ def test_it_is_checked_at_the_start_whether_it_can_work(bucket: str) -> None:
         objects.check()
     with (
         closing(S3Objects("s3://no-such-bucket-here/kv")) as objects,
-        pytest.raises(StorageForbiddenError, match=r"can't be kept in s3://no-such-bucket-here/kv/ .*s3:PutObject"),
+        pytest.raises(StorageForbiddenError, match=r"can't be stored in s3://no-such-bucket-here/kv/ .*s3:PutObject"),
     ):
         objects.check()
 

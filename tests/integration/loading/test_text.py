@@ -48,7 +48,7 @@ def test_a_damaged_object_is_refused(serve: Callable[..., FaultyS3]) -> None:
 
 @pytest.mark.parametrize(
     ("data", "says"),
-    [(b"", "has 0 bytes"), (b"x" * (TEXT_BYTES + 1), "has 1,048,577 bytes"), (b"caf\xe9", "is no text in UTF-8")],
+    [(b"", "has 0 bytes"), (b"x" * (TEXT_BYTES + 1), "has 1,048,577 bytes"), (b"caf\xe9", "is not UTF-8")],
     ids=["empty", "long", "latin-1"],
 )
 def test_what_is_no_text_is_refused(tmp_path: Path, data: bytes, says: str) -> None:

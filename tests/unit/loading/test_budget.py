@@ -22,7 +22,7 @@ def test_while_there_is_time_nothing_happens() -> None:
 def test_whoever_waits_is_woken_when_the_time_is_over() -> None:
     with Budget(0.05, WHAT) as budget:
         assert budget.stopped.wait(10)
-        with pytest.raises(OutOfTimeError, match=rf"{WHAT} was not in memory after 0\.05 s.*LAMBDA_LLM_LOAD_SECONDS"):
+        with pytest.raises(OutOfTimeError, match=rf"{WHAT} was not loaded within 0\.05 s.*LAMBDA_LLM_LOAD_SECONDS"):
             budget.check()
 
 

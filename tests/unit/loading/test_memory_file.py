@@ -165,7 +165,7 @@ def test_without_memfd_an_unlinked_file_takes_its_place_and_the_log_says_so(
     with caplog.at_level(logging.WARNING), sealed() as file:
         assert Path(file.path).read_bytes() == CONTENT
         assert list(tmp_path.iterdir()) == []
-    assert "memfd_create does not exist here: an unlinked temporary file takes its place" in caplog.text
+    assert "memfd_create is not available: using an unlinked temporary file" in caplog.text
 
 
 def test_without_memfd_and_without_a_folder_for_temporary_files_it_is_told(

@@ -1,1 +1,1 @@
-"""What happens right before a SnapStart snapshot and right after a restore."""
+"""What runs right before a SnapStart snapshot and right after a restore."""

@@ -1,4 +1,4 @@
-"""What the CPU can do, at init and after a restore."""
+"""CPU features, at init and after a restore."""
 
 import ctypes
 import platform
@@ -29,17 +29,17 @@ X86_FEATURES: Final = frozenset(
     {"avx", "avx2", "fma", "f16c", "bmi2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16"}
     | {"amx_int8", "amx_tile"}
 )
-"""The same on x86-64, as /proc/cpuinfo names them."""
+"""The same for x86-64, as /proc/cpuinfo names them."""
 
 
 def features(cpuinfo: Path | None = None) -> frozenset[str]:
-    """Features of this CPU that ggml's kernels may use; losing another one does no harm.
+    """Features of this CPU that ggml's kernels may use; the loss of any other is harmless.
 
-    On arm64 the kernel's auxiliary vector is asked, as ggml does; elsewhere /proc/cpuinfo, and where there is none,
-    a CPU has no features.
+    On arm64 they are read from the auxiliary vector, as in ggml; elsewhere from /proc/cpuinfo. Without that file there
+    are none.
 
     Args:
-        cpuinfo: a file to read in their place.
+        cpuinfo: a file to read instead.
     """
     if cpuinfo is None and platform.machine() == "aarch64":
         getauxval = ctypes.CDLL(None).getauxval
@@ -55,13 +55,13 @@ def features(cpuinfo: Path | None = None) -> frozenset[str]:
 
 
 def require(recorded: Iterable[str], now: Iterable[str]) -> None:
-    """Return when nothing that was there is gone.
+    """Return if no recorded feature is missing.
 
-    Kernels are chosen once, when the model is loaded, so a snapshot must not wake up on a CPU without them:
-    it would die of an illegal instruction in the middle of an answer.
+    Kernels are chosen once, when the model is loaded, so a snapshot must not be restored on a CPU without their
+    features: the process would die of an illegal instruction in the middle of a response.
 
     Raises:
-        CPUChangedError: names what is missing.
+        CPUChangedError: names the missing features.
     """
     missing = sorted(set(recorded) - set(now))
     if missing:

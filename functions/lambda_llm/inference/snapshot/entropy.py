@@ -1,4 +1,4 @@
-"""Randomness after a restore: what was drawn before the snapshot is the same in every environment."""
+"""Randomness after a restore: state that was seeded before the snapshot is the same in every environment."""
 
 import os
 import random
@@ -10,10 +10,10 @@ _BYTES: Final = 32
 
 
 def reseed() -> None:
-    """Seed every generator of this process anew from the system's entropy, which is fresh after a restore.
+    """Reseed every generator of this process from the system's entropy, which is fresh after a restore.
 
-    Ids (`uuid`) and default seeds of answers (`secrets`) ask the system each time; llama.cpp keeps no generator
-    between answers.
+    Ids (`uuid`) and default sampling seeds (`secrets`) read the system's entropy each time; llama.cpp keeps no
+    generator between requests.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-uniqueness.html
     """

@@ -1,4 +1,4 @@
-"""What happens right before the snapshot and right after a restore: one pair, whichever front door is used.
+"""The snapshot hooks: one pair for both front doors.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html
 """
@@ -13,32 +13,32 @@ from lambda_llm.engine.context import Context
 from lambda_llm.engine.weight_order import Region, weights_in_order
 from lambda_llm.inference.snapshot import cpu
 from lambda_llm.inference.snapshot.entropy import reseed
-from lambda_llm.inference.snapshot.memory import give_back, wipe
+from lambda_llm.inference.snapshot.memory import trim_heap, wipe
 from lambda_llm.inference.snapshot.prefetch import Prefetch, other_memory
 
 logger = logging.getLogger(__name__)
 
 
 class Resource(Protocol):
-    """Something that must not be in a snapshot as it is in a running process: connections, credentials, buffers."""
+    """State of a running process that must not be in a snapshot: connections, credentials, buffers."""
 
     def before_snapshot(self) -> None:
-        """Close connections, forget credentials, write out what is half written. What it raises fails the init."""
+        """Close connections, drop credentials, flush buffers. An exception fails the init."""
         ...
 
     def after_restore(self) -> None:
-        """Get ready again without waiting for anything: there are seconds for all. What it raises fails the restore."""
+        """Reopen, without waiting: all hooks share a few seconds. An exception fails the restore."""
         ...
 
 
 class SnapshotHooks:
-    """The pair for one warm model.
+    """Both hooks of one warm model.
 
-    The loader closes its connections and forgets its credentials when the model is in memory; whatever else holds
-    something of the kind is a `Resource`.
+    The loader has closed its connections and dropped its credentials once the model is loaded; anything else that has
+    such state is a `Resource`.
 
     Attributes:
-        prefetch: reads the memory's pages since the last restore; None before it.
+        prefetch: reads memory pages since the last restore; None before the first.
     """
 
     def __init__(self, context: Context, resources: Sequence[Resource] = ()) -> None:
@@ -49,10 +49,10 @@ class SnapshotHooks:
         self._weights: list[Region] = []
 
     def before_snapshot(self) -> None:
-        """Record the CPU and the order in which a token needs the weights, and leave nothing behind that would age.
+        """Record CPU features and the order in which a token needs the weights; drop state that would go stale.
 
         Raises:
-            Exception: whatever a resource raises.
+            Exception: from a resource.
         """
         self._features = cpu.features()
         with self._context.lock:
@@ -61,19 +61,19 @@ class SnapshotHooks:
             resource.before_snapshot()
         gc.collect()
         wipe()
-        give_back()
+        trim_heap()
         logger.info("ready for the snapshot, taken on a CPU with %s", ", ".join(sorted(self._features)))
         _flush(logging.getLogger())
 
     def after_restore(self) -> None:
-        """Compare the CPU, reseed, make resources ready, and begin to read the memory's pages.
+        """Check the CPU, reseed, reopen resources, and start to prefetch memory pages.
 
-        The reading goes on beside the first request, which is faster than waiting for it here: what computes is not
-        what waits, and the request needs the pages in the same order.
+        The prefetch runs concurrently with the first request, which is faster than waiting for it here: its threads
+        wait while others compute, and the request needs the pages in the same order.
 
         Raises:
-            CPUChangedError: this CPU lacks what the loaded code uses.
-            Exception: whatever a resource raises.
+            CPUChangedError: this CPU lacks features that the loaded kernels use.
+            Exception: from a resource.
         """
         began = time.monotonic()
         cpu.require(self._features, cpu.features())
@@ -85,7 +85,7 @@ class SnapshotHooks:
 
 
 def _flush(root: logging.Logger) -> None:
-    """Write out what handlers hold back: it would be written by every environment, with a time long past."""
+    """Flush log handlers: buffered lines would be written by every restored environment, with stale timestamps."""
     for name in [None, *root.manager.loggerDict]:
         for handler in logging.getLogger(name).handlers:
             handler.flush()

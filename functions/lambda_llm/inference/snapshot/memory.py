@@ -1,4 +1,4 @@
-"""How much memory there is, and how much of it this process holds."""
+"""How much memory there is, how much this process uses, and what it leaves in freed memory."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from lambda_llm.inference.settings import Settings
 from lambda_llm.limits import MIB
 
 _WIPED_BYTES: Final = 2 * MIB
-"""Of each size of block: several times of what an init leaves free."""
+"""Per block size: several times what an init leaves free."""
 
 _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
@@ -21,7 +21,7 @@ _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 def available_memory(
     settings: Settings, environment: Mapping[str, str] = os.environ, cgroup_limit: Path = _CGROUP_LIMIT
 ) -> int:
-    """Bytes that the model and this process may use: the setting, else Lambda's, else what is free here."""
+    """Bytes that the model and this process may use: the setting, else the function's memory, else what is free."""
     if settings.memory_mb is not None:
         return settings.memory_mb * MIB
     if size := environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"):
@@ -34,10 +34,10 @@ def available_memory(
 
 
 def wipe() -> None:
-    """Overwrite the texts that Python has freed: their bytes stay where they were until the place is used again.
+    """Overwrite strings that Python has freed: their bytes remain in memory until it is reused.
 
-    Texts of up to 512 bytes, a secret key among them, lie in blocks of sizes that are multiples of 16. Enough new ones
-    of each size fill every block that is free, and more, which the system gets back.
+    Python allocates objects of up to 512 bytes, such as a secret key, in blocks whose sizes are multiples of 16. Enough
+    new objects of each size fill every free block; the memory allocated beyond those is returned to the system.
 
     Source: https://docs.python.org/3/c-api/memory.html#the-pymalloc-allocator
     """
@@ -45,8 +45,8 @@ def wipe() -> None:
     [[bytes(size - head) for _ in range(_WIPED_BYTES // size)] for size in range(48, 513, 16)]
 
 
-def give_back() -> None:
-    """Return to the system what the C library keeps of freed memory; other libraries than glibc do so by themselves.
+def trim_heap() -> None:
+    """Return freed heap memory to the system; C libraries other than glibc do so by themselves.
 
     Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
     """
@@ -56,5 +56,5 @@ def give_back() -> None:
 
 
 def resident() -> int:
-    """Bytes of this process in RAM, the mapped pages of a memory file included."""
+    """Resident memory of this process in bytes, including mapped pages of a memory file."""
     return psutil.Process().memory_info().rss

@@ -1,7 +1,7 @@
-"""Read memory before it is needed, in a given order and with many threads.
+"""Prefetch memory after a restore, in a given order and with many threads.
 
-A restored snapshot's memory is loaded when it is touched, in chunks, each of which makes whoever touches it wait.
-Computing waits for one chunk after the other; threads that only read wait for many at the same time.
+The memory of a restored snapshot is loaded on first access, in chunks, and each access blocks. Computation waits for
+one chunk after the other; threads that only read wait for many concurrently.
 """
 
 import ctypes
@@ -24,35 +24,35 @@ from lambda_llm.units import megabytes
 logger = logging.getLogger(__name__)
 
 STEP_BYTES: Final = MIB // 2
-"""What one thread reads before it takes its next piece: a chunk as Lambda stores snapshots in.
+"""What one thread reads at a time: the chunk size in which Lambda stores snapshots.
 Source: Brooker et al., On-demand Container Loading in AWS Lambda, USENIX ATC 2023"""
 
 THREADS: Final = 16
-"""More than CPUs: they wait, they don't compute."""
+"""More than CPUs, because they block instead of computing."""
 
 LARGE_BYTES: Final = 32 * MIB
-"""A region of this size that holds no weights is a cache or a buffer, of which a first token needs little."""
+"""A region of at least this size without weights is a cache or a buffer, of which the first token needs little."""
 
 _MAPS: Final = Path("/proc/self/maps")
 _MEMORY: Final = Path("/proc/self/mem")
 
 
 class Prefetch:
-    """Reads every page of some memory in the background.
+    """Reads every page of memory regions in the background.
 
-    Weights must stay where they are until it is done or stopped. Everything else may come and go.
+    Weights must stay mapped until it has finished or is stopped. Other regions may be unmapped at any time.
 
     Attributes:
-        stopped: whether it was told to stop.
+        stopped: whether `stop` was called.
     """
 
     def __init__(self, weights: Sequence[Region], others: Sequence[Region] = (), threads: int = THREADS) -> None:
-        """Begin.
+        """Start the threads.
 
         Args:
-            weights: in the order in which they are needed.
-            others: more memory of this process: read first if small, last if large.
-            threads: how many read at the same time.
+            weights: in the order in which a token needs them.
+            others: other memory of this process: read first if small, last if large.
+            threads: how many read concurrently.
         """
         small = [region for region in others if region.size < LARGE_BYTES]
         large = [region for region in others if region.size >= LARGE_BYTES]
@@ -73,14 +73,14 @@ class Prefetch:
             thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until all is read, or for some seconds; returns whether all is read."""
+        """Wait until all is read, or for `seconds`; returns whether all is read."""
         end = None if seconds is None else time.monotonic() + seconds
         for thread in self._threads:
             thread.join(None if end is None else max(0, end - time.monotonic()))
         return not self.stopped and not any(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
-        """Read nothing more; returns when no thread reads any more."""
+        """Stop reading; returns when every thread has ended."""
         self.stopped = True
         self.wait()
 
@@ -99,11 +99,11 @@ class Prefetch:
 
 
 def other_memory(weights: Sequence[Region], maps: Path = _MAPS) -> list[Region]:
-    """What this process has written, the weights left out; nothing where the system does not tell.
+    """Writable private memory of this process without the weights; empty on systems without /proc.
 
     Args:
-        weights: to leave out.
-        maps: the process's mapped files; only Linux has them.
+        weights: regions to leave out.
+        maps: the process's memory map.
     """
     try:
         lines = maps.read_text().splitlines()
@@ -125,7 +125,7 @@ def other_memory(weights: Sequence[Region], maps: Path = _MAPS) -> list[Region]:
 
 
 def _pieces(regions: Sequence[Region]) -> Iterator[Region]:
-    """Whole pages, so that no byte of a region is left out."""
+    """Split regions into whole pages, so that no byte is missed."""
     for address, size in regions:
         end = -(-(address + size) // mmap.PAGESIZE) * mmap.PAGESIZE
         for start in range(address // mmap.PAGESIZE * mmap.PAGESIZE, end, STEP_BYTES):
@@ -140,15 +140,15 @@ _NOWHERE: Final = secrets.token_hex(16).encode()
 
 
 def _read_weights(piece: Region) -> None:
-    """Read a byte of each page without Python, whose lock a waiting thread must not hold.
+    """Read a byte of each page outside Python: a blocked thread must not hold the GIL.
 
-    C's linear search does it, in an array whose elements are pages, for a text that none begins with. The system call
-    `madvise` would not: in a restored machine the page tables are complete, and only a real access reaches the store.
+    C's linear search does that, over an array whose elements are pages, for a string with which none begins. The system
+    call `madvise` does not: in a restored VM the page tables are complete, and only an access loads a chunk.
     """
     _search(_NOWHERE, piece.address, ctypes.c_size_t(piece.size // mmap.PAGESIZE), mmap.PAGESIZE, _compare)
 
 
 def _read_mapped(piece: Region) -> None:
-    """Read memory that may vanish at any time: the kernel reports that, where an access would end the process."""
+    """Read memory that may be unmapped at any time: the kernel returns an error, where an access would crash."""
     with suppress(OSError), _MEMORY.open("rb", buffering=0) as file:
         os.pread(file.fileno(), piece.size, piece.address)

@@ -1,1 +1,1 @@
-"""Where a model can be read from: one file a kind of source, chosen by the reference's scheme."""
+"""Sources of models: one file per kind, chosen by the reference's scheme."""

@@ -1,4 +1,4 @@
-"""What is to be loaded, and what every place that it may lie in can do."""
+"""References to models, and the interface of every source."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Final, Protocol
 from lambda_llm.limits import MIB
 
 PIECE_BYTES: Final = 2 * MIB
-"""How much is read, checked and written at a time, which is what every connection holds in memory; also what is read
-between two looks at the clock and the other threads. Smaller ones cost more CPU time in the socket: decisions/0006."""
+"""Bytes that are read, checksummed and written at a time: the buffer of every connection, and the interval at which a
+worker checks the time budget. Smaller pieces cost more CPU time in the socket: docs/decisions/0006."""
 
 CONNECTIONS: Final = 12
-"""How many threads read one source at a time at most: two for each of `limits.VCPUS`. In S3 each has a connection,
-which takes two of the `limits.FILE_DESCRIPTORS`, and `PIECE_BYTES` of memory."""
+"""Most threads that read one source concurrently: two for each of `limits.VCPUS`. On S3 each has a connection, which
+takes two of the `limits.FILE_DESCRIPTORS` and `PIECE_BYTES` of memory."""
 
 
 @dataclass(frozen=True)
 class ModelReference:
-    """Which bytes exactly are meant; what is None is not pinned.
+    """Identifies a model; a field that is None is not pinned.
 
     Attributes:
         uri: `s3://bucket/key`, `file:///path` or a path.
@@ -33,18 +33,18 @@ class ModelReference:
 
     @property
     def name(self) -> str:
-        """The file's own name without folder and ending."""
+        """The file name without folder and `.gguf`."""
         return self.uri.rstrip("/").rpartition("/")[2].removesuffix(".gguf")
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the store says of the object before any of it is read.
+    """The store's metadata of an object, known before it is read.
 
     Attributes:
         size: bytes.
-        crc64nvme: of the whole object, or None where the store keeps none.
-        version_id: version of the S3 object, or None in a bucket without versions.
+        crc64nvme: of the whole object, or None where the store has none.
+        version_id: version of the S3 object, or None in a bucket without versioning.
     """
 
     size: int
@@ -53,24 +53,24 @@ class Description:
 
 
 Deliver = Callable[[bytes], None]
-"""Is given each piece right after it arrived, in order; what it raises ends the read."""
+"""Called with each piece as it arrives, in order; an exception ends the read."""
 
 
 class Source(Protocol):
-    """Readable ranges of one immutable object. Safe to use from several threads."""
+    """One immutable object, readable by ranges. Thread-safe."""
 
     uri: str
     ranged: bool
-    """False once the store has answered a range with the whole object: then read it in one piece."""
+    """False once the store has ignored a range and sent the whole object: read it as one part then."""
     needs_checksum: bool
-    """Whether bytes from here count only if a checksum proves them; a file of this machine is as good as it is."""
+    """Whether bytes must be verified by a checksum; a local file is trusted."""
 
     def describe(self) -> Description:
-        """Ask for size, version and checksum; every later read is of that very version."""
+        """Fetch size, version and checksum; every later read is of that version."""
         ...
 
     def read(self, start: int, end: int, deliver: Deliver) -> int:
-        """Deliver the bytes from `start` to before `end`; returns how many retries that took."""
+        """Deliver the bytes from `start` up to `end` (exclusive); returns the number of retries."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A model in a file of this machine."""
+"""A model in a local file."""
 
 import os
 import stat
@@ -21,20 +21,20 @@ def open_file(reference: ModelReference, budget: Budget) -> "FileSource":  # noq
     """The source of a `file:///path` reference, or of a path.
 
     Raises:
-        InvalidReferenceError: it names a host.
+        InvalidReferenceError: the URI names a host.
     """
     parts = urlsplit(reference.uri)
     if parts.scheme != "file":
         return FileSource(Path(reference.uri))
     if parts.netloc not in {"", "localhost"}:
         raise InvalidReferenceError(
-            f"{reference.uri!r} names a host: write file:///PATH with three slashes for a file here."
+            f"{reference.uri!r} names a host: write file:///PATH with three slashes for a local file."
         )
     return FileSource(Path(unquote(parts.path)))
 
 
 class FileSource:
-    """A file of this machine."""
+    """A local file."""
 
     def __init__(self, path: Path) -> None:
         self.uri = str(path)
@@ -47,10 +47,10 @@ class FileSource:
         """See `Source.describe`.
 
         Raises:
-            NotFoundError, ForbiddenError, TooManyFilesError: as the system answers.
+            NotFoundError, ForbiddenError, TooManyFilesError: by the system's error.
         """
         try:
-            # Without O_NONBLOCK a named pipe would make this wait for somebody to write into it.
+            # Without O_NONBLOCK a named pipe would block this until it has a writer.
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"There is no file {self.uri}: check the path.") from None
@@ -62,7 +62,7 @@ class FileSource:
             ) from None
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             self.close()
-            raise NotFoundError(f"{self.uri} is no regular file: name the .gguf file itself.")
+            raise NotFoundError(f"{self.uri} is not a regular file: give the path of the .gguf file.")
         self._stamp = self._state()
         return Description(size=os.fstat(self._fd).st_size)
 
@@ -81,7 +81,7 @@ class FileSource:
                     break
                 at += len(piece)
                 deliver(piece)
-                del piece  # before the next one takes its memory
+                del piece  # before the next one is allocated
             unchanged = self._state() == self._stamp
         except OSError as error:
             raise UnavailableError(f"{self.uri} can't be read at byte {at:,} ({error}).") from error

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SOCKET_SECONDS: Final = 10
-"""How long a connection may be silent before it counts as stalled."""
+"""Silence after which a connection counts as stalled."""
 
 
 def open_s3(reference: ModelReference, budget: Budget) -> "S3Source":
@@ -33,7 +33,7 @@ def open_s3(reference: ModelReference, budget: Budget) -> "S3Source":
     Raises:
         InvalidReferenceError: bucket or key is missing.
         ForbiddenError: the AWS configuration can't be used.
-        TooManyFilesError: there is no descriptor left to read it.
+        TooManyFilesError: no descriptor is left to read it.
     """
     return S3Source(*object_location(reference.uri), reference.version_id, budget)
 
@@ -42,7 +42,7 @@ def object_location(uri: str) -> tuple[str, str]:
     """Bucket and key of `s3://bucket/key`.
 
     Raises:
-        InvalidReferenceError: it is of another form.
+        InvalidReferenceError: it has a different form.
     """
     try:
         return parse_object(uri)
@@ -51,14 +51,14 @@ def object_location(uri: str) -> tuple[str, str]:
 
 
 class S3Source:
-    """One version of an S3 object. Endpoint, region and credentials come from where botocore finds them."""
+    """One version of an S3 object. Endpoint, region and credentials come from botocore's configuration."""
 
     def __init__(self, bucket: str, key: str, version_id: str | None, budget: Budget) -> None:
-        """Prepare a client; nothing is contacted yet.
+        """Prepare a client, without any request.
 
         Raises:
             ForbiddenError: the AWS configuration can't be used.
-            TooManyFilesError: there is no descriptor left to read it.
+            TooManyFilesError: no descriptor is left to read it.
         """
         self.ranged = True
         self.needs_checksum = True
@@ -73,7 +73,7 @@ class S3Source:
             self._client: S3Client = boto3.Session().client(
                 "s3",
                 config=Config(
-                    # The one place that retries is `Retries`: it knows the time budget, and how far a body came.
+                    # Only `Retries` retries: it knows the time budget, and how much of a body has arrived.
                     retries={"mode": "standard", "total_max_attempts": 1},
                     connect_timeout=SOCKET_SECONDS,
                     read_timeout=SOCKET_SECONDS,
@@ -83,7 +83,7 @@ class S3Source:
             )
         except (BotoCoreError, ValueError, OSError) as error:
             raise no_descriptor(error, f"to read the AWS configuration for {self.uri}") or ForbiddenError(
-                f"No S3 client for {self.uri} ({error}): set AWS_REGION and credentials, as for the AWS command line."
+                f"No S3 client for {self.uri} ({error}): set AWS_REGION and credentials, as for the AWS CLI."
             ) from error
         self._connections.watch(self._client)
 
@@ -91,20 +91,18 @@ class S3Source:
         """See `Source.describe`.
 
         Raises:
-            NotFoundError, ForbiddenError, UnavailableError, TooManyFilesError: as S3 or the system answers.
+            NotFoundError, ForbiddenError, UnavailableError, TooManyFilesError: by S3's or the system's error.
         """
-        answer = Retries(self._budget)(self._head)
+        response = Retries(self._budget)(self._head)
         try:
-            self._etag, self._size = answer["ETag"], _not_negative(answer["ContentLength"])
-            checksum = answer.get("ChecksumCRC64NVME") if answer.get("ChecksumType") != "COMPOSITE" else None
+            self._etag, self._size = response["ETag"], _not_negative(response["ContentLength"])
+            checksum = response.get("ChecksumCRC64NVME") if response.get("ChecksumType") != "COMPOSITE" else None
             crc64nvme = _from_base64(checksum) if checksum else None
         except (KeyError, ValueError) as error:
-            raise UnavailableError(
-                f"S3 describes {self.uri} in a way that makes no sense ({error}): check the endpoint."
-            ) from error
+            raise UnavailableError(f"S3's metadata of {self.uri} is invalid ({error}): check the endpoint.") from error
         if not self._pinned:
-            found = answer.get("VersionId")
-            # null: from before the bucket had versions
+            found = response.get("VersionId")
+            # null: written before versioning was enabled
             self._object = dataclasses.replace(self._object, version_id=None if found == "null" else found)
         return Description(size=self._size, crc64nvme=crc64nvme, version_id=self._object.version_id)
 
@@ -113,22 +111,22 @@ class S3Source:
 
         Raises:
             ChangedError: the object was replaced after `describe`.
-            CorruptError: S3 sent a different range or fewer bytes than it announced, time after time.
-            NotFoundError, ForbiddenError, UnavailableError, TooManyFilesError: as S3 or the system answers.
+            CorruptError: in every attempt S3 sent a different range, or fewer bytes than announced.
+            NotFoundError, ForbiddenError, UnavailableError, TooManyFilesError: by S3's or the system's error.
         """
         retries = Retries(self._budget)
         at = start
 
-        def one_try() -> None:
+        def attempt() -> None:
             nonlocal at
             with closing(self._pieces(at, end)) as pieces:
                 for piece in pieces:
                     at += len(piece)
                     deliver(piece)
-                    del piece  # before the next one takes its memory
-                    retries.got_on()
+                    del piece  # before the next one is allocated
+                    retries.progressed()
 
-        retries(one_try)
+        retries(attempt)
         return retries.total
 
     def close(self) -> None:
@@ -144,32 +142,34 @@ class S3Source:
         try:
             return self._client.head_object(ChecksumMode="ENABLED", **self._parameters())
         except ClientError as error:
-            # A HEAD has no body, so its 403 and 404 name no cause: let a GET of the first byte name it.
+            # The response to a HEAD has no body, so its 403 and 404 carry no error code; a GET of the first byte does.
             if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {400, 403, 404}:
                 raise explained(error, self._object) from error
         except CLIENT_ERRORS as error:
             raise explained(error, self._object) from error
         try:
-            answer = self._client.get_object(Range="bytes=0-0", **self._parameters())
+            response = self._client.get_object(Range="bytes=0-0", **self._parameters())
         except CLIENT_ERRORS as error:
             raise explained(error, self._object) from error
-        answer["Body"].close()
-        raise RetryError(UnavailableError(f"S3 refuses to describe {self.uri} but lets it be read: try again."))
+        response["Body"].close()
+        raise RetryError(UnavailableError(f"S3 refuses HEAD on {self.uri} but allows GET: try again."))
 
     def _pieces(self, start: int, end: int) -> Generator[bytes, None, None]:
         """One GET, its body piece by piece."""
         request = dataclasses.replace(self._object, span=(start, end - 1))
         at = start
         try:
-            answer = self._client.get_object(Range=f"bytes={start}-{end - 1}", IfMatch=self._etag, **self._parameters())
-            body = answer["Body"]
+            response = self._client.get_object(
+                Range=f"bytes={start}-{end - 1}", IfMatch=self._etag, **self._parameters()
+            )
+            body = response["Body"]
             with body:
-                if answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK:
-                    # HTTP lets a server ignore Range; S3 itself does not, look-alikes do.
+                if response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK:
+                    # HTTP lets a server ignore Range: S3 does not, some S3-compatible stores do.
                     self.ranged = False
                     at = 0
-                elif answer.get("ContentRange") != f"bytes {start}-{end - 1}/{self._size}":
-                    raise other_range(request, answer.get("ContentRange"))
+                elif response.get("ContentRange") != f"bytes {start}-{end - 1}/{self._size}":
+                    raise other_range(request, response.get("ContentRange"))
                 while at < end:
                     piece = body.read(min((start if at < start else end) - at, PIECE_BYTES))
                     if not piece:
@@ -177,8 +177,8 @@ class S3Source:
                     at += len(piece)
                     if at > start:
                         yield piece
-                    del piece  # before the next one takes its memory
-        except IncompleteReadError as error:  # botocore's own look at Content-Length
+                    del piece  # before the next one is allocated
+        except IncompleteReadError as error:  # botocore's check of Content-Length
             raise ended_early(request, at) from error
         except CLIENT_ERRORS as error:
             raise explained(error, request) from error
@@ -191,7 +191,7 @@ def _not_negative(number: int) -> int:
 
 
 def _from_base64(checksum: str) -> int:
-    """A CRC64 as S3 writes it."""
+    """Parse a CRC64 in S3's notation."""
     try:
         raw = base64.b64decode(checksum, validate=True)
     except ValueError:

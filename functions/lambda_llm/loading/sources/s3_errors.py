@@ -1,4 +1,4 @@
-"""What S3, or the way to it, answers, as one sentence that names object, bytes and remedy."""
+"""Errors of S3, and of the network to it, as one sentence that names object, bytes and remedy."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -30,7 +30,7 @@ from lambda_llm.loading.errors import (
 from lambda_llm.loading.retries import RetryError
 
 CLIENT_ERRORS: Final = (ClientError, BotoCoreError, ResponseParserError, HTTPError, ValueError, OSError)
-"""Everything that botocore raises for a request, or while the body of an answer is read."""
+"""Everything that botocore raises for a request, or while the body of a response is read."""
 
 _RETRYABLE_CODES: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "InternalError"})
 _CREDENTIAL_CODES: Final = frozenset(
@@ -47,13 +47,13 @@ _CREDENTIAL_ERRORS: Final = (
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """A request for an object.
 
     Attributes:
-        bucket: its name.
+        bucket: name of the bucket.
         key: of the object.
         version_id: of the object, or None.
-        span: first and last byte, or None for no byte at all.
+        span: first and last byte, or None for a request without a range.
     """
 
     bucket: str
@@ -78,7 +78,7 @@ class Request:
 
 
 def explained(error: Exception, request: Request) -> Exception:
-    """The error to raise in the place of one of `CLIENT_ERRORS`: a `LoadError`, or a `RetryError` around one."""
+    """The error to raise instead of one of `CLIENT_ERRORS`: a `LoadError`, or a `RetryError` around one."""
     if isinstance(error, ClientError):
         return _refused(error, request)
     if isinstance(error, _CREDENTIAL_ERRORS):
@@ -97,40 +97,38 @@ def explained(error: Exception, request: Request) -> Exception:
                 f"S3 can't be reached for {request.all} ({detail}): check the network and the endpoint, then try again."
             )
         )
-    return RetryError(
-        UnavailableError(f"What S3 answers for {request.all} makes no sense ({error}): check the endpoint.")
-    )
+    return RetryError(UnavailableError(f"S3's response for {request.all} is invalid ({error}): check the endpoint."))
 
 
 def ended_early(request: Request, at: int) -> RetryError:
-    """The body of an answer had fewer bytes than it should."""
+    """The body of a response had fewer bytes than requested."""
     last = request.span[1] if request.span else 0
     return RetryError(
         CorruptError(
-            f"S3 ended {request.uri} at byte {at} instead of {last + 1}, time after time: the object or the "
-            "connection is damaged; push the model again or check the network."
+            f"S3 ended {request.uri} at byte {at} instead of {last + 1} in every attempt: the object or the connection "
+            "is damaged; push the model again or check the network."
         )
     )
 
 
 def other_range(request: Request, found: object) -> RetryError:
-    """The answer says that it holds other bytes than those that were asked for."""
+    """The response announces a different range than the requested one."""
     first, last = request.span or (0, 0)
     return RetryError(
         CorruptError(
-            f"S3 was asked for bytes {first}-{last} of {request.uri} and sent {found!r}: something between here and "
-            "S3 alters answers."
+            f"Bytes {first}-{last} of {request.uri} were requested, but {found!r} was sent: check the endpoint, and "
+            "for a proxy that alters responses."
         )
     )
 
 
-def _refused(error: ClientError, request: Request) -> Exception:  # noqa: PLR0911 - one a cause
+def _refused(error: ClientError, request: Request) -> Exception:  # noqa: PLR0911 - one per cause
     where = request.object
     code = error.response["Error"].get("Code", "")
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     detail = f"{status} {code}: {error.response['Error'].get('Message', '')}".rstrip(": ")
     if request.span:
-        detail += f", asked for bytes {request.span[0]}-{request.span[1]}"
+        detail += f", requested bytes {request.span[0]}-{request.span[1]}"
     if code == "NoSuchBucket":
         return NotFoundError(f"There is no bucket {request.bucket!r}: check the name and the region.")
     if code == "NoSuchVersion" or (code == "InvalidArgument" and request.version_id):
@@ -148,7 +146,7 @@ def _refused(error: ClientError, request: Request) -> Exception:  # noqa: PLR091
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS or code in _RETRYABLE_CODES:
         return RetryError(UnavailableError(f"S3 could not serve {where} ({detail}): try again later."))
     return ForbiddenError(
-        f"S3 does not allow to read {where} ({detail}): the role needs s3:GetObject (and s3:GetObjectVersion "
+        f"S3 does not allow reading {where} ({detail}): the role needs s3:GetObject (and s3:GetObjectVersion "
         "for a pinned version) on it, and kms:Decrypt on its key; without s3:ListBucket a missing key looks "
         "the same."
     )

@@ -1,1 +1,1 @@
-"""The folder that checkov is given; it runs each file in here by its path."""
+"""The folder for checkov's --external-checks-dir; checkov runs each of its files by path."""

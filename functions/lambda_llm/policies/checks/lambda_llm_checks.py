@@ -1,4 +1,4 @@
-"""Puts this package where Python finds it, from a clone as well as installed, and registers its checks."""
+"""Adds this package to sys.path, so that a clone works like an installed package, and registers its checks."""
 
 import sys
 from importlib import import_module

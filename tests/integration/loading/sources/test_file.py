@@ -38,7 +38,7 @@ def test_a_file_is_loaded_without_memfd_too(
 ) -> None:
     monkeypatch.delattr(os, "memfd_create")
     assert content(load_model(str(small_path))) == small
-    assert "an unlinked temporary file takes its place" in caplog.text
+    assert "memfd_create is not available: using an unlinked temporary file" in caplog.text
 
 
 def test_a_pinned_sha256_holds_for_a_file_too(small_path: Path, small: bytes) -> None:
@@ -94,13 +94,13 @@ def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=rf"{tmp_path} is no regular file: name the \.gguf file itself"):
+    with pytest.raises(NotFoundError, match=rf"{tmp_path} is not a regular file: give the path of the \.gguf file"):
         load_model(str(tmp_path))
 
 
 def test_a_pipe_is_no_model_and_nobody_waits_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(NotFoundError, match="is no regular file"):
+    with pytest.raises(NotFoundError, match="is not a regular file"):
         load_model(str(tmp_path / "pipe"))
 
 

@@ -97,7 +97,7 @@ def test_a_file_of_another_machine_is_refused(uri: str, budget: Budget) -> None:
 
 @pytest.mark.parametrize("uri", ["s3://[models/tiny.gguf", "file://[models/tiny.gguf", "http://mod\u2100els/x"])
 def test_an_address_that_is_none_is_refused(uri: str, budget: Budget) -> None:
-    with pytest.raises(InvalidReferenceError, match="can't be understood"):
+    with pytest.raises(InvalidReferenceError, match="can't be parsed"):
         open_source(ModelReference(uri), budget)
 
 
