@@ -14,6 +14,7 @@ import pytest
 
 from scripts.demo import MODEL, QUESTIONS
 from support.answers import LONG_QUESTION
+from support.commands import program
 from support.modules import TERRAFORM_FROM
 from support.servers import LIMIT_SECONDS, ROOT, until
 
@@ -39,19 +40,8 @@ DEPLOYING = "Applying examples/chat"
 @contextmanager
 def running(folder: Path, *arguments: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """The demo as a process, whose temporary files go to `folder`."""
-    with subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        env={**os.environ, "TMPDIR": str(folder), "NO_COLOR": "1", **variables},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
+    with program([sys.executable, *arguments], {**os.environ, "TMPDIR": str(folder), **variables}) as started:
+        yield started
 
 
 def processes(folder: Path) -> list[psutil.Process]:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from support.servers import LIMIT_SECONDS
@@ -29,21 +29,28 @@ def run(
 
 
 @contextmanager
-def running(*arguments: object, environment: Mapping[str, str] = os.environ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command beside the test."""
+def program(command: Sequence[object], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a program beside the test, with pipes for its output and nothing on standard input; killed at the end."""
     with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        env={**environment, "NO_COLOR": "1", "LAMBDA_LLM_THREADS": "1"},
+        [str(each) for each in command],
+        env={**environment, "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    ) as started:
         try:
-            yield process
+            yield started
         finally:
-            if process.poll() is None:
-                process.kill()
+            if started.poll() is None:
+                started.kill()
+
+
+@contextmanager
+def running(*arguments: object, environment: Mapping[str, str] = os.environ) -> Iterator[subprocess.Popen[str]]:
+    """Run a command beside the test."""
+    with program([*COMMAND, *arguments], {**environment, "LAMBDA_LLM_THREADS": "1"}) as started:
+        yield started
 
 
 def interrupted(process: subprocess.Popen[str]) -> str:
