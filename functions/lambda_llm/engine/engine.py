@@ -89,15 +89,15 @@ class Engine:
             TemplateError: its chat template is not valid Jinja.
         """
         options = replace(plan.options, threads=plan.options.threads or threads_for(plan.weights))
-        with ExitStack() as undone:
-            model = undone.enter_context(LoadedModel(path, options.placement, when_read))
+        with ExitStack() as cleanup:
+            model = cleanup.enter_context(LoadedModel(path, options.placement, when_read))
             if encodes:
-                engine = cls(model, plan, encoder=undone.enter_context(Encoder(model, options)))
+                engine = cls(model, plan, encoder=cleanup.enter_context(Encoder(model, options)))
             else:
-                decoder = undone.enter_context(Decoder(model, options))
+                decoder = cleanup.enter_context(Decoder(model, options))
                 sessions = SessionStore(decoder, storage, fingerprint) if storage else None
                 engine = cls(model, plan, decoder=decoder, sessions=sessions)
-            undone.pop_all()
+            cleanup.pop_all()
             return engine
 
     @property
@@ -140,7 +140,7 @@ class Engine:
 
     @property
     def placement(self) -> Literal["copied", "mapped"]:
-        """Where the weights lie: in llama.cpp's own memory, or in the pages of the memory file."""
+        """Placement of the weights: in llama.cpp's own memory, or mapped from the memory file."""
         return "mapped" if self.plan.options.placement is Weights.MAPPED else "copied"
 
     @property

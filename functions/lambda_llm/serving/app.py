@@ -24,19 +24,19 @@ ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (
     tokens.router,
     health.router,
 )
-"""One for each module of endpoints; each takes the service and gives its routes."""
+"""One per module of endpoints; each takes the service and returns its routes."""
 
 
 def create_app(engine: Engine, options: ServingOptions, *, with_page: bool = False) -> FastAPI:
-    """Make the application for a model that is ready; there is no application without one.
+    """Create the application for an engine that is ready for requests.
 
     Args:
-        engine: the model and what belongs to it.
+        engine: the model with its context and caches.
         options: how it is served.
-        with_page: whether `/` shows a page to chat on.
+        with_page: whether `/` serves a chat page.
 
-    Its `state.service` is the service behind it, and `state.stop_answering()` ends every response in flight, for a
-    server that is about to stop.
+    Its `state.service` is the `Service`; `state.stop_answering()` ends every response in progress, for a server that is
+    about to stop.
     """
     service = Service(engine, options, Worker(options.queue))
 
@@ -51,7 +51,7 @@ def create_app(engine: Engine, options: ServingOptions, *, with_page: bool = Fal
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        # by this FastAPI leaves out its own 422, which is never answered
+        # makes FastAPI leave out its own 422, which is never returned
         responses={"4XX": {"model": ErrorResponse}, 500: {"model": ErrorResponse}},
     )
     app.state.service = service

@@ -1,6 +1,6 @@
-"""`GET /metrics`, for Prometheus, of a server that lives long enough to be scraped: not on Lambda.
+"""`GET /metrics` for Prometheus, for a server that can be scraped, which an environment on Lambda can't.
 
-Names and buckets are OpenTelemetry's, spelled as Prometheus spells them; what OpenTelemetry has no name for begins with
+Names and buckets are OpenTelemetry's, in Prometheus's spelling; metrics that OpenTelemetry does not define begin with
 `lambda_llm_`.
 
 Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/ and …/http/http-metrics/
@@ -33,22 +33,22 @@ _OPERATIONS: Final = {
     "/v1/completions": "text_completion",
     "/v1/embeddings": "embeddings",
 }
-"""`gen_ai.operation.name` of what is asked for at each path."""
+"""`gen_ai.operation.name` by path."""
 
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 _TO_FIRST: Final = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60)
 _PER_TOKEN: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
-"""OpenTelemetry's, and some more below: a tiny model takes a millisecond."""
+"""OpenTelemetry's buckets, and smaller ones: a tiny model takes a millisecond per token."""
 _TOKENS: Final = tuple(4**power for power in range(10))
 
 _operation: ContextVar[str] = ContextVar("operation", default="")
 
 
 class Metrics:
-    """What is counted of one application.
+    """The metrics of one application.
 
     Attributes:
-        registry: everything, for Prometheus.
+        registry: all of them, for Prometheus.
     """
 
     def __init__(self, service: Service) -> None:
@@ -61,7 +61,7 @@ class Metrics:
 
         self._http = Histogram(
             "http_server_request_duration_seconds",
-            "From a request's arrival to the end of its answer",
+            "From the arrival of a request to the end of its response",
             ("http_request_method", "http_route", "http_response_status_code"),
             buckets=_SECONDS,
             registry=self.registry,
@@ -70,30 +70,32 @@ class Metrics:
             "gen_ai_server_request_duration_seconds", "The same, of requests to the model", _SECONDS, "error_type"
         )
         self._to_first = histogram(
-            "gen_ai_server_time_to_first_token_seconds", "From the prompt's turn to its first token", _TO_FIRST
+            "gen_ai_server_time_to_first_token_seconds", "From the start of the prefill to the first token", _TO_FIRST
         )
         self._per_token = histogram(
-            "gen_ai_server_time_per_output_token_seconds", "Between two tokens of an answer", _PER_TOKEN
+            "gen_ai_server_time_per_output_token_seconds", "Between two tokens of a response", _PER_TOKEN
         )
         self._usage = histogram("gen_ai_client_token_usage", "Tokens of a request", _TOKENS, "gen_ai_token_type")
         self._cached = Counter(
             "lambda_llm_cached_input_tokens_total",
-            "Tokens of prompts that needed no computing",
+            "Prompt tokens that were found in the KV cache",
             labels,
             registry=self.registry,
         )
         self._ended = Counter(
             "lambda_llm_generations_total",
-            "Answers, by how they ended",
+            "Generations by finish reason",
             (*labels, "gen_ai_response_finish_reason"),
             registry=self.registry,
         )
         counts = service.worker.counts
-        active = Gauge("lambda_llm_requests_active", "Answers on their way or waiting", registry=self.registry)
+        active = Gauge("lambda_llm_requests_active", "Requests that run or wait", registry=self.registry)
         active.set_function(lambda: counts.active)
-        waiting = Gauge("lambda_llm_requests_waiting", "Answers that wait for their turn", registry=self.registry)
+        waiting = Gauge("lambda_llm_requests_waiting", "Requests that wait", registry=self.registry)
         waiting.set_function(lambda: max(0, counts.active - 1))
-        info = Gauge("lambda_llm_info", "What is served", ("model", "version"), registry=self.registry)
+        info = Gauge(
+            "lambda_llm_info", "The model and the version of lambda-llm", ("model", "version"), registry=self.registry
+        )
         info.labels(self._model, __version__).set(1)
         ProcessCollector(registry=self.registry)
         service.worker.listeners.append(self.generated)
@@ -112,8 +114,8 @@ class Metrics:
         self._cached.labels(*labels).inc(stats.cached_tokens)
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
-        # A path that is none would make a series for each that somebody tries.
+        """Count a request whose response has ended."""
+        # Unknown paths share one series: otherwise clients could create any number of them.
         route = getattr(scope.get("route"), "path", "")
         self._http.labels(scope["method"], route, int(status)).observe(seconds)
         if route in _OPERATIONS:
@@ -122,7 +124,7 @@ class Metrics:
 
 
 class _Timed:
-    """Times each request until the last byte of its answer."""
+    """Measures each request until the last byte of its response."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -133,7 +135,7 @@ class _Timed:
             await self._app(scope, receive, send)
             return
         _operation.set(_OPERATIONS.get(scope["path"], ""))
-        began, status = time.perf_counter(), 499  # of a client that left before, as proxies log it
+        began, status = time.perf_counter(), 499  # if the client disconnects first, as proxies log it
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -143,19 +145,19 @@ class _Timed:
         try:
             await self._app(scope, receive, sending)
         except Exception:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR  # which is answered further out
+            status = HTTPStatus.INTERNAL_SERVER_ERROR  # sent by an outer middleware
             raise
         finally:
             self._metrics.answered(scope, status, time.perf_counter() - began)
 
 
 def install(app: FastAPI) -> None:
-    """Count what an application of `create_app` does, and serve the counts at `/metrics`."""
+    """Collect metrics of an application of `create_app`, and serve them at `/metrics`."""
     metrics = Metrics(app.state.service)
     routes = APIRouter()
 
     @routes.get("/metrics", include_in_schema=False)
-    async def tell() -> Response:
+    async def metrics_page() -> Response:
         return Response(generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.include_router(routes)
