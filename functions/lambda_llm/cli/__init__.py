@@ -25,7 +25,7 @@ app = typer.Typer(
     A MODEL is `s3://bucket/key`, `file:///path` or a path. Every setting of the server can also be given as an
     environment variable `LAMBDA_LLM_…`, as on Lambda.
 
-    **Begin with**
+    **Getting started**
 
     - `lambda-llm inspect model.gguf` - will it fit?
 
