@@ -36,8 +36,8 @@ faster than the file's (mapped), and whether another build of llama.cpp is faste
 
 [bold]How it measures.[/bold] Through lambda-llm's own engine, one process per measurement, all combinations in \
 alternation. A model's first row is its baseline, and x is the ratio to it: a machine's speed changes from minute to \
-minute, ratios within a run are stable. ± is half the range over the repeats. "On CPU" is the share of their time that the \
-threads spent on a CPU; under 95 % something else ran there, and the row is not valid for an idle machine.
+minute, ratios within a run are stable. ± is half the range over the repeats. "On CPU" is the share of their time \
+that the threads spent on a CPU; under 95 % something else ran there, and the row is not valid for an idle machine.
 
 [bold]Shared machines.[/bold] llama.cpp's threads spin while they wait for each other, so two threads on one and a \
 half free CPUs measure nothing. One thread can still be measured with --clock cpu, by the CPU time that it takes.

@@ -59,20 +59,20 @@ class Setup:
         self._progress = progress
 
     def demo(self) -> None:
-        """What `make demo` needs: the package, its command line, llama.cpp, a local AWS."""
+        """Install what `make demo` needs: the package, its command line, llama.cpp, a local AWS."""
         self._project("cli")
 
     def test(self) -> None:
-        """What `make test` needs: the same and the test tools."""
+        """Install what `make test` needs: the same and the test tools."""
         self._project("dev")
 
     def build(self) -> None:
-        """llama.cpp's libraries only."""
+        """Build llama.cpp's libraries only."""
         self._pip_ready()
         self._native(threading.Event())
 
     def cross_build(self) -> None:
-        """What cross-compiling needs: llama.cpp's source, and zig with CMake and Ninja."""
+        """Install what cross-compiling needs: llama.cpp's source, and zig with CMake and Ninja."""
         self._pip_ready()
         self._source()
         self.environment("compiler")
