@@ -136,7 +136,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     """Create a certificate for `NAMES`; returns its file and its key's."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        raise LocalAWSError("openssl, which creates the local AWS's certificate, is missing: install it.")
+        raise LocalAWSError("openssl is missing: install it, as it creates the local AWS's certificate.")
     certificate, key = folder / "local-aws.crt", folder / "local-aws.key"
     command: list[str | Path] = [openssl, "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=local AWS"]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", key, "-out", certificate]
