@@ -1,7 +1,7 @@
-"""The main job on this machine, without AWS: push a model to S3, serve it from there, ask it, show what it took.
+"""Demo without an AWS account: push a model to S3, serve it from there, ask questions, print times and memory.
 
 Then the same as on an account: Terraform applies examples/chat on a local AWS that evaluates IAM, and the deployed
-function is asked. Run it with `make demo`.
+function answers a question. Run it with `make demo`.
 """
 
 import json
@@ -34,24 +34,24 @@ QUESTIONS: Final = (
     ("How much memory does the function get?", "10,240 MB"),
     ("What does SnapStart do?", "snapshot"),
 )
-"""What is asked, and what the answer must hold."""
+"""Questions, and what the answers must contain."""
 
 PROGRAMS: Final = {
     "terraform": "https://developer.hashicorp.com/terraform/install (1.9 or later)",
     "openssl": "your system's packages",
 }
-"""What the deployment needs beside this project, and where it comes from."""
+"""Programs that the deployment needs, and where to get them."""
 
 out = Console(highlight=False, soft_wrap=True)
 
 
 class DemoError(Exception):
-    """The demo failed; its text says at what."""
+    """The demo failed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One streamed answer and its times in seconds."""
+    """One streamed answer; times in seconds."""
 
     text: str
     tokens: int
@@ -60,15 +60,15 @@ class Answer:
 
 
 def main() -> int:
-    """Run the demo; returns the exit status, 0 when the answers are right."""
-    for end in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does, and a closed terminal must leave no process either
+    """Run the demo; returns the exit status, 0 if the answers are right."""
+    for end in (signal.SIGTERM, signal.SIGHUP):  # like Ctrl-C: a closed terminal must leave no process behind
         signal.signal(end, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="lambda-llm-demo-") as folder:
             out.print("[dim]Starting a local AWS on loopback …[/]")
-            with local_aws(_made(folder, "served")) as aws:
+            with local_aws(_subfolder(folder, "served")) as aws:
                 rows = _serve_and_ask(aws)
-            rows |= _deploy_and_ask(_made(folder, "deployed"))
+            rows |= _deploy_and_ask(_subfolder(folder, "deployed"))
             _show(rows)
             out.print("\n[bold green]All answers are right.[/] Next: README.md, from 'Your own model'.")
             return 0
@@ -80,14 +80,14 @@ def main() -> int:
         return 1
 
 
-def _made(folder: str, name: str) -> Path:
+def _subfolder(folder: str, name: str) -> Path:
     path = Path(folder, name)
     path.mkdir()
     return path
 
 
 def _serve_and_ask(aws: LocalAWS) -> dict[str, str]:
-    """The first part; returns rows for the table."""
+    """Run the first part; returns rows for the table."""
     environment = aws.environment
     aws.make_bucket(BUCKET)
     pushed = json.loads(_run(["push", str(MODEL), f"s3://{BUCKET}/models/demo.gguf", "--json"], environment))
@@ -107,14 +107,14 @@ def _serve_and_ask(aws: LocalAWS) -> dict[str, str]:
 
 
 def _deploy_and_ask(folder: Path) -> dict[str, str]:
-    """The second part; returns rows for the table, none where a program is missing."""
+    """Run the second part; returns rows for the table, none if a program is missing."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         places = "; ".join(f"{name} from {PROGRAMS[name]}" for name in missing)
         out.print(f"[yellow]Left out: the same as a deployed function.[/] To see it, install {places}.\n")
         return {}
     began = time.perf_counter()
-    checkout = deployment.checkout(_made(str(folder), "checkout"))
+    checkout = deployment.checkout(_subfolder(str(folder), "checkout"))
     example = checkout / "examples/chat"
     try:
         with out.status("Preparing: the functions' packages, and Terraform's AWS provider"):
@@ -124,7 +124,7 @@ def _deploy_and_ask(folder: Path) -> dict[str, str]:
         out.print(f"[yellow]Left out: the same as a deployed function.[/] {error}\n", markup=False)
         return {}
     out.print("Applying [bold]examples/chat[/] with Terraform on a local AWS that evaluates IAM; about a minute …")
-    with local_aws(_made(str(folder), "aws"), strict=True) as aws:
+    with local_aws(_subfolder(str(folder), "aws"), strict=True) as aws:
         environment = deployment.variables(aws, packages)
         with out.status("terraform apply") as status:
             try:
@@ -137,18 +137,18 @@ def _deploy_and_ask(folder: Path) -> dict[str, str]:
         question, expected = QUESTIONS[0]
         command = outputs["chat"].split()[1:]
         out.print(f"[dim]$[/] {outputs['chat']} --ask [bold cyan]{question!r}[/]")
-        said = json.loads(_run([*command, "--temperature", "0", "--ask", question, "--json"], environment))
-        out.print(f"{said['answer']}\n", markup=False)
-        _check(said["answer"], expected)
+        reply = json.loads(_run([*command, "--temperature", "0", "--ask", question, "--json"], environment))
+        out.print(f"{reply['answer']}\n", markup=False)
+        _check(reply["answer"], expected)
     return {
         "deployed with Terraform": f"{applied_after:.0f} s",
-        "first token of the deployed function": f"{said['seconds_to_first_token'] * 1e3:.0f} ms",
+        "first token of the deployed function": f"{reply['seconds_to_first_token'] * 1e3:.0f} ms",
     }
 
 
 def _check(answer: str, expected: str) -> None:
     if expected not in answer:
-        raise DemoError(f"an answer does not hold {expected!r}")
+        raise DemoError(f"an answer does not contain {expected!r}")
 
 
 def _command(arguments: list[str]) -> list[str]:
@@ -157,20 +157,20 @@ def _command(arguments: list[str]) -> list[str]:
 
 def _run(arguments: list[str], environment: Mapping[str, str]) -> str:
     with running(_command(arguments), env=environment, stdout=subprocess.PIPE, text=True) as command:
-        said, _ = command.communicate()
+        output, _ = command.communicate()
     if command.returncode != 0:
-        raise DemoError(f"`lambda-llm {arguments[0]}` ended with status {command.returncode}")
-    return str(said)
+        raise DemoError(f"`lambda-llm {arguments[0]}` failed with status {command.returncode}")
+    return str(output)
 
 
 @contextmanager
 def _served(arguments: list[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Run `lambda-llm serve` while the context lasts; gives the line that it prints when it is ready."""
+    """Run `lambda-llm serve` for the duration of the context; yields what it prints once it is ready."""
     command = _command(["serve", *arguments, "--json"])
     with running(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as server:
         line = server.stdout.readline() if server.stdout else ""
         if not line:
-            raise DemoError("`lambda-llm serve` ended before it was ready")
+            raise DemoError("`lambda-llm serve` exited before it was ready")
         yield json.loads(line)
 
 

@@ -1,4 +1,4 @@
-"""What the command lines of this folder share: options, the model, the progress bar, output."""
+"""Shared parts of this folder's command lines: options, the model, the progress bar, output."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,22 +13,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(stderr=True, highlight=False)
 
 ModelFile = Annotated[Path | None, typer.Argument(help="A GGUF file.", show_default=False)]
-Synthesize = Annotated[str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights in its place.")]
+Synthesize = Annotated[str | None, typer.Option(metavar="SHAPE:QUANT", help="A model of random weights instead.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; default: this machine's CPUs.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown, for the docs.")]
 Show = Annotated[Path | None, typer.Option(help="Measure nothing; print the tables of an earlier --json.")]
-Figure = Annotated[Path | None, typer.Option(help="Draw the result into this file too (.svg, .png).")]
+Figure = Annotated[Path | None, typer.Option(help="Also draw the result into this file (.svg, .png).")]
 
 
 def synthesized(wanted: str) -> Path:
-    """Write a model of random weights, unless it is there.
+    """Return a model of random weights, written unless it exists.
 
     Args:
         wanted: SHAPE:QUANT, such as llama-3.2-1b:Q4_0.
 
     Raises:
-        typer.BadParameter: there is no such model, or something to make it from is missing.
+        typer.BadParameter: there is no such model, or a file needed to build it is missing.
     """
     from scripts.models.synthesize import DEFAULT_FOLDER, SHAPES, synthesize  # noqa: PLC0415 - needs gguf and NumPy
 
@@ -46,21 +46,21 @@ def synthesized(wanted: str) -> Path:
                 raise typer.BadParameter(str(error), param_hint="--synthesize") from error
             except FileNotFoundError as error:
                 raise typer.BadParameter(
-                    f"{error.filename} is missing: `make build`", param_hint="--synthesize"
+                    f"{error.filename} is missing: run `make build`", param_hint="--synthesize"
                 ) from error
         unfinished.rename(path)
     return path
 
 
 def named(model: Path | str | None, synthesize: str | None) -> Path | str:
-    """The one model that a command line names.
+    """Return the one model that a command line names.
 
     Args:
-        model: its path or address, or None.
+        model: its path or URI, or None.
         synthesize: see `synthesized`, or None.
 
     Raises:
-        typer.BadParameter: both or none are given, or see `synthesized`.
+        typer.BadParameter: both or neither are given; see also `synthesized`.
     """
     if (model is None) is (synthesize is None):
         raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODEL")
@@ -68,7 +68,7 @@ def named(model: Path | str | None, synthesize: str | None) -> Path | str:
 
 
 def command_line(main: Callable[..., None], text: str) -> typer.Typer:
-    """The application of one command, whose `--help` is `text`, in rich's markup."""
+    """Return the application of one command whose `--help` is `text`, in rich's markup."""
     app = typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
     app.command(help=text)(main)
     return app
@@ -76,7 +76,7 @@ def command_line(main: Callable[..., None], text: str) -> typer.Typer:
 
 @contextmanager
 def ended_by(error: type[Exception]) -> Iterator[None]:
-    """Print such an error as one sentence and exit with 1."""
+    """Print such an error as one sentence and exit with status 1."""
     try:
         yield
     except error as raised:
@@ -85,7 +85,7 @@ def ended_by(error: type[Exception]) -> Iterator[None]:
 
 
 def printer(*, markdown: bool) -> Console:
-    """The console for results; outside a terminal a row stays one line, however long its paths."""
+    """Return the console for results; outside a terminal rows are never wrapped."""
     out = Console(highlight=False)
     if markdown or not out.is_terminal:
         out.width = 10_000
@@ -94,10 +94,10 @@ def printer(*, markdown: bool) -> Console:
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar; yields a function to call after each step, with a few words about it.
+    """Show a progress bar; yields a function to call after each step with a short description.
 
     Args:
-        what: what is measured, in rich's markup.
+        what: title, in rich's markup.
         total: number of steps.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -1,4 +1,4 @@
-"""Compares our streamed tokens a second, over HTTP, with a bare loop around llama.cpp's `llama_decode`."""
+"""Compare streamed tokens per second over HTTP with a bare loop around llama.cpp's `llama_decode`."""
 
 import ctypes
 import json
@@ -38,22 +38,22 @@ TOKENS: Final = 64
 REPEATS: Final = 7
 PROMPT: Final = "How many boats pass through the seven towns, and who counts them?"
 SAMPLED_BYTES: Final = 256 * 1024 * 1024
-"""Read by each thread to measure the memory: far beyond any cache."""
+"""Read by each thread to measure memory bandwidth: far more than any cache."""
 LIMIT_SECONDS: Final = 600
 
-_HELP: Final = """Print how near streaming over HTTP comes to a bare loop around llama_decode, and to the memory.
+_HELP: Final = """Print decode speed streamed over HTTP, of a bare loop around llama_decode, and the memory's bound.
 
-[bold]What it answers.[/bold] What everything around llama.cpp costs: choosing tokens from the whole vocabulary, \
-turning them into text, JSON, server-sent events, uvicorn, the socket, and a client that reads them. Target: 0.97.
+[bold]What it answers.[/bold] The overhead around llama.cpp: sampling from the whole vocabulary, detokenizing, JSON, \
+server-sent events, uvicorn, the socket, and the client. Target: 0.97.
 
 [bold]How it measures.[/bold] `lambda-llm serve` as a process, and in this process the same model with the same \
-threads and context. Both evaluate a prompt of the same length, then decode as many tokens; by turns, and the ratio is \
-taken within each round, because machines change their speed from minute to minute. The bare loop does nothing but \
-llama_decode: it neither looks at the logits nor makes text. On a machine that others use, look at the ratio by CPU \
-time, with --threads 1.
+threads and context. Both evaluate a prompt of the same length, then decode as many tokens, in alternation; the ratio \
+is taken within each round, because a machine's speed changes from minute to minute. The bare loop only calls \
+llama_decode: it neither reads the logits nor detokenizes. On a shared machine, use the ratio by CPU time, with \
+--threads 1.
 
-[bold]The bound.[/bold] Every token reads all weights, so the memory's speed over their bytes is the most there can \
-be. It is measured in the same run, by comparing buffers with as many threads.
+[bold]The bound.[/bold] Every token reads all weights, so memory bandwidth over their bytes is the upper limit. It is \
+measured in the same run, by comparing buffers with as many threads.
 
 [dim]Examples[/dim]
   python -m scripts.bench.decode --synthesize llama-3.2-1b:Q4_0
@@ -63,11 +63,11 @@ be. It is measured in the same run, by comparing buffers with as many threads.
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens a second.
+    """Tokens per second.
 
     Attributes:
-        wall: of the time that passes.
-        cpu: of CPU time, all of the process's threads together.
+        wall: of elapsed time.
+        cpu: of CPU time, summed over the process's threads.
     """
 
     wall: float
@@ -76,11 +76,11 @@ class Speed:
 
 @dataclass(frozen=True)
 class Round:
-    """Measured one right after the other.
+    """Two measurements, one right after the other.
 
     Attributes:
-        bare: of the loop.
-        streamed: as a client sees them arrive; CPU time is the server's.
+        bare: the loop.
+        streamed: as the client receives them; CPU time is the server's.
     """
 
     bare: Speed
@@ -93,7 +93,7 @@ class Served:
 
     Attributes:
         url: of its API.
-        process: the server's own.
+        process: of the server.
     """
 
     url: str
@@ -101,7 +101,7 @@ class Served:
 
 
 def main(
-    model: Annotated[str | None, typer.Argument(help="A path or an s3:// address.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Argument(help="A path or s3:// URI.", show_default=False)] = None,
     *,
     synthesize: Synthesize = None,
     threads: Threads = None,
@@ -110,7 +110,7 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = REPEATS,
     as_json: AsJSON = False,
 ) -> None:
-    """Measures; the help text is `_HELP`."""
+    """Measure; the help text is `_HELP`."""
     uri = str(named(model, synthesize))
     here = machine()
     with ended_by(LambdaLLMError):
@@ -131,7 +131,7 @@ def measure(uri: str, threads: int, context: int, tokens: int, repeats: int) -> 
         needed = sum(region.size for region in weights_in_order(bare))
         rounds = []
         with progress_bar(escape(uri), repeats + 1) as progress:
-            prompt, _ = _stream(served, 2)  # both are warm when the clock starts
+            prompt, _ = _stream(served, 2)  # warms both up
             _loop(bare, prompt, 2)
             memory = _read_speed(threads)
             progress("warm")
@@ -162,7 +162,7 @@ def measure(uri: str, threads: int, context: int, tokens: int, repeats: int) -> 
 
 @contextmanager
 def _opened(uri: str, threads: int, context: int) -> Iterator[Decoder]:
-    """The model as the server opens it."""
+    """Open the model as the server does."""
     settings = Settings.load(model=uri, threads=threads, context=context)
     loaded = load(
         settings.reference,
@@ -178,7 +178,7 @@ def _opened(uri: str, threads: int, context: int) -> Iterator[Decoder]:
 
 @contextmanager
 def _served(uri: str, threads: int, context: int) -> Iterator[Served]:
-    """A server over the same model."""
+    """Serve the same model."""
     command = [
         str(Path(sys.executable).with_name("lambda-llm")),
         "serve",
@@ -190,17 +190,17 @@ def _served(uri: str, threads: int, context: int) -> Iterator[Served]:
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout is not None  # noqa: S101 - it was asked for above
+            assert process.stdout is not None  # noqa: S101 - piped above
             ready = process.stdout.readline()
             if not ready:
-                raise LambdaLLMError("The server did not start; what it said is above.")
+                raise LambdaLLMError("The server did not start; see its output above.")
             yield Served(json.loads(ready)["url"], psutil.Process(process.pid))
         finally:
             process.terminate()
 
 
 def _stream(served: Served, tokens: int) -> tuple[int, Speed]:
-    """Ask for an answer of so many tokens; returns the prompt's tokens, and the speed behind the first one."""
+    """Stream an answer of so many tokens; returns the prompt's tokens and the speed after the first token."""
     body = {
         "model": httpx2.get(f"{served.url}/models").json()["data"][0]["id"],
         "messages": [{"role": "user", "content": PROMPT}],
@@ -211,8 +211,8 @@ def _stream(served: Served, tokens: int) -> tuple[int, Speed]:
     }
     began = ended = (0.0, 0.0)
     usage: dict[str, int] = {}
-    with httpx2.stream("POST", f"{served.url}/chat/completions", json=body, timeout=LIMIT_SECONDS) as answer:
-        for line in answer.iter_lines():
+    with httpx2.stream("POST", f"{served.url}/chat/completions", json=body, timeout=LIMIT_SECONDS) as response:
+        for line in response.iter_lines():
             data = line.removeprefix("data: ")
             if not data or data == "[DONE]":
                 continue
@@ -238,10 +238,10 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def _loop(decoder: Decoder, prompt: int, tokens: int) -> Speed:
-    """Decode so many tokens behind a prompt of that length and do nothing else."""
+    """Decode so many tokens after a prompt of that length, and nothing else."""
     with decoder.lock:
         decoder.evaluate([1] * prompt)
-        context = decoder._context  # noqa: SLF001 - whatever the engine does around it is what is measured
+        context = decoder._context  # noqa: SLF001 - bypasses the engine, whose overhead is measured
         llama_cpp.llama_set_abort_callback(context, llama_cpp.ggml_abort_callback(), None)
         one = (llama_cpp.llama_token * 1)(1)
         batch = llama_cpp.llama_batch_get_one(one, 1)
@@ -250,19 +250,19 @@ def _loop(decoder: Decoder, prompt: int, tokens: int) -> Speed:
             if llama_cpp.llama_decode(context, batch):
                 raise LambdaLLMError("llama.cpp could not decode a token.")
         took, cpu = time.perf_counter() - began, time.process_time() - cpu
-        # It does not know of these tokens.
+        # The decoder doesn't know of these tokens.
         llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(context), 0, prompt, -1)
     return Speed((tokens - 1) / took, (tokens - 1) / cpu)
 
 
 def _read_speed(threads: int) -> float:
-    """Bytes a second that so many threads read from memory at most; best of several."""
-    compare = ctypes.CDLL(None).memcmp  # reads both, writes nothing, and lets go of Python's lock
+    """Return the memory bandwidth of so many threads in bytes per second, the best of several runs."""
+    compare = ctypes.CDLL(None).memcmp  # reads both, writes nothing, and runs without the GIL
     compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     half = SAMPLED_BYTES // 2
     buffers = [ctypes.create_string_buffer(SAMPLED_BYTES) for _ in range(threads)]
     for buffer in buffers:
-        ctypes.memset(buffer, 1, SAMPLED_BYTES)  # untouched pages would all be the one of zeros
+        ctypes.memset(buffer, 1, SAMPLED_BYTES)  # untouched pages would all map the zero page
 
     def read(buffer: Any) -> None:
         compare(ctypes.addressof(buffer), ctypes.addressof(buffer) + half, half)

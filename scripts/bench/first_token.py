@@ -1,4 +1,4 @@
-"""How long a turn of a growing conversation waits for its first token: with the session store, and without."""
+"""Measure the time to first token of each turn of a growing conversation, with and without the session store."""
 
 import json
 import os
@@ -48,7 +48,7 @@ from scripts.models.opening import open_engine
 TURNS: Final = 10
 HISTORY: Final = 4000
 NEW_TOKENS: Final = 54
-"""With what Llama's template adds 64, from which on llama.cpp's attention works in tiles: docs/first-token.md."""
+"""With Llama's template 64, from where llama.cpp's attention works in tiles: docs/first-token.md."""
 SYSTEM_TOKENS: Final = 1000
 REPEATS: Final = 3
 FULL_AT: Final = "1000,2000,4000"
@@ -63,16 +63,16 @@ _TEXT: Final = (
     "compare their numbers, which never agree; yet nobody has ever seen a boat stop between two towns. "
 )
 
-_HELP: Final = """Print how long each turn of a conversation waits for its first token, with reuse and without.
+_HELP: Final = """Print the time to first token of each turn of a conversation, with and without reuse.
 
-[bold]What it answers.[/bold] Whether the first token comes after the new words only, whatever was said before: for a \
-conversation that another environment finds in S3, and for a system prompt that was evaluated before the snapshot.
+[bold]What it answers.[/bold] Whether the time to first token depends on a turn's new tokens only, not on the history: \
+for a conversation that another environment restores from S3, and for a system prompt evaluated before the snapshot.
 
-[bold]How it measures.[/bold] Turn by turn, a conversation grows to --history tokens; each turn adds as many new \
-words. Every measurement of the session store begins as a new environment does: an empty KV cache, an S3 client of \
-its own, nothing but the bucket (a local S3 over loopback). Beside it, at a few lengths: the same engine without \
-reuse, and llama-cpp-python with its defaults and no reuse, which is what AWS's sample does. Answers are scripted and \
-evaluated as a batch, so that the run takes minutes; their keys and values are what is stored.
+[bold]How it measures.[/bold] Turn by turn, a conversation grows to --history tokens; each turn adds --new-tokens. \
+Every measurement of the session store starts like a new environment: an empty KV cache, a new S3 client, and only \
+the bucket (a local S3 over loopback). For comparison, at a few lengths: the same engine without \
+reuse, and llama-cpp-python with its defaults and no reuse, which is what AWS's sample does. Answers are scripted \
+and evaluated as a batch, so that the run takes minutes; their keys and values are stored.
 
 [dim]Examples[/dim]
   python -m scripts.bench.first_token --synthesize llama-3.2-1b:Q4_0
@@ -86,13 +86,13 @@ class Turn:
     """One turn of the conversation, in seconds and tokens.
 
     Attributes:
-        history: tokens before the new words.
-        prompt: tokens in all.
-        restored: of them, those that came from the store.
-        first_token: seconds until it, median.
+        history: tokens before the new ones.
+        prompt: tokens in total.
+        restored: prompt tokens restored from the store.
+        first_token: median time to first token.
         first_tokens: each measurement.
-        save: seconds that writing took with nothing done beside it, which is the most that it adds to a request.
-        saved_bytes: written.
+        save: seconds of writing with nothing in parallel: the most that it adds to a request.
+        saved_bytes: bytes written.
     """
 
     history: int
@@ -109,9 +109,9 @@ class Prompt:
     """A prompt without reuse.
 
     Attributes:
-        history: tokens before the new words.
-        prompt: tokens in all.
-        first_token: seconds until it.
+        history: tokens before the new ones.
+        prompt: tokens in total.
+        first_token: time to first token.
     """
 
     history: int
@@ -120,35 +120,37 @@ class Prompt:
 
 
 class Conversation:
-    """Prompts of given lengths, as the model's own template writes them."""
+    """Prompts of given lengths, in the model's own chat template."""
 
     def __init__(self, engine: Engine, new_tokens: int) -> None:
         self._model = engine.model
         self._template = engine.template
         self._new = new_tokens
-        self._said: list[dict[str, str]] = []
-        self._at = 0
+        self._messages: list[dict[str, str]] = []
+        self._count = 0
 
     def ask(self) -> list[int]:
-        """The prompt of the next turn."""
-        self._said.append({"role": "user", "content": self._text(self._new)})
-        return self._template.tokens(self._said)
+        """Return the prompt of the next turn."""
+        self._messages.append({"role": "user", "content": self._text(self._new)})
+        return self._template.tokens(self._messages)
 
     def ask_otherwise(self) -> list[int]:
-        """The prompt of the same turn with other words, which nobody has asked before."""
-        return self._template.tokens([*self._said[:-1], {"role": "user", "content": self._text(self._new)}])
+        """Return the prompt of the same turn with a new, unique question."""
+        return self._template.tokens([*self._messages[:-1], {"role": "user", "content": self._text(self._new)}])
 
     def answer(self, history: int) -> list[int]:
-        """Have an answer said that brings the conversation to `history` tokens; all tokens until its end."""
-        long = max(1, history - len(self._template.tokens(self._said)))
-        self._said.append({"role": "assistant", "content": self._text(long)})
-        both = [self._template.tokens([*self._said, {"role": "user", "content": words}]) for words in ("Hello", "1")]
+        """Add an answer that brings the conversation to `history` tokens; returns all tokens up to its end."""
+        long = max(1, history - len(self._template.tokens(self._messages)))
+        self._messages.append({"role": "assistant", "content": self._text(long)})
+        both = [
+            self._template.tokens([*self._messages, {"role": "user", "content": words}]) for words in ("Hello", "1")
+        ]
         tokens = both[0][: common_prefix(*both)]
         end = max(index for index, token in enumerate(tokens) if self._model.ends_turn(token))
         return tokens[:end]
 
     def with_system(self, tokens: int) -> tuple[list[int], list[int], list[int]]:
-        """A prompt with a system prompt of so many tokens, that prompt's beginning, and one without any."""
+        """Return a prompt with a system prompt of so many tokens, its prefix up to the user's text, and one without."""
         user = {"role": "user", "content": self._text(self._new)}
         system = {"role": "system", "content": self._text(tokens)}
         long = self._template.tokens([system, user])
@@ -156,9 +158,9 @@ class Conversation:
         return long, long[: common_prefix(long, other)], self._template.tokens([user])
 
     def _text(self, tokens: int) -> str:
-        """So many tokens of text, give or take one; never the same twice."""
-        text = f"{self._at}. " + _TEXT * (2 + tokens // 30)
-        self._at += 1
+        """Return text of so many tokens, give or take one; never the same twice."""
+        text = f"{self._count}. " + _TEXT * (2 + tokens // 30)
+        self._count += 1
         pieces = (self._model.piece(token) for token in self._model.tokenize(text, add_special=False)[:tokens])
         return b"".join(pieces).decode(errors="replace")
 
@@ -168,20 +170,20 @@ def main(  # noqa: PLR0913 - an option each
     *,
     synthesize: Synthesize = None,
     threads: Threads = None,
-    kv_type: Annotated[KVType, typer.Option(help="Type of the KV cache, and so of what is stored.")] = KVType.F16,
+    kv_type: Annotated[KVType, typer.Option(help="Type of the KV cache, also as stored.")] = KVType.F16,
     turns: Annotated[int, typer.Option(min=2, help="Turns of the conversation.")] = TURNS,
     history: Annotated[int, typer.Option(min=8, help="Tokens before the last turn.")] = HISTORY,
-    new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of each turn's own words.")] = NEW_TOKENS,
+    new_tokens: Annotated[int, typer.Option(min=1, help="New tokens of each turn.")] = NEW_TOKENS,
     system_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the system prompt.")] = SYSTEM_TOKENS,
     full_at: Annotated[str, typer.Option(metavar="N,N", help="Histories to evaluate without reuse.")] = FULL_AT,
-    library_at: Annotated[str, typer.Option(metavar="N,N", help="The same, by llama-cpp-python alone.")] = LIBRARY_AT,
+    library_at: Annotated[str, typer.Option(metavar="N,N", help="The same, by llama-cpp-python itself.")] = LIBRARY_AT,
     repeats: Annotated[int, typer.Option(min=1, help="Measurements of each turn.")] = REPEATS,
     as_json: AsJSON = False,
     markdown: Markdown = False,
     show: Show = None,
     figure: Figure = None,
 ) -> None:
-    """Measures; the help text is `_HELP`."""
+    """Measure; the help text is `_HELP`."""
     if show:
         result = json.loads(show.read_text(encoding="utf-8"))
     else:
@@ -209,7 +211,7 @@ def _lengths(text: str, option: str) -> list[int]:
     if not text:
         return []
     if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise typer.BadParameter(f"{text!r} is no list of numbers such as 1000,2000", param_hint=option)
+        raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1000,2000", param_hint=option)
     return [int(part) for part in text.split(",")]
 
 
@@ -224,7 +226,7 @@ def measure(
 
     Args:
         path: of a GGUF file.
-        threads: to compute with, but for llama-cpp-python, which chooses by itself.
+        threads: to compute with; llama-cpp-python uses its own default.
         kv_type: type of the KV cache.
         sizes: turns, the history's tokens, a turn's new tokens, the system prompt's tokens, repeats.
         lengths: of histories to evaluate without reuse, by this engine and by llama-cpp-python.
@@ -243,7 +245,7 @@ def measure(
                 stored = list(_with_store(engine, uri, (turns, history, new_tokens, repeats), progress))
             full = []
             for length in lengths[0]:
-                full.append(_alone(engine, *_history(engine, length, new_tokens)))
+                full.append(_without_reuse(engine, *_history(engine, length, new_tokens)))
                 progress(f"{length} tokens of history without reuse")
             with decoder.lock:
                 bytes_per_token = len(decoder.read_state(0, BLOCK_TOKENS)) / BLOCK_TOKENS
@@ -291,8 +293,8 @@ def _nearest(stored: Sequence[Turn], history: int) -> Turn:
 
 @contextmanager
 def _bucket() -> Iterator[str]:
-    """A local S3 with a bucket; AWS clients of this process are pointed to it."""
-    from scripts.local_aws.server import local_aws  # noqa: PLC0415 - a script beside this folder
+    """Run a local S3 with a bucket; yields a URI there, for the AWS clients of this process."""
+    from scripts.local_aws.server import local_aws  # noqa: PLC0415 - only needed here
 
     with tempfile.TemporaryDirectory() as folder, local_aws(Path(folder)) as aws:
         with closing(aws.client("s3")) as s3:
@@ -312,8 +314,8 @@ def _with_store(
     turns, history, new_tokens, repeats = sizes
     conversation = Conversation(engine, new_tokens)
     prompt = conversation.ask()
-    # The first use of a client loads modules, which the function does before the snapshot.
-    _elsewhere(engine, uri, prompt)
+    # Warms up: a client's first use loads modules, which the function does before the snapshot.
+    _in_new_environment(engine, uri, prompt)
     with _environment(engine, uri) as writer:
         for number in range(1, turns):
             answered = conversation.answer(history * number // (turns - 1))
@@ -326,8 +328,8 @@ def _with_store(
             turn.settle()
             save = time.perf_counter() - began
             prompt = conversation.ask()
-            # What one measurement stores must be of no use to the next.
-            samples = [_elsewhere(engine, uri, conversation.ask_otherwise()) for _ in range(repeats)]
+            # No measurement may reuse what an earlier one stored.
+            samples = [_in_new_environment(engine, uri, conversation.ask_otherwise()) for _ in range(repeats)]
             yield Turn(
                 history=len(answered),
                 prompt=len(prompt),
@@ -342,51 +344,51 @@ def _with_store(
 
 @contextmanager
 def _environment(engine: Engine, uri: str) -> Iterator[SessionStore]:
-    """What a new environment has: a client, and nothing that it remembers."""
+    """Open the session store of a new environment: a new client and nothing cached."""
     with closing(S3Objects(uri)) as storage:
         storage.after_restore()
         with closing(SessionStore(engine.decoder, storage, b"benchmark")) as store:
             yield store
 
 
-def _elsewhere(engine: Engine, uri: str, prompt: list[int]) -> Generation:
-    """Have a new environment answer; returns what it did."""
+def _in_new_environment(engine: Engine, uri: str, prompt: list[int]) -> Generation:
+    """Generate in a new environment."""
     with engine.decoder.lock:
         engine.decoder.truncate(0)
     with _environment(engine, uri) as store:
-        going = _generated(engine, prompt, store)
-        going.settle()
-    return going
+        generation = _generated(engine, prompt, store)
+        generation.settle()
+    return generation
 
 
 def _generated(engine: Engine, prompt: list[int], store: SessionStore | None = None) -> Generation:
     request = GenerationRequest(prompt, Sampling(temperature=0), max_tokens=1, remember=store is not None)
-    going = Generation(request, engine.decoder, engine.prefixes, sessions=store)
-    for _ in going:
+    generation = Generation(request, engine.decoder, engine.prefixes, sessions=store)
+    for _ in generation:
         pass
-    return going
+    return generation
 
 
 def _history(engine: Engine, history: int, new_tokens: int) -> tuple[int, list[int]]:
-    """A prompt with so many tokens of history, and how many those are."""
+    """Return the exact number of tokens of a history of about that length, and a prompt after it."""
     conversation = Conversation(engine, new_tokens)
     conversation.ask()
     known = conversation.answer(history)
     return len(known), conversation.ask()
 
 
-def _alone(engine: Engine, history: int, prompt: list[int]) -> Prompt:
-    """Evaluate a prompt without any reuse."""
+def _without_reuse(engine: Engine, history: int, prompt: list[int]) -> Prompt:
+    """Measure a prompt without any reuse."""
     with engine.decoder.lock:
         engine.decoder.truncate(0)
     return Prompt(history, len(prompt), _generated(engine, prompt).stats.seconds_to_first_token)
 
 
 def _library(path: Path, context: int, history: int, prompt: list[int]) -> Prompt:
-    """The same by llama-cpp-python with its defaults, as AWS's sample uses it; every request begins anew."""
+    """The same by llama-cpp-python with its defaults, as in AWS's sample; every request evaluates the whole prompt."""
     model = llama_cpp.Llama(str(path), n_ctx=context, verbose=False)
     try:
-        next(model.generate(prompt[:8], temp=0))  # everything is in memory when the clock starts
+        next(model.generate(prompt[:8], temp=0))  # everything is in memory before the clock starts
         model.reset()  # type: ignore[no-untyped-call] # llama-cpp-python's
         began = time.perf_counter()
         next(model.generate(prompt, temp=0))
@@ -398,7 +400,7 @@ def _library(path: Path, context: int, history: int, prompt: list[int]) -> Promp
 def _system(
     engine: Engine, system_tokens: int, new_tokens: int, repeats: int, progress: Callable[[str], None]
 ) -> tuple[list[float], list[float]]:
-    """Seconds to the first token behind a kept system prompt, and without one, by turns."""
+    """Return the times to first token with a pinned system prompt, and without one, in alternation."""
     long, beginning, plain = Conversation(engine, new_tokens).with_system(system_tokens)
     with engine.decoder.lock:
         engine.prefixes.pin(beginning)
@@ -407,7 +409,7 @@ def _system(
         with engine.decoder.lock:
             engine.decoder.truncate(0)
         without.append(_generated(engine, plain).stats.seconds_to_first_token)
-        # The cache holds another conversation now: the system prompt comes from where it is kept.
+        # The cache contains another conversation now, so the system prompt comes from its pinned copy.
         with_it.append(_generated(engine, long).stats.seconds_to_first_token)
         progress(f"{len(beginning)} tokens of system prompt, round {number + 1}")
     return with_it, without
@@ -415,7 +417,7 @@ def _system(
 
 def draw(result: Mapping[str, Any], target: Path) -> None:
     """Draw seconds to the first token over the length of the history."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes a second, and is asked for seldom
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import, rarely needed
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""Memory that is loaded when it is touched, chunk by chunk, as a restored snapshot's is: Linux's userfaultfd.
+"""Memory that is loaded on demand, chunk by chunk, like a restored snapshot's, by Linux's userfaultfd.
 
 Source: https://docs.kernel.org/admin-guide/mm/userfaultfd.html
 """
@@ -36,7 +36,7 @@ _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 def unavailable() -> str | None:
-    """Why this machine can't do it, in a sentence; None where it can."""
+    """Return why userfaultfd is unavailable here, in one sentence; None if it is available."""
     if sys.platform != "linux":
         return "Only Linux has userfaultfd."
     try:
@@ -58,22 +58,22 @@ def _open() -> int:
 
 @contextmanager
 def lazily_loaded(regions: Sequence[Region], latency: float, bandwidth: float) -> Iterator["Loads"]:
-    """Drop some of this process's memory, and load it chunk by chunk as it is touched, in the context only.
+    """Drop some of this process's memory and load it on demand, chunk by chunk, for the duration of the context.
 
-    A fork of this process, made on entry, is the snapshot: it serves the memory as it was then. Whoever touches what is
-    not loaded waits for that process, for good if it is lost: give the whole a time limit.
+    A fork of this process, made on entry, is the snapshot: it serves the memory as it was then. A thread that touches
+    memory not loaded yet waits for that process, forever if it dies: set a time limit.
 
     Args:
-        regions: anonymous memory that nobody writes to, so nothing that belongs to Python; of their edges only whole
-            pages are taken.
-        latency: seconds from a touch to the chunk, however many are on their way.
-        bandwidth: bytes a second, shared by all.
+        regions: anonymous memory that nothing writes to, so none of Python's own; only whole pages of them are
+            dropped.
+        latency: seconds from page fault to loaded chunk, however many are in flight.
+        bandwidth: bytes per second, shared by all.
 
     Yields:
-        What is loaded.
+        Statistics of what was loaded.
 
     Raises:
-        OSError: userfaultfd is not allowed, or one of the regions is of another kind.
+        OSError: userfaultfd is not allowed, or a region is not anonymous memory.
     """
     ranges = _joined(regions)
     loads = Loads(sum(size for _, size in ranges))
@@ -99,7 +99,7 @@ def lazily_loaded(regions: Sequence[Region], latency: float, bandwidth: float) -
 
 
 class Loads:
-    """How much is there again.
+    """How much has been loaded again.
 
     Attributes:
         size: bytes that were dropped.
@@ -107,20 +107,20 @@ class Loads:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._count = mmap.mmap(-1, 8)  # shared with the process that serves
+        self._count = mmap.mmap(-1, 8)  # shared with the serving process
 
     @property
     def bytes(self) -> int:
-        """That were loaded until now."""
+        """Bytes loaded so far."""
         return int.from_bytes(self._count[:8], sys.byteorder)
 
     def add(self, size: int) -> None:
-        """Count some more; only who serves does."""
+        """Count further bytes; only for the serving process."""
         self._count[:8] = (self.bytes + size).to_bytes(8, sys.byteorder)
 
 
 class _Store:
-    """Where the dropped memory comes from."""
+    """Serves the dropped memory."""
 
     def __init__(self, faults: int, ranges: Sequence[Region], latency: float, bandwidth: float, loads: Loads) -> None:
         self._faults = faults
@@ -133,26 +133,26 @@ class _Store:
     def serve(self) -> None:
         seen: set[int] = set()
         waiting: list[tuple[float, Region]] = []
-        line_free = 0.0
+        link_free = 0.0
         while True:
             due = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
             select.select([self._faults], [], [], due)
-            for fault in self._touched():
+            for fault in self._faulted():
                 chunk = self._chunk(fault)
-                if chunk.address in seen:  # on its way, or there: then the toucher may have missed the news
+                if chunk.address in seen:  # in flight, or loaded: then the thread may have missed its wake-up
                     if all(chunk != each for _, each in waiting):
                         fcntl.ioctl(self._faults, _WAKE, struct.pack("QQ", *chunk))
                     continue
                 seen.add(chunk.address)
                 now = time.monotonic()
-                line_free = max(line_free, now) + chunk.size / self._bandwidth
-                heapq.heappush(waiting, (max(now + self._latency, line_free), chunk))
+                link_free = max(link_free, now) + chunk.size / self._bandwidth
+                heapq.heappush(waiting, (max(now + self._latency, link_free), chunk))
             while waiting and waiting[0][0] <= time.monotonic():
                 _, (address, size) = heapq.heappop(waiting)
                 fcntl.ioctl(self._faults, _COPY, struct.pack("QQQQq", address, address, size, 0, 0))
                 self._loads.add(size)
 
-    def _touched(self) -> Iterator[int]:
+    def _faulted(self) -> Iterator[int]:
         with suppress(BlockingIOError):
             messages = os.read(self._faults, 64 * _MESSAGE_BYTES)
             for event, address in struct.iter_unpack("B15xQ8x", messages):
@@ -160,7 +160,7 @@ class _Store:
                     yield address
 
     def _chunk(self, fault: int) -> Region:
-        """The chunk with this byte."""
+        """Return the chunk that contains this address."""
         address, size = self._ranges[bisect_right(self._starts, fault) - 1]
         start = (fault - address) // CHUNK_BYTES * CHUNK_BYTES
         return Region(address + start, min(CHUNK_BYTES, size - start))
@@ -173,7 +173,7 @@ def _drop(address: int, size: int) -> None:
 
 
 def _joined(regions: Sequence[Region]) -> list[Region]:
-    """Neighbours in one piece, cut to whole pages."""
+    """Merge adjacent regions and cut them to whole pages."""
     joined: list[list[int]] = []
     for address, size in sorted(regions):
         if joined and address - joined[-1][1] < mmap.PAGESIZE:

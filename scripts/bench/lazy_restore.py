@@ -1,6 +1,6 @@
-"""Restores one warmed process many times, from memory that is loaded as it is touched, and prints what each took.
+"""Restore one warmed-up process many times, from memory that is loaded on demand, and print the times.
 
-`restore.py` is the command line over this, and starts it. Each restore is a fork: all begin with the same memory.
+`restore.py` is the command line that starts this. Each restore is a fork: all start with the same memory.
 """
 
 import json
@@ -28,7 +28,7 @@ from scripts.bench.lazy_memory import lazily_loaded
 
 PROMPT: Final = "How many boats pass through the seven towns, and who counts them?"
 LIMIT_SECONDS: Final = 120
-"""For one restore: if what serves the memory were lost, the rest would wait for ever."""
+"""For one restore: if the process that serves the memory died, it would wait forever."""
 
 
 class Way(StrEnum):
@@ -41,19 +41,19 @@ class Way(StrEnum):
 
 
 def run(model: str, threads: int, latencies: list[float], bandwidths: list[float], repeats: int) -> None:
-    """Print one JSON object a line: what the weights take, then each restore.
+    """Print one JSON object per line: in each round the warm run, then each restore.
 
     Args:
         model: a GGUF file.
         threads: to compute with.
-        latencies: seconds from a touch to the chunk.
-        bandwidths: bytes a second.
-        repeats: of each combination, by turns.
+        latencies: seconds from page fault to loaded chunk.
+        bandwidths: bytes per second.
+        repeats: rounds; each measures every combination once.
 
     Raises:
-        EngineError: a restored process did not end, or answered otherwise than the warm one.
+        EngineError: a restored process did not end, or its answer differs from the warm one's.
     """
-    # Only memory that is nobody else's can be dropped, so the weights are copied out of the memory file.
+    # Only private memory can be dropped, so the weights are copied out of the memory file.
     engine = init(Settings.load(model=model, threads=threads, weights=Weights.COPIED)).engine
     hooks = SnapshotHooks(engine.context)
     hooks.before_snapshot()
@@ -81,18 +81,18 @@ def run(model: str, threads: int, latencies: list[float], bandwidths: list[float
 
     for _ in range(repeats):
         expected = _in_a_fork(warm)
-        _say(expected)
+        _print(expected)
         for latency in latencies:
             for bandwidth in bandwidths:
                 for way in Way:
                     found = _in_a_fork(partial(restored, way, latency, bandwidth))
                     if found["text"] != expected["text"]:
-                        raise EngineError(f"Restored ({way}), the model answers otherwise than before.")
-                    _say(found)
+                        raise EngineError(f"The restored model ({way}) gives another answer than the warm one.")
+                    _print(found)
 
 
 def _read(way: Way, hooks: SnapshotHooks, weights: Sequence[Region]) -> Prefetch | None:
-    """Begin to read the weights as after a restore, or otherwise, to compare."""
+    """Start the prefetch of the weights: as the function does after a restore, or a variant to compare."""
     match way:
         case Way.ON_DEMAND:
             return None
@@ -106,7 +106,7 @@ def _read(way: Way, hooks: SnapshotHooks, weights: Sequence[Region]) -> Prefetch
 
 
 def _in_a_fork(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `measure` returns in a process that begins with this one's memory.
+    """Return what `measure` returns in a fork of this process.
 
     Raises:
         EngineError: it failed, or did not end.
@@ -115,7 +115,7 @@ def _in_a_fork(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         try:
-            signal.alarm(LIMIT_SECONDS)  # ends the process whatever its threads wait for
+            signal.alarm(LIMIT_SECONDS)  # ends the process even if its threads are blocked
             os.write(send, json.dumps(measure()).encode())
             os._exit(0)
         except BaseException:
@@ -133,7 +133,7 @@ def _in_a_fork(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _say(found: dict[str, Any]) -> None:
+def _print(found: dict[str, Any]) -> None:
     print(json.dumps(found), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Measures the loader against other ways to bring an object from S3 into memory, on whatever machine it runs."""
+"""Compare the loader with other ways to load an object from S3 into memory, on this machine."""
 
 import json
 import os
@@ -43,17 +43,17 @@ MB: Final = 1_000_000
 
 _HELP: Final = """Print a table of ways to load an object from S3: GB/s, CPU seconds per GB, memory, requests.
 
-[bold]What it answers.[/bold] Whether this project's loader is faster than the method of AWS's sample, and at which \
-cost, on this machine; and with --network-mb whether it fills a network of that speed.
+[bold]What it answers.[/bold] Whether this project's loader is faster than the method of AWS's sample on this machine, \
+and at what cost; with --network-mb, whether it saturates a network of that speed.
 
-[bold]How it measures.[/bold] A server of its own (s3_server.py) on loopback checks every signature and hands files \
-from the page cache to the socket by sendfile. Every method fills a memory file, in a process of its own, whose \
-client is ready before the clock starts; what arrived is compared with the store's checksum afterwards. Methods take \
-turns, so that what changes slowly on the machine touches all alike; figures are medians, x is the median of the \
-ratios to the sample's method in the same round. "CPU" is of the loading process alone, curl's included. "Memory" is \
-the highest peak beyond what the process had before and the model's own size.
+[bold]How it measures.[/bold] A local server (s3_server.py) on loopback verifies every signature and sends files from \
+the page cache by sendfile. Every method fills a memory file, in a process of its own, whose client is ready before \
+the clock starts; the bytes are verified against the object's checksum afterwards. Methods alternate, so that slow \
+changes of the machine affect all equally; figures are medians, x is the median of the \
+ratios to the sample's method in the same round. "CPU" is of the loading process only, including curl. "Memory" is \
+the highest peak beyond the process's memory before and the model's own size.
 
-[bold]What it needs.[/bold] Linux, twice the largest size in free memory, that much once on disk, and `curl` for its \
+[bold]What it needs.[/bold] Linux, twice the largest size in free memory, that size once on disk, and `curl` for its \
 row.
 
 [dim]Examples[/dim]
@@ -76,18 +76,16 @@ def main(  # noqa: PLR0913 - an option each
         str, typer.Option(metavar="NAME,NAME", help=f"Of {', '.join(NAMES)}; x needs {BASELINE}.")
     ] = ",".join(NAMES),
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; each runs every method once.")] = 5,
-    network_mb: Annotated[
-        float, typer.Option(min=0, help="Bytes a second, in MB, that the server's token bucket lets through; 0: all.")
-    ] = 0,
-    latency_ms: Annotated[float, typer.Option(min=0, help="Milliseconds before each answer.")] = 0,
+    network_mb: Annotated[float, typer.Option(min=0, help="Limit of the server's token bucket in MB/s; 0: none.")] = 0,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Milliseconds before each response.")] = 0,
     as_json: AsJSON = False,
     markdown: Markdown = False,
     show: Annotated[
-        list[Path] | None, typer.Option(help="Measure nothing; take the results of an earlier --json; can be repeated.")
+        list[Path] | None, typer.Option(help="Measure nothing; print the tables of an earlier --json; can be repeated.")
     ] = None,
     figure: Figure = None,
 ) -> None:
-    """Measures; the help text is `_HELP`."""
+    """Measure; the help text is `_HELP`."""
     if show:
         results = [json.loads(path.read_text(encoding="utf-8")) for path in show]
     else:
@@ -106,20 +104,20 @@ def main(  # noqa: PLR0913 - an option each
 def measure(
     sizes: Sequence[float], methods: Sequence[str], repeats: int, bytes_per_second: float, latency: float
 ) -> dict[str, Any]:
-    """Run every method on every size, in turns.
+    """Run every method on every size, in alternation.
 
     Args:
         sizes: of the objects, in GB.
         methods: keys of `NAMES`.
         repeats: rounds.
-        bytes_per_second: of the network; 0 is no limit.
-        latency: seconds before each answer.
+        bytes_per_second: of the network; 0 means no limit.
+        latency: seconds before each response.
 
     Returns:
         `machine`, `repeats`, `bytes_per_second`, `latency`, and `rows`: one for each size and method, with medians.
 
     Raises:
-        BenchError: there is too little memory, or a method failed or brought something else.
+        BenchError: a method failed, or loaded other bytes than are stored.
     """
     before = machine()
     rows = []
@@ -152,15 +150,15 @@ def measure(
 
 
 def summary(method: str, path_size: int, rounds: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Sum up one method's runs on one object.
+    """Summarize one method's runs on one object.
 
     Args:
         method: a key of `NAMES`.
         path_size: bytes of the object.
-        rounds: what each method took in each round: `seconds`, `cpu`, `extra`, `requests`.
+        rounds: measurements of each method in each round: `seconds`, `cpu`, `extra`, `requests`.
 
     Returns:
-        Medians: `gb_per_second`, `cpu_per_gb` (seconds), `extra` (bytes, or None where it can't be told), `requests`;
+        Medians: `gb_per_second`, `cpu_per_gb` (seconds), `extra` (bytes, or None if it can't be measured), `requests`;
         `speed_ratio` and `cpu_ratio` to the baseline's run of the same round, or None without one; `spread`: half of
         the range of the seconds, as a share of their median.
     """
@@ -229,7 +227,7 @@ def _numbers(text: str) -> list[float]:
     except ValueError:
         numbers = []
     if not numbers or min(numbers) <= 0:
-        raise typer.BadParameter(f"{text!r} is no list of numbers above 0 such as 0.1,0.7,4", param_hint="--sizes")
+        raise typer.BadParameter(f"{text!r} is not a list of numbers above 0 such as 0.1,0.7,4", param_hint="--sizes")
     return numbers
 
 
@@ -244,7 +242,7 @@ def _chosen(text: str) -> list[str]:
 
 
 def _written(path: Path, size: int) -> Path:
-    """Write noise, so that bytes in the wrong place don't go unnoticed; it then lies in the page cache."""
+    """Write noise, so that misplaced bytes are detected; the file is then in the page cache."""
     random = np.random.default_rng(size)
     with path.open("wb") as file:
         for start in range(0, size, 16 * MIB):
@@ -262,16 +260,16 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _served(folder: Path, bytes_per_second: float, latency: float) -> Iterator[dict[str, str]]:
-    """Run the server; gives the variables that point an AWS client to it."""
+    """Run the server; yields the variables that point an AWS client to it."""
     command = [sys.executable, "-m", "scripts.bench.s3_server", str(folder)]
     command += ["--bytes-per-second", str(bytes_per_second), "--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             port = server.stdout.readline().strip() if server.stdout else ""
             if not port:
-                raise BenchError("The server did not start; what it said stands above.")
-            kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-            yield kept | {
+                raise BenchError("The server did not start; see its output above.")
+            others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+            yield others | {
                 "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}",
                 "AWS_DEFAULT_REGION": REGION,
                 "AWS_ACCESS_KEY_ID": KEY_ID,
@@ -293,12 +291,12 @@ def _run(method: str, path: Path, environment: Mapping[str, str]) -> dict[str, A
         raise BenchError(f"{NAMES[method]} failed: {done.stderr.strip()[-1000:]}")
     taken: dict[str, Any] = json.loads(done.stdout)
     if taken["crc64nvme"] != stored_checksum(path):
-        raise BenchError(f"{NAMES[method]} brought something else than what is stored.")
+        raise BenchError(f"{NAMES[method]} loaded other bytes than are stored.")
     return taken | {"requests": _requests(environment)}
 
 
 def _requests(environment: Mapping[str, str]) -> int:
-    """How many requests there were since this was last asked."""
+    """Return the number of requests since the last call."""
     with urllib.request.urlopen(environment["AWS_ENDPOINT_URL_S3"] + "/-/requests") as answer:  # noqa: S310 - loopback
         return int(answer.read())
 

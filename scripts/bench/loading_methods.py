@@ -1,9 +1,9 @@
-"""The ways to bring an object from S3 into a memory file that `loading.py` compares, each run in a process of its own.
+"""The ways to load an object from S3 into a memory file that `loading.py` compares, each in a process of its own.
 
     python loading_methods.py METHOD BUCKET KEY
 
-Clients are made before the clock starts. The method's answer, as one JSON object, is on standard output; what arrived
-is compared with the store's checksum afterwards, whichever method it was.
+Clients are created before the clock starts. The result is printed as one JSON object; the bytes of every method are
+verified against the object's checksum afterwards.
 """
 
 import base64
@@ -36,11 +36,11 @@ SAMPLE_PART_BYTES: Final = 100 * 1024 * 1024
 """Parts of AWS's sample (aws-samples/sample-chatbot-lambda-snapstart)."""
 
 Load = Callable[[], MemoryFile]
-"""Brings the object into memory; its time is taken."""
+"""Loads the object into memory; the timed part."""
 
 
 def ours(bucket: str, key: str, *, checked: bool = True, sha256: str | None = None) -> Load:
-    """This project's loader, from its first question to the sealed file."""
+    """This project's loader, from its first request to the sealed file."""
     budget = Budget(3600, key)
     source = S3Source(bucket, key, None, budget)
 
@@ -59,7 +59,7 @@ def ours(bucket: str, key: str, *, checked: bool = True, sha256: str | None = No
 
 
 def sample(bucket: str, key: str) -> Load:
-    """The method of AWS's sample: parts of 100 MB, each read whole and then written, a thread for each CPU."""
+    """The method of AWS's sample: parts of 100 MB, each read whole and then written, one thread per CPU."""
     s3 = boto3.client("s3")
 
     def load() -> MemoryFile:
@@ -67,8 +67,8 @@ def sample(bucket: str, key: str) -> Load:
 
         def part(start: int) -> None:
             end = min(start + SAMPLE_PART_BYTES, file.size)
-            answer = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")
-            file.write(answer["Body"].read(), start)
+            response = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")
+            file.write(response["Body"].read(), start)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(part, range(0, file.size, SAMPLE_PART_BYTES)))
@@ -84,7 +84,7 @@ def boto3_transfer(bucket: str, key: str) -> Load:
     def load() -> MemoryFile:
         file = MemoryFile(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
         with Path(file.path).open("r+b") as opened:
-            # Without the choice it would take awscrt on some machines.
+            # By default it uses awscrt on some machines.
             s3.download_fileobj(bucket, key, opened, Config=TransferConfig(preferred_transfer_client="classic"))
         return file
 
@@ -144,20 +144,20 @@ METHODS: Final[dict[str, Callable[[str, str], Load]]] = {
 
 
 def measured(method: str, bucket: str, key: str) -> dict[str, Any]:
-    """Run one method and say what it took.
+    """Run one method and measure it.
 
     Returns:
-        `seconds` that passed, `cpu` seconds of the process and what it started, `extra` bytes of memory at the peak
-        beyond those before and the model's own (None where it can't be told), `crc64nvme` of what arrived.
+        `seconds` elapsed, `cpu` seconds of the process and its children, `extra` bytes of peak memory beyond those
+        before and the model's own (None if it can't be measured), `crc64nvme` of the loaded bytes.
     """
     load = METHODS[method](bucket, key)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew; proc(5)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak; proc(5)
     before = _memory("VmRSS")
     cpu, started = _cpu(), time.perf_counter()
     with load() as file:
         seconds, cpu = time.perf_counter() - started, _cpu() - cpu
-        # No method maps the file, so none of its pages counts as the process's.
-        # curl's own memory can't be told from what it shares with this process before it begins.
+        # No method maps the file, so none of its pages count as the process's.
+        # curl's memory can't be separated from what it shares with this process after the fork.
         extra = None if method == "curl" else _memory("VmHWM") - before
         crc = at = 0
         while piece := file.read(at, 1024 * 1024):

@@ -1,7 +1,7 @@
-"""How many tokens a second llama.cpp computes here: one process for each measurement, all of them in alternation.
+"""Measure tokens per second of llama.cpp on this machine: one process per measurement, in alternation.
 
-`threads.py` is the command line over this. On Lambda, where nobody can log in, the module is a handler:
-`measurement.handle`; docs/threads.md says how. It needs the function's own packages and nothing else.
+`threads.py` is the command line. On Lambda, which has no shell, the module is a handler: `measurement.handle`;
+docs/threads.md says how to use it. It needs only the function's own packages.
 """
 
 import json
@@ -65,11 +65,11 @@ ARM_CORES: Final[Mapping[str, str]] = {
     "0xd83": "Neoverse V3AE",
     "0xd84": "Neoverse V3",
 }
-"""What Linux on arm64 gives as a number only. Source: https://docs.kernel.org/arch/arm64/cpu-feature-registers.html
+"""CPU parts, which Linux on arm64 reports only as a number. Source: https://docs.kernel.org/arch/arm64/cpu-feature-registers.html
 and the parts' reference manuals (MIDR_EL1)."""
 
 NOTABLE: Final = ("OPENMP", "KLEIDIAI")
-"""Features of a build of llama.cpp that are named beside its CPU backend."""
+"""Build features of llama.cpp that are reported beside its CPU backend."""
 
 _TEXT: Final = "A river runs through seven towns, and in each of them somebody counts the boats that pass. "
 
@@ -82,7 +82,7 @@ class MeasurementError(LambdaLLMError):
 
 
 class Clock(StrEnum):
-    """What a second is: `wall`, as users wait, or `cpu`, as all threads together compute."""
+    """What a second is: `wall`, elapsed time, or `cpu`, CPU time of all threads together."""
 
     WALL = "wall"
     CPU = "cpu"
@@ -109,8 +109,8 @@ class Timing:
 
     Attributes:
         tokens: how many were evaluated.
-        wall: seconds that passed.
-        cpu: seconds of CPU time that the process took, all threads together.
+        wall: seconds elapsed.
+        cpu: seconds of CPU time, summed over the process's threads.
     """
 
     tokens: int
@@ -118,7 +118,7 @@ class Timing:
     cpu: float
 
     def rate(self, clock: Clock) -> float:
-        """Tokens a second of that clock."""
+        """Return tokens per second of that clock."""
         return self.tokens / max(self.wall if clock is Clock.WALL else self.cpu, 1e-9)
 
 
@@ -127,7 +127,7 @@ class Sample:
     """What one process measured.
 
     Attributes:
-        backend: llama.cpp's CPU backend, with what is notable of the build.
+        backend: llama.cpp's CPU backend, with notable build features.
         prefill: evaluation of a prompt in batches.
         decode: evaluation of an answer token by token, sampling included.
     """
@@ -139,7 +139,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Speed:
-    """The repeats of one row, summed up.
+    """Summary of one row's repeats.
 
     Attributes:
         tokens_per_second: median.
@@ -161,13 +161,13 @@ class Row:
         quantization: llama.cpp's name of the mix of tensor types.
         threads: threads computed with.
         placement: `copied` or `mapped`.
-        libraries: the folder as it was given, or `default`.
+        libraries: the given folder, or `default`.
         backend: as in `Sample`.
         baseline: whether the model's other rows are compared with this one.
         prefill: by clock.
         decode: by clock.
-        on_cpu: share of the threads' time for which they were on a CPU; llama.cpp's own threads never sleep while
-            they compute, so less than 1 means that something else ran there.
+        on_cpu: share of the threads' time that they spent on a CPU; llama.cpp's threads never sleep while they
+            compute, so less than 1 means that something else ran there.
     """
 
     model: str
@@ -190,7 +190,7 @@ class Workload:
         prompt_tokens: length of the prompt.
         answer_tokens: length of the answer.
         repeats: rounds; each measures every combination once.
-        busy: processes that do nothing but compute beside each measurement.
+        busy: busy-looping processes beside each measurement.
     """
 
     prompt_tokens: int = PROMPT_TOKENS
@@ -200,7 +200,7 @@ class Workload:
 
 
 def machine() -> dict[str, Any]:
-    """Describe this machine as far as it decides the speed; the load is the last minute's average."""
+    """Describe what determines this machine's speed; the load is the last minute's average."""
     return {
         "cpu": cpu_name(),
         "architecture": platform.machine(),
@@ -210,7 +210,7 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Name the CPU: x86-64 says it, arm64 gives the part's number, elsewhere it is Python's guess."""
+    """Return the CPU's name: by `cpuinfo` on x86-64, by part number on arm64, elsewhere by Python."""
     try:
         text = cpuinfo.read_text(encoding="utf-8")
     except OSError:
@@ -222,7 +222,7 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def quantization(header: Header) -> str:
-    """Name a model's mix of tensor types, or the type of most of its bytes where the header has no name for it."""
+    """Return a model's mix of tensor types, or the type of most of its bytes if the header names none."""
     named = FILE_TYPES.get(int(header.metadata.get("general.file_type", -1)))  # type: ignore[arg-type] # a number
     return named or max(header.tensor_types.items(), key=lambda item: item[1])[0]
 
@@ -235,18 +235,18 @@ def measure(
     progress: Progress = lambda _: None,
     seconds: float = math.inf,
 ) -> list[Row]:
-    """Measure one model in all combinations.
+    """Measure one model with all combinations.
 
-    The model is loaded once, as the function loads it (`LAMBDA_LLM_*` variables count), and handed to one process
-    after the other. The first combination is the baseline. Combinations alternate, so that what changes slowly on
-    the machine, such as its clock or its neighbours, touches all alike.
+    The model is loaded once, as the function loads it (`LAMBDA_LLM_*` variables apply), and passed to one process
+    after the other. The first combination is the baseline. Combinations alternate, so that slow changes of the
+    machine, such as its clock or its neighbours, affect all equally.
 
     Args:
         uri: `s3://bucket/key`, `file:///path` or a path.
         combinations: at least one.
         workload: what to compute.
-        progress: told what has been measured.
-        seconds: time budget; no round begins that would probably exceed it.
+        progress: called after each measurement.
+        seconds: time budget; no round starts that would probably exceed it.
 
     Raises:
         LambdaLLMError: the model can't be loaded, or a measurement failed.
@@ -282,7 +282,7 @@ def measure(
 
 
 def summary(name: str, mix: str, index: int, combination: Combination, rounds: Sequence[Sequence[Sample]]) -> Row:
-    """Sum up one combination's measurements.
+    """Summarize one combination's measurements.
 
     Args:
         name: the model's.
@@ -326,7 +326,7 @@ def _in_a_process(
     """Measure in a new process: llama.cpp's libraries can be chosen only once in each."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        # NumPy's threads have nothing to do here, but spin for a while after their start.
+        # NumPy's threads are not needed here, but spin for a while after their start.
         "OPENBLAS_NUM_THREADS": "1",
     }
     if combination.libraries:
@@ -352,7 +352,7 @@ def _in_a_process(
         how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else "failed"
         raise MeasurementError(
             f"The measurement with {combination.threads} threads, weights {combination.placement.value}, {how}: "
-            f"{done.stderr.strip()[-600:] or 'it said nothing'}"
+            f"{done.stderr.strip()[-600:] or 'it printed nothing'}"
         )
     result = json.loads(done.stdout)
     return Sample(result["backend"], Timing(**result["prefill"]), Timing(**result["decode"]))
@@ -360,7 +360,7 @@ def _in_a_process(
 
 @contextmanager
 def _neighbours(count: int) -> Iterator[None]:
-    """Run processes that compute and nothing else; they end with this one, however it ends."""
+    """Run busy-looping processes; they end with this one, however it ends."""
     busy = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
     running = [subprocess.Popen([sys.executable, "-c", busy]) for _ in range(count)]
     try:
@@ -375,9 +375,9 @@ def work(task: Mapping[str, Any]) -> Sample:
     """Measure in this process.
 
     Args:
-        task: as `_in_a_process` makes it.
+        task: from `_in_a_process`.
     """
-    import llama_cpp  # noqa: PLC0415 - the measuring process must not load the libraries, only the measured one
+    import llama_cpp  # noqa: PLC0415 - only the measured process may load the libraries
 
     from lambda_llm.engine import backend  # noqa: PLC0415 - as above
     from lambda_llm.engine.decoder import Decoder  # noqa: PLC0415 - as above
@@ -400,19 +400,19 @@ def work(task: Mapping[str, Any]) -> Sample:
         try:
             decoder.evaluate(prompt[::-1][:WARM_TOKENS])
             decoder.append(decoder.sample(sampler))
-            kept = 0
+            cached = 0
 
             def prefill() -> None:
-                nonlocal kept
-                kept = decoder.evaluate(prompt)
+                nonlocal cached
+                cached = decoder.evaluate(prompt)
 
             def decode() -> None:
-                # An answer's end is a token like any other here.
+                # End-of-turn tokens don't stop it.
                 for _ in range(task["answer_tokens"]):
                     decoder.append(decoder.sample(sampler))
 
             wall, cpu = _timed(prefill)
-            evaluated = Timing(len(prompt) - kept, wall, cpu)
+            evaluated = Timing(len(prompt) - cached, wall, cpu)
             wall, cpu = _timed(decode)
         finally:
             llama_cpp.llama_sampler_free(sampler)
@@ -426,12 +426,12 @@ def _timed(action: Callable[[], None]) -> tuple[float, float]:
 
 
 def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Measure on Lambda; the answer is what `threads.py --show` prints as a table.
+    """Measure on Lambda; `threads.py --show` prints the result as a table.
 
     Args:
-        event: `model` (s3://…), and where the defaults do not suit: `threads` (a list), `placements` (a list),
+        event: `model` (s3://…), and optionally `threads` (a list), `placements` (a list),
             `prompt_tokens`, `answer_tokens`, `repeats`.
-        context: Lambda's; its remaining time is the budget, and rounds that no longer fit are left out.
+        context: Lambda's; its remaining time is the budget; rounds that no longer fit are skipped.
 
     Example: `{"model": "s3://bucket/model.gguf", "threads": [4, 5, 6]}`
     """
@@ -452,7 +452,7 @@ def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def report(here: Mapping[str, Any], workload: Workload, rows: Sequence[Row]) -> dict[str, Any]:
-    """Everything that was found out, as JSON has it."""
+    """Return the whole result for JSON."""
     return {"machine": dict(here), **asdict(workload), "rows": [asdict(row) for row in rows]}
 
 

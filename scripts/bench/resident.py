@@ -1,4 +1,4 @@
-"""How much memory a served model occupies: after warm-up, and at most while it is loaded."""
+"""Measure the memory of a served model: resident after warm-up, and at the peak while loading."""
 
 import json
 import logging
@@ -21,21 +21,21 @@ from lambda_llm.inference.settings import Settings
 from scripts.bench.common import AsJSON, Markdown, command_line, console, printer, synthesized
 
 SHAPES_AND_TYPES: Final = ("llama-3.2-1b:Q4_0", "llama-3.2-1b:Q4_K_M", "llama-3.2-1b:Q8_0")
-LOOK_SECONDS: Final = 0.002
+SAMPLE_SECONDS: Final = 0.002
 _RESERVED: Final = re.compile(r"(KV|compute|output) buffer size = +([\d.]+) MiB")
 
 
 def occupied(model: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Load, warm and get ready for the snapshot in a process of its own, and watch it.
+    """Load and warm up a model and prepare the snapshot in a new process, and sample its memory.
 
     Args:
         model: a GGUF file.
         environment: variables of the process, `LAMBDA_LLM_*` among them.
 
     Returns:
-        Bytes: what `/health` says of the memory (see `Memory`), `file`, `kv` and `compute` as llama.cpp reserved them,
-        `seen`: the most that was there at once, the memory file included, looked at every 2 ms, and `ratio`: of what
-        is resident to file, KV and compute together.
+        Bytes: what `/health` reports of the memory (see `Memory`), `file`, `kv` and `compute` as llama.cpp reserved
+        them, `seen`: the peak, including the memory file, sampled every 2 ms, and `ratio`: of resident memory to file,
+        KV cache and compute buffers together.
 
     Raises:
         subprocess.CalledProcessError: the model can't be served.
@@ -46,7 +46,7 @@ def occupied(model: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         while process.poll() is None:
             seen = max(seen, _in_use(process.pid))
             try:
-                process.wait(LOOK_SECONDS)
+                process.wait(SAMPLE_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
         output = process.stdout.read() if process.stdout else ""
@@ -58,30 +58,30 @@ def occupied(model: Path, environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _in_use(process: int) -> int:
-    """Bytes of a process in memory; a memory file counts once, however often it is open or mapped."""
+    """Return a process's resident bytes; a memory file counts once, however often it is open or mapped."""
     folder = Path(f"/proc/{process}")
     try:
         status = (folder / "status").read_text()
-        held = [link.stat() for link in (folder / "fd").iterdir() if "memfd" in str(link.readlink())]
-    except OSError:  # it has just ended
+        memory_files = [link.stat() for link in (folder / "fd").iterdir() if "memfd" in str(link.readlink())]
+    except OSError:  # the process has just ended
         return 0
     kinds = {kind: int(size) * 1024 for kind, size in re.findall(r"^Rss(\w+):\s+(\d+) kB", status, re.MULTILINE)}
-    sizes = {each.st_ino: each.st_blocks * 512 for each in held}
-    files = sum(sizes.values()) or kinds.get("Shmem", 0)  # closed, it lives on as the weights
+    sizes = {each.st_ino: each.st_blocks * 512 for each in memory_files}
+    files = sum(sizes.values()) or kinds.get("Shmem", 0)  # once closed, it stays mapped as the weights
     return kinds.get("Anon", 0) + kinds.get("File", 0) + files
 
 
 def watched(model: str) -> dict[str, int]:
-    """The process that is looked at: what the web adapter's front door does until the snapshot."""
+    """Do what the function does until the snapshot, in the sampled process."""
     from fastapi.testclient import TestClient  # noqa: PLC0415 - as above
 
     from lambda_llm.inference.init import init  # noqa: PLC0415 - as above
     from lambda_llm.inference.snapshot.hooks import SnapshotHooks  # noqa: PLC0415 - as above
-    from lambda_llm.serving.app import create_app  # noqa: PLC0415 - the process that looks loads no libraries
+    from lambda_llm.serving.app import create_app  # noqa: PLC0415 - the sampling process loads no libraries
 
-    said: list[str] = []
+    messages: list[str] = []
     listener = logging.Handler()
-    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign] # that is all it does
+    listener.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign] # that is all it does
     logger = logging.getLogger("llama.cpp")
     logger.setLevel(logging.INFO)
     logger.addHandler(listener)
@@ -90,7 +90,7 @@ def watched(model: str) -> dict[str, int]:
     app = create_app(environment.engine, environment.serving)
     SnapshotHooks(environment.engine.context, environment.resources).before_snapshot()
     reserved = {"KV": 0.0, "compute": 0.0, "output": 0.0}
-    for kind, size in _RESERVED.findall("\n".join(said)):
+    for kind, size in _RESERVED.findall("\n".join(messages)):
         reserved[kind] += float(size) * 2**20
     with TestClient(app) as client:
         memory: dict[str, int] = client.get("/health").json()["memory"]
@@ -103,8 +103,8 @@ def watched(model: str) -> dict[str, int]:
 
 _HELP: Final = """Measure how much memory a served model occupies.
 
-Each model is loaded, warmed and made ready for a snapshot in a process of its own, exactly as the function does it.
-[bold]Ratio[/] is everything that is resident then, Python included, to file + KV cache + compute buffers.
+Each model is loaded, warmed up and prepared for a snapshot in a process of its own, exactly as in the function.
+[bold]Ratio[/] is all resident memory at that point, Python included, to file + KV cache + compute buffers.
 
 [dim]Examples[/dim]
   python -m scripts.bench.resident                      Llama 3.2 1B's shape, Q4_0, Q4_K_M and Q8_0
@@ -115,12 +115,12 @@ Each model is loaded, warmed and made ready for a snapshot in a process of its o
 def main(
     models: Annotated[list[Path] | None, typer.Argument(help="GGUF files; default: synthetic ones.")] = None,
     *,
-    weights: Annotated[list[Weights] | None, typer.Option(help="Placement; again for another; default: both.")] = None,
+    weights: Annotated[list[Weights] | None, typer.Option(help="Placement; can be repeated; default: both.")] = None,
     as_json: AsJSON = False,
     markdown: Markdown = False,
     watch: Annotated[bool, typer.Option("--watched", hidden=True)] = False,
 ) -> None:
-    """Measures; the help text is `_HELP`."""
+    """Measure; the help text is `_HELP`."""
     if watch and models:
         print(json.dumps(watched(str(models[0]))))
         return

@@ -1,4 +1,4 @@
-"""How long a restored process takes to its first token when its memory is loaded as it is touched."""
+"""Measure the time from restore to first token when memory is loaded on demand."""
 
 import json
 import statistics
@@ -40,17 +40,16 @@ REPEATS: Final = 3
 TARGET: Final = 2.5
 TARGET_LATENCY: Final = 1.0
 
-_HELP: Final = """Print how long the first token takes after a restore, with and without reading ahead.
+_HELP: Final = """Print the time to first token after a restore, with and without prefetch.
 
-[bold]What it answers.[/bold] Whether reading the weights with many threads, in the order in which a token needs them, \
-beside the computing itself, beats loading each chunk when the computing touches it.
+[bold]What it answers.[/bold] Whether prefetching the weights with many threads, in the order in which a token needs \
+them, is faster than loading each chunk when the computation touches it.
 
-[bold]How it measures.[/bold] A process loads and warms the model and gets ready for the snapshot as the function \
+[bold]How it measures.[/bold] A process loads and warms up the model and prepares the snapshot as the function \
 does. Each restore is a fork of it whose weights are dropped and served through Linux's userfaultfd in chunks of \
-512 KB, each --latency after its first touch, all together with --bandwidth at most. The clock runs from the restore \
-to the first token, which must be the one that the warm process gives. By turns: nothing reads ahead, one thread does \
-in order, many do by address, many do in order, which is what the function does. The bound is the bytes needed over \
-the bandwidth.
+512 KB, each --latency after its first page fault, at --bandwidth in total. The clock runs from the restore to the \
+first token, which must equal the warm process's. In alternation: no prefetch, one thread in order, many threads by \
+address, many threads in order, as in the function. The bound is the bytes needed over the bandwidth.
 
 [dim]Examples[/dim]
   python -m scripts.bench.restore --synthesize llama-3.2-1b:Q4_0
@@ -65,10 +64,10 @@ def main(  # noqa: PLR0913 - an option each
     synthesize: Synthesize = None,
     threads: Threads = None,
     latency: Annotated[
-        list[float] | None, typer.Option(min=0, help="Milliseconds a chunk; again for another; default: 0.25, 1, 4.")
+        list[float] | None, typer.Option(min=0, help="Milliseconds per chunk; can be repeated; default: 0.25, 1, 4.")
     ] = None,
     bandwidth: Annotated[
-        list[float] | None, typer.Option(min=0.001, help="GB/s of all; again for another; default: 0.5, 1, 2.")
+        list[float] | None, typer.Option(min=0.001, help="GB/s in total; can be repeated; default: 0.5, 1, 2.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Restores of each kind.")] = REPEATS,
     as_json: AsJSON = False,
@@ -76,13 +75,13 @@ def main(  # noqa: PLR0913 - an option each
     show: Show = None,
     figure: Figure = None,
 ) -> None:
-    """Measures; the help text is `_HELP`."""
+    """Measure; the help text is `_HELP`."""
     if show:
         result = json.loads(show.read_text(encoding="utf-8"))
     else:
         path = Path(named(model, synthesize))
         if reason := lazy_memory.unavailable():
-            console.print(f"Nothing was measured, and nothing drawn. {escape(reason)}", soft_wrap=True)
+            console.print(f"Nothing was measured or drawn. {escape(reason)}", soft_wrap=True)
             if as_json:
                 print(json.dumps({"skipped": reason}))
             return
@@ -108,8 +107,8 @@ def measure(
     Args:
         path: of a GGUF file.
         threads: to compute with.
-        latencies: seconds from a touch to the chunk.
-        bandwidths: bytes a second.
+        latencies: seconds from page fault to loaded chunk.
+        bandwidths: bytes per second.
         repeats: restores of each kind.
 
     Raises:
@@ -123,20 +122,20 @@ def measure(
         "repeats": repeats,
     }
     command = [sys.executable, "-m", "scripts.bench.lazy_restore", json.dumps(given)]
-    said = []
+    results = []
     steps = repeats * (1 + len(latencies) * len(bandwidths) * len(Way))
     with (
         progress_bar(escape(path.name), steps) as progress,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
     ):
-        assert process.stdout is not None  # noqa: S101 - it was asked for above
+        assert process.stdout is not None  # noqa: S101 - piped above
         for line in process.stdout:
-            said.append(json.loads(line))
-            progress(said[-1].get("way", "warm"))
+            results.append(json.loads(line))
+            progress(results[-1].get("way", "warm"))
     if process.returncode:
-        raise LambdaLLMError("The model was not restored; what happened is above.")
-    warm = [each["warm"] for each in said if "warm" in each]
-    restores = [each for each in said if "way" in each]
+        raise LambdaLLMError("The model could not be restored; see the output above.")
+    warm = [each["warm"] for each in results if "warm" in each]
+    restores = [each for each in results if "way" in each]
     return given | {
         "model": path.name,
         "chunk": lazy_memory.CHUNK_BYTES,
@@ -148,7 +147,7 @@ def measure(
 
 
 def _row(restores: Sequence[Mapping[str, Any]], latency: float, bandwidth: float) -> dict[str, Any]:
-    """One latency and bandwidth: medians, and how much faster ours is within each round."""
+    """Return medians for one latency and bandwidth, and the median of the rounds' speedups."""
     rounds = {
         way: [
             each for each in restores if (each["way"], each["latency"], each["bandwidth"]) == (way, latency, bandwidth)
@@ -172,7 +171,7 @@ def _row(restores: Sequence[Mapping[str, Any]], latency: float, bandwidth: float
 
 def draw(result: Mapping[str, Any], target: Path) -> None:
     """Draw seconds to the first token over the latency, one panel for each bandwidth."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes a second, and is asked for seldom
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import, rarely needed
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt  # noqa: PLC0415 - as above

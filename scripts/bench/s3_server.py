@@ -1,12 +1,12 @@
-"""An S3 for measurements, on loopback: GET and HEAD of files, signatures checked, the kernel copies the bytes.
+"""An S3 server for benchmarks, on loopback: GET and HEAD of files, verified signatures, zero-copy bodies.
 
     python s3_server.py FOLDER [--bytes-per-second N] [--latency SECONDS]
 
 serves `FOLDER/BUCKET/KEY` and prints its port. Each request must carry a valid AWS Signature Version 4 of the
-credentials `KEY_ID` and `SECRET`: botocore computes it anew from what arrived. Bodies go by `sendfile`, from the page
-cache to the socket. A network is imitated by one token bucket for all connections, and by a pause before each answer.
+credentials `KEY_ID` and `SECRET`: botocore recomputes it from the request. `sendfile` copies bodies from the page
+cache to the socket. One token bucket for all connections and a delay before each response emulate a network.
 
-`GET /-/requests` tells how many requests there were since it was last asked.
+`GET /-/requests` returns the number of requests since its last call.
 """
 
 import argparse
@@ -31,14 +31,14 @@ SECRET: Final = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the e
 REGION: Final = "eu-central-1"
 
 CHUNK_BYTES: Final = 256 * 1024
-"""What the token bucket lets through at a time."""
+"""Granularity of the token bucket."""
 
 BURST_SECONDS: Final = 0.005
-"""The token bucket's depth: what was not sent for so long may be sent at once, so that a late wake-up costs nothing."""
+"""Depth of the token bucket: what was not sent for this long may be sent at once, so late wake-ups cost nothing."""
 
 
 class Network:
-    """A token bucket that all connections share; a rate of 0 is no limit."""
+    """A token bucket that all connections share; a rate of 0 means no limit."""
 
     def __init__(self, bytes_per_second: float, latency: float) -> None:
         self.limited = bytes_per_second > 0
@@ -47,8 +47,8 @@ class Network:
         self._lock = threading.Lock()
         self._free_at = 0.0
 
-    def answer(self) -> None:
-        """Wait as long as a request and the beginning of its answer are on their way."""
+    def delay(self) -> None:
+        """Wait for the network latency of a request and its response."""
         if self._latency:
             time.sleep(self._latency)
 
@@ -81,12 +81,12 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = 64 * 1024  # an answer's headers are one packet
+    wbufsize = 64 * 1024  # a response's headers fit one packet
     server: Server
 
     def do_HEAD(self) -> None:
         """Describe an object."""
-        self._answer()
+        self._respond()
 
     def do_GET(self) -> None:
         """Send an object, or a range of it."""
@@ -95,15 +95,15 @@ class Handler(BaseHTTPRequestHandler):
                 count, self.server.requests = self.server.requests, 0
             self._send(200, {}, str(count).encode())
         else:
-            self._answer()
+            self._respond()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - overridden
-        """Say nothing."""
+        """Log nothing."""
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         with self.server.lock:
             self.server.requests += 1
-        self.server.network.answer()
+        self.server.network.delay()
         path = self.server.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if not signed(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}):
             return self._refuse(403, "SignatureDoesNotMatch")
@@ -158,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
                 start += sent
 
     def handle(self) -> None:
-        """See the base class; a client that leaves is no news."""
+        """See the base class; a client that disconnects is no error."""
         try:
             super().handle()
         except ConnectionError:
@@ -166,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def signed(method: str, path: str, headers: dict[str, str]) -> bool:
-    """Whether a request, its headers' names in lower case, carries a valid signature in `authorization`."""
+    """Return whether a request, with header names in lower case, has a valid signature in `authorization`."""
     found = re.fullmatch(
         rf"AWS4-HMAC-SHA256 Credential={KEY_ID}/\d+/[^/]+/s3/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)",
         headers.get("authorization", ""),
@@ -182,7 +182,7 @@ def signed(method: str, path: str, headers: dict[str, str]) -> bool:
 
 @cache
 def stored_checksum(path: Path) -> str:
-    """CRC64NVME of a file as S3 writes it, computed once; it serves as the ETag too."""
+    """Return the CRC64NVME of a file in S3's format, computed once; it is also the ETag."""
     crc = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -193,9 +193,9 @@ def stored_checksum(path: Path) -> str:
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="holds a folder for each bucket")
-    parser.add_argument("--bytes-per-second", type=float, default=0, help="of all connections together; 0: no limit")
-    parser.add_argument("--latency", type=float, default=0, metavar="SECONDS", help="before each answer")
+    parser.add_argument("folder", type=Path, help="contains a folder for each bucket")
+    parser.add_argument("--bytes-per-second", type=float, default=0, help="for all connections together; 0: no limit")
+    parser.add_argument("--latency", type=float, default=0, metavar="SECONDS", help="delay before each response")
     given = parser.parse_args()
     for path in given.folder.glob("*/*"):
         stored_checksum(path)

@@ -1,4 +1,4 @@
-"""Measures threads, placements and builds of llama.cpp against each other, on whatever machine it runs."""
+"""Compare numbers of threads, weight placements and builds of llama.cpp on this machine."""
 
 import json
 from collections.abc import Mapping
@@ -27,23 +27,23 @@ from scripts.bench.measurement import (
 )
 
 DISTURBED: Final = 0.95
-"""Below this share of time on a CPU a row is marked."""
+"""Rows with a smaller share of time on a CPU are marked."""
 
-_HELP: Final = """Print a table of model x quantization x threads x backend: tokens a second in prefill and decode.
+_HELP: Final = """Print a table of model x quantization x threads x backend: tokens per second in prefill and decode.
 
-[bold]What it answers.[/bold] How many threads to compute with, whether repacked weights (copied) pay against those of \
-the file (mapped), and whether another build of llama.cpp is faster: on this machine, and on no other.
+[bold]What it answers.[/bold] How many threads to compute with, whether repacked weights (copied) are \
+faster than the file's (mapped), and whether another build of llama.cpp is faster: for this machine only.
 
-[bold]How it measures.[/bold] Through lambda-llm's own engine, one process a measurement, all combinations in \
-alternation. A model's first row is its baseline, and x is the ratio to it: machines change their speed from minute to \
-minute, ratios within a run hold. ± is half the range over the repeats. "On CPU" is the share of their time for which \
-the threads had a CPU; under 95 % something else ran there, and the row says little about an idle machine.
+[bold]How it measures.[/bold] Through lambda-llm's own engine, one process per measurement, all combinations in \
+alternation. A model's first row is its baseline, and x is the ratio to it: a machine's speed changes from minute to \
+minute, ratios within a run are stable. ± is half the range over the repeats. "On CPU" is the share of their time \
+that the threads spent on a CPU; under 95 % something else ran there, and the row is not valid for an idle machine.
 
 [bold]Shared machines.[/bold] llama.cpp's threads spin while they wait for each other, so two threads on one and a \
-half free CPUs say nothing. One thread can still be measured with --clock cpu, by the CPU time that it takes.
+half free CPUs measure nothing. One thread can still be measured with --clock cpu, by the CPU time that it takes.
 
-[bold]Where nobody can log in.[/bold] measurement.handle, beside this script, is a handler for Lambda; docs/threads.md \
-says how to invoke it, and --show prints what it answers.
+[bold]On Lambda.[/bold] measurement.handle, in this folder, is a handler; docs/threads.md says how to invoke it, and \
+--show prints its result.
 
 [dim]Examples[/dim]
   python -m scripts.bench.threads models/demo/lambda-llm-demo.gguf
@@ -55,7 +55,7 @@ says how to invoke it, and --show prints what it answers.
 
 
 def main(  # noqa: PLR0913 - an option each
-    models: Annotated[list[str] | None, typer.Argument(help="Paths or s3:// addresses.", show_default=False)] = None,
+    models: Annotated[list[str] | None, typer.Argument(help="Paths or s3:// URIs.", show_default=False)] = None,
     *,
     synthesize: Annotated[
         list[str] | None,
@@ -79,14 +79,14 @@ def main(  # noqa: PLR0913 - an option each
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; each measures every combination once.")] = REPEATS,
     clock: Annotated[
         Clock,
-        typer.Option(help="wall: seconds that pass. cpu: seconds of CPU time, for one thread on a shared machine."),
+        typer.Option(help="wall: elapsed seconds. cpu: seconds of CPU time, for one thread on a shared machine."),
     ] = Clock.WALL,
-    busy: Annotated[int, typer.Option(min=0, help="Processes that compute beside it, as a noisy neighbour does.")] = 0,
+    busy: Annotated[int, typer.Option(min=0, help="Busy processes beside each measurement, as noisy neighbours.")] = 0,
     as_json: AsJSON = False,
     markdown: Markdown = False,
     show: Show = None,
 ) -> None:
-    """Measures; the help text is `_HELP`."""
+    """Measure; the help text is `_HELP`."""
     if show:
         result = json.loads(show.read_text(encoding="utf-8"))
     else:
@@ -113,7 +113,7 @@ def _numbers(text: str | None) -> list[int]:
         return list(range(1, available_cpus() + 1))
     numbers = [int(part) for part in text.split(",") if part.strip().isdecimal()]
     if len(numbers) != len(text.split(",")) or 0 in numbers:
-        raise typer.BadParameter(f"{text!r} is no list of numbers above 0 such as 1,2,4", param_hint="--threads")
+        raise typer.BadParameter(f"{text!r} is not a list of numbers above 0 such as 1,2,4", param_hint="--threads")
     return numbers
 
 
@@ -122,10 +122,10 @@ def _combinations(
 ) -> list[Combination]:
     placements = placements or [Weights.COPIED, Weights.MAPPED]
     if Weights.AUTO in placements:
-        raise typer.BadParameter("copied or mapped: auto is one of them", param_hint="--placement")
+        raise typer.BadParameter("use copied or mapped: auto selects one of them", param_hint="--placement")
     for folder in libraries or ():
         if not any(folder.glob("libllama.*")):
-            raise typer.BadParameter(f"{folder} holds no libllama", param_hint="--libraries")
+            raise typer.BadParameter(f"{folder} contains no libllama", param_hint="--libraries")
     return [
         Combination(count, place, folder)
         for place in placements

@@ -1,9 +1,9 @@
-"""Makes this checkout ready to run: environment, locked packages, llama.cpp.
+"""Set up this checkout: environment, locked packages, llama.cpp.
 
     python3 -m scripts.build.bootstrap [demo | test | build | aws-local | checkov | lock]
 
-`make demo` and `make test` call it first. Needs Python 3.11 with pip and venv, nothing else; whatever is there and
-still right is kept. Uses the standard library only.
+`make demo` and `make test` call it first. Needs Python 3.11 with pip and venv, nothing else; what is already up to
+date is kept. Uses the standard library only.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ PIP_DOWNLOADING = re.compile(r"Downloading (?:.*/)?([A-Za-z0-9][\w.]*?)-\d\S* ?(
 PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 WITHOUT_CMAKE = {"SKBUILD_WHEEL_CMAKE": "0"}
-"""Makes llama-cpp-python's own build, which would compile everything, install its Python files alone."""
+"""Makes the build of llama-cpp-python install only its Python files, instead of compiling everything."""
 
-# What neither the build nor anything here reads; vocabularies and chat templates stay, tests and benchmarks use them.
+# Skips what nothing here reads. Vocabularies and chat templates stay: tests and benchmarks use them.
 UNPACKED = re.compile(r"(?!vendor/llama\.cpp/(?:tools|docs|media|examples|benches)/)")
 
 
@@ -52,36 +52,36 @@ class Setup:
     """One run of the set-up.
 
     Args:
-        progress: Shown what happens.
+        progress: where to report each step.
     """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def demo(self) -> None:
-        """What `make demo` needs: the package, its command line, llama.cpp, a local AWS."""
+        """Install what `make demo` needs: the package, its command line, llama.cpp, a local AWS."""
         self._project("cli")
 
     def test(self) -> None:
-        """What `make test` needs: that and the tools for tests."""
+        """Install what `make test` needs: the same and the test tools."""
         self._project("dev")
 
     def build(self) -> None:
-        """llama.cpp's libraries alone."""
+        """Build llama.cpp's libraries only."""
         self._pip_ready()
         self._native(threading.Event())
 
     def cross_build(self) -> None:
-        """What compiling for another machine needs: llama.cpp's source, and zig with CMake and Ninja."""
+        """Install what cross-compiling needs: llama.cpp's source, and zig with CMake and Ninja."""
         self._pip_ready()
         self._source()
         self.environment("compiler")
 
     def environment(self, name: str) -> Path:
-        """Prepare an environment of its own for the packages of one lock.
+        """Prepare a separate environment for the packages of one lock.
 
         Args:
-            name: The lock's name under requirements/, the environment's under .build/.
+            name: of the lock below requirements/, and of the environment below .build/.
 
         Returns:
             The environment's folder.
@@ -97,7 +97,7 @@ class Setup:
         self._pip_ready()
         unpacked = threading.Event()
         with ThreadPoolExecutor(2) as pool:
-            # Compiling is the long part, so its download starts first and the packages arrive meanwhile.
+            # Compiling takes longest, so its download starts first; packages are installed meanwhile.
             native = pool.submit(self._native, unpacked)
             packages = pool.submit(self._packages, lock, unpacked)
             steps: list[Future[Any]] = [native, packages]
@@ -108,7 +108,7 @@ class Setup:
         self._link_libraries(native.result())
 
     def _pip_ready(self) -> None:
-        """Make .venv with a pip of a known version: the one that comes with Python may be years old and slow."""
+        """Create .venv with a pip of a known version: the one bundled with Python may be years old and slow."""
         if not environment_is_usable(VENV):
             create_environment(VENV)
         if not own_pip_works() and not any(VENV.glob("lib/python*/site-packages/pip")):
@@ -127,9 +127,9 @@ class Setup:
             self.environment("checkov")
         unpacked.wait()
         if not (build_llama.SOURCE / build_llama.SOURCE_STAMP).is_file():
-            return  # The other thread failed, and says why.
+            return  # the other thread failed and reports the reason
         source_hash = (build_llama.SOURCE / build_llama.SOURCE_STAMP).read_text(encoding="utf-8")
-        # The bindings are pure Python; without CMake their installation takes a second.
+        # The bindings are pure Python: without CMake they install in a second.
         self._install_folder("llama-cpp-python", build_llama.SOURCE, source_hash)
         project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
         self._install_folder("lambda-llm", ROOT, project, "--editable")
@@ -223,7 +223,7 @@ class Setup:
         self._progress.done(step, "installed")
 
     def _link_libraries(self, lib: Path) -> None:
-        """Put the libraries where llama_cpp looks for them without being told."""
+        """Link the libraries to where llama_cpp looks for them by default."""
         (package,) = VENV.glob("lib/python*/site-packages/llama_cpp")
         link = package / "lib"
         wanted = os.path.relpath(lib, package)
@@ -238,7 +238,7 @@ class Setup:
     def _report_pip(self, step: str, line: str) -> None:
         if match := PIP_PROGRESS.match(line.strip()):
             done, total = (int(number) / 1e6 for number in match.groups())
-            # Small files come faster than one can read.
+            # Small files finish faster than anyone can read.
             if total > 1:
                 self._progress.update(step, f"downloading {done:.0f} of {total:.0f} MB")
         elif match := PIP_DOWNLOADING.search(line):
@@ -248,10 +248,10 @@ class Setup:
 
 
 def environment_is_usable(folder: Path) -> bool:
-    """Tell whether an environment exists and belongs to the Python that this runs on.
+    """Return whether an environment exists and was made by the running version of Python.
 
     Args:
-        folder: The environment.
+        folder: the environment.
 
     Returns:
         False if it is missing, broken, or of another version of Python.
@@ -262,16 +262,16 @@ def environment_is_usable(folder: Path) -> bool:
 
 
 def create_environment(folder: Path) -> None:
-    """Create an empty environment, in place of whatever is there.
+    """Create an empty environment, replacing an existing one.
 
     Args:
-        folder: Where.
+        folder: of the environment.
 
     Raises:
-        SetupError: This Python can't.
+        SetupError: this Python can't create one.
     """
     run(
-        # Its own pip would cost four seconds; the one that runs this installs a newer one.
+        # Bundling pip takes four seconds; the pip of the running Python installs a newer one.
         [sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)],
         LOGS / "venv.log",
         lambda _: None,
@@ -280,7 +280,7 @@ def create_environment(folder: Path) -> None:
 
 
 def own_pip_works() -> bool:
-    """Tell whether the Python that runs this has a pip that can install into another environment (22.3 or later)."""
+    """Return whether the running Python has a pip that can install into another environment (22.3 or later)."""
     try:
         major, minor = version("pip").split(".")[:2]
     except PackageNotFoundError:
@@ -289,16 +289,16 @@ def own_pip_works() -> bool:
 
 
 def pip_install(folder: Path) -> list[str]:
-    """Name the command that installs into an environment.
+    """Return the command that installs into an environment.
 
     Args:
-        folder: The environment.
+        folder: the environment.
 
     Returns:
-        Program and arguments: the pip of requirements/build.txt once it is there, else that of the Python that
-        runs this, else the one that `ensurepip` gave .venv.
+        Program and arguments: the pip of requirements/build.txt once it is installed, else that of the running
+        Python, else the one that `ensurepip` installed into .venv.
     """
-    # A lock is complete, so there is nothing to resolve; bytecode comes with the first import.
+    # A lock is complete, so nothing needs resolving; the first import writes the bytecode.
     install = ["install", "--no-deps", "--no-compile"]
     known = (VENV / ".lock-build").is_file()
     progress = ["--progress-bar", "raw"] if known else []
@@ -307,16 +307,16 @@ def pip_install(folder: Path) -> list[str]:
 
 
 def locked_hash(lock: str) -> str:
-    """Read the one hash from a lock of one file.
+    """Return the only hash of a lock with one file.
 
     Args:
-        lock: The lock's text.
+        lock: the lock's text.
 
     Returns:
         SHA-256 in hexadecimal.
 
     Raises:
-        SetupError: There is none, or more than one.
+        SetupError: there is none, or more than one.
     """
     hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})", lock)
     if len(hashes) != 1:
@@ -325,11 +325,11 @@ def locked_hash(lock: str) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a source package without its outermost folder.
+    """Unpack a source package without its top-level folder.
 
     Args:
-        archive: The package.
-        folder: Where its files go.
+        archive: the package.
+        folder: destination.
     """
 
     def wanted(members: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -339,21 +339,21 @@ def unpack(archive: Path, folder: Path) -> None:
                 yield member
 
     with tarfile.open(archive) as members:
-        # The first releases of 3.11 have no filters; what is unpacked here was checked against its hash.
+        # The first releases of 3.11 have no filters; pip has verified the archive's hash.
         checked: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         members.extractall(folder, members=wanted(members), **checked)  # noqa: S202
 
 
 def main() -> None:
-    """Run the set-up that the command line names."""
+    """Run the set-up named on the command line."""
     if sys.version_info < OLDEST_PYTHON:
         sys.exit("This needs Python 3.11 or later.")
-    parser = argparse.ArgumentParser(description="Makes this checkout ready to run; `make` calls it.")
+    parser = argparse.ArgumentParser(description="Set up this checkout; `make` calls it.")
     parser.add_argument("what", choices=["demo", "test", "build", "aws-local", "checkov", "lock"])
     what = parser.parse_args().what
     BUILD.mkdir(exist_ok=True)
     try:
-        # Two `make` at once, say demo in one window and test in another, take turns.
+        # Concurrent `make` runs, say demo in one terminal and test in another, wait for each other.
         with (BUILD / "setup.lock").open("w") as turn, Progress() as progress:
             fcntl.flock(turn, fcntl.LOCK_EX)
             setup = Setup(progress)
@@ -371,7 +371,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"\nmake: {error.strerror}: {error.filename}")
     except KeyboardInterrupt:
-        sys.exit("\nmake: stopped; run it again to go on from here.")
+        sys.exit("\nmake: interrupted; run it again to resume.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Builds llama.cpp's shared libraries from the source package of llama-cpp-python.
+"""Build llama.cpp's shared libraries from the source package of llama-cpp-python.
 
-Importable by the set-up and the packaging, or run alone:
+Used by the set-up and the packaging, or on its own:
 
     python -m scripts.build.llama [--arch x86_64|aarch64] [--every-cpu] [--define NAME=VALUE] [--jobs N]
 
@@ -38,10 +38,10 @@ SOURCE_STAMP = ".sha256"
 COMPILER_ENVIRONMENT = BUILD / "compiler"
 
 LINUX_GLIBC = {"x86_64": "2.28", "aarch64": "2.34"}
-"""The oldest C library that zig builds for: Debian 10's, and Amazon Linux 2023's, which is Lambda's."""
+"""Oldest glibc that zig builds for: Debian 10's, and Amazon Linux 2023's, which is Lambda's."""
 
 ARM_BASELINE = "armv8.2-a+dotprod"
-"""Graviton from its second generation on; a Raspberry Pi only from the 5."""
+"""Graviton2 and later; Raspberry Pi 5 and later."""
 
 NINJA_STATUS = re.compile(r"\[(\d+)/(\d+)\] (?:.*/)?(\S+)")
 
@@ -53,8 +53,8 @@ class Target:
     Attributes:
         system: `linux` or `darwin`.
         arch: `x86_64` or `aarch64`.
-        every_cpu: One loadable library for each generation of CPUs, chosen at run time, in place of one for all.
-        defines: CMake options beside this project's own, or in their place, each as `NAME=VALUE`.
+        every_cpu: one loadable library for each generation of CPUs, selected at run time, instead of one for all.
+        defines: further CMake options, each as `NAME=VALUE`; they override this project's.
     """
 
     system: str
@@ -64,19 +64,19 @@ class Target:
 
     @classmethod
     def host(cls) -> Target:
-        """The machine that this runs on."""
+        """This machine."""
         machine = platform.machine().lower()
         return cls(platform.system().lower(), {"arm64": "aarch64", "amd64": "x86_64"}.get(machine, machine))
 
     @property
     def name(self) -> str:
-        """The folder under .build/llama that holds the build."""
+        """Name of the build's folder below .build/llama."""
         other = hashlib.sha256("\n".join(self.defines).encode()).hexdigest()[:8] if self.defines else ""
         return "-".join(filter(None, (self.system, self.arch, "every-cpu" * self.every_cpu, other)))
 
     @property
     def suffix(self) -> str:
-        """How the names of its shared libraries end."""
+        """File name suffix of its shared libraries."""
         return ".dylib" if self.system == "darwin" else ".so"
 
 
@@ -85,11 +85,11 @@ class Toolchain:
     """Programs that compile for one target.
 
     Attributes:
-        cc: The C compiler.
-        cxx: The C++ compiler.
+        cc: the C compiler.
+        cxx: the C++ compiler.
         cmake: CMake.
         ninja: Ninja.
-        identity: Names compiler and version; another one means another build.
+        identity: compiler and version; a change causes a rebuild.
     """
 
     cc: str
@@ -102,17 +102,17 @@ class Toolchain:
 def find_toolchain(
     target: Target, search_path: str | None = None, installed: Path = COMPILER_ENVIRONMENT
 ) -> Toolchain | None:
-    """Find the programs for a target: those on PATH first, then those that pip has put into an environment.
+    """Find the programs for a target: on PATH first, then in an environment that pip installed them into.
 
-    A target other than this machine is always built with zig, which can compile for any.
+    A target other than this machine is always built with zig, which cross-compiles.
 
     Args:
-        target: What to build for.
-        search_path: Where to look, in the form of PATH; None for PATH itself.
-        installed: The environment with the packages of requirements/compiler.txt, if they were installed.
+        target: what to build for.
+        search_path: where to look, in PATH's format; None for PATH itself.
+        installed: the environment with the packages of requirements/compiler.txt, if installed.
 
     Returns:
-        The toolchain, or None where something is missing that requirements/compiler.txt would add.
+        The toolchain, or None if something is missing that requirements/compiler.txt would install.
     """
     host_compilers = _is_host(target)
     cmake = _find("cmake", search_path, installed)
@@ -137,10 +137,10 @@ def options(target: Target) -> dict[str, str]:
     """Choose CMake's options for a target.
 
     Args:
-        target: What to build for.
+        target: what to build for.
 
     Returns:
-        Values by the options' names.
+        Values by option name.
     """
     chosen = {"CMAKE_BUILD_TYPE": "Release", "GGML_NATIVE": "OFF"}
     if not _is_host(target):
@@ -148,7 +148,7 @@ def options(target: Target) -> dict[str, str]:
     if target.every_cpu:
         chosen |= {"GGML_BACKEND_DL": "ON", "GGML_CPU_ALL_VARIANTS": "ON"}
     elif target.arch == "x86_64":
-        # By name, never by what this machine has: some clouds advertise AMX and then crash on it.
+        # By name, not detected on this machine: some clouds advertise AMX and then crash on it.
         chosen |= dict.fromkeys(("GGML_AVX2", "GGML_FMA", "GGML_F16C", "GGML_BMI2"), "ON")
     elif target.system == "darwin":
         chosen["GGML_NATIVE"] = "ON"
@@ -158,16 +158,16 @@ def options(target: Target) -> dict[str, str]:
 
 
 def fingerprint(source_hash: str, toolchain: Toolchain, chosen: Mapping[str, str], native: str) -> str:
-    """Sum up everything that decides what the libraries contain.
+    """Hash everything that determines the contents of the libraries.
 
     Args:
         source_hash: SHA-256 of the source package.
-        toolchain: What to build with.
+        toolchain: what to build with.
         chosen: CMake's options.
-        native: The text of native/CMakeLists.txt.
+        native: the text of native/CMakeLists.txt.
 
     Returns:
-        A hash: equal means that an existing build can stay.
+        A hash; a build with an equal one is up to date.
     """
     inputs = [source_hash, toolchain.identity, sorted(chosen.items()), native]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
@@ -187,21 +187,21 @@ def build(
     jobs: int | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Build the libraries for a target, unless they are there already.
+    """Build the libraries for a target, unless they are up to date.
 
     Args:
-        target: What to build for.
-        toolchain: What to build with.
-        source: The unpacked source package of llama-cpp-python.
-        output: Where each target has its folder.
-        jobs: Compilers at a time; None for as many as there are CPUs.
-        report: Told how far the build is, in a few words.
+        target: what to build for.
+        toolchain: what to build with.
+        source: the unpacked source package of llama-cpp-python.
+        output: parent of each target's folder.
+        jobs: parallel compiler processes; None for one per CPU.
+        report: called with the build's progress, in a few words.
 
     Returns:
-        The folder with the libraries, which find each other wherever it is copied.
+        The folder with the libraries, which find each other in any copy of it.
 
     Raises:
-        SetupError: A step failed.
+        SetupError: a step failed.
     """
     folder = output / target.name
     stamp = folder / "stamp"
@@ -216,7 +216,7 @@ def build(
     (folder / "lib").mkdir(parents=True)
     work = folder / "work"
     environment = os.environ | {
-        # llama.cpp asks git for its version, and would get this repository's.
+        # llama.cpp reads its version from git, and would read this repository's.
         "GIT_CEILING_DIRECTORIES": str(source.parent),
         "NINJA_STATUS": "[%f/%t] ",
         "CFLAGS": "",
@@ -247,7 +247,7 @@ def build(
     )
     for library in libraries(work / "bin"):
         shutil.copy2(library.resolve(), folder / "lib" / library.name)
-    # 80 MB of objects that only an interrupted build could use again.
+    # 80 MB of objects that only an interrupted build could reuse.
     shutil.rmtree(work)
     stamp.write_text(wanted, encoding="utf-8")
     return folder / "lib"
@@ -270,9 +270,9 @@ def _report_ninja(line: str, report: Callable[[str], None]) -> None:
 
 
 def _write_wrappers(folder: Path, zig: Path, target: Target) -> None:
-    """Write `cc` and `c++` that call zig for a target.
+    """Write `cc` and `c++` wrappers that call zig for a target.
 
-    CMake wants one program a compiler, and llama.cpp names ARM's features as gcc does, which zig refuses.
+    CMake needs one program per compiler, and llama.cpp spells ARM features as gcc does, which zig rejects.
     """
     folder.mkdir(parents=True, exist_ok=True)
     triple = f"{target.arch}-linux-gnu.{LINUX_GLIBC[target.arch]}" if target.system == "linux" else ""
@@ -302,7 +302,7 @@ def _definition(text: str) -> str:
 
 
 def main() -> None:
-    """Build for one architecture and print where the libraries are."""
+    """Build for one architecture and print the folder of the libraries."""
     parser = argparse.ArgumentParser(
         description="Builds llama.cpp's shared libraries; `make build` prepares all of it."
     )

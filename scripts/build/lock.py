@@ -1,8 +1,8 @@
-"""Pins every package that a set-up installs, with its hashes, from the lists in pyproject.toml.
+"""Pin every package that a set-up installs, with its hashes, from the lists in pyproject.toml.
 
     make lock
 
-Writes requirements/*.txt. They name no package index: pip takes the one that it is configured for.
+Writes requirements/*.txt. They name no package index: pip uses the one it is configured with.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from scripts import ROOT
 
 FOLDER = Path("requirements")
 
-# From its source package alone, which scripts/build/bootstrap.py unpacks once and builds from.
+# Only from its source package, which scripts/build/bootstrap.py unpacks once and builds.
 NATIVE = "llama-cpp-python"
 
 EXTRAS = ("inference",)
-"""Of the functions; `lambda_llm.packaging.functions` says which is whose."""
+"""Extras of the functions; see `lambda_llm.packaging.functions`."""
 
 COMPILE = (
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--upgrade"),
@@ -31,11 +31,11 @@ def lock(uv: str) -> None:
     """Resolve and write every lock.
 
     Args:
-        uv: The program uv.
+        uv: path of uv.
     """
     everything = FOLDER / "dev.txt"
     subsets = {everything: ["--extra", "cli", "--group", "dev"], FOLDER / "cli.txt": ["--extra", "cli"]}
-    # What the functions' zips are built from: each takes what its modules import.
+    # For the functions' zips, each of which gets what its modules import.
     subsets[FOLDER / "functions.txt"] = [word for extra in EXTRAS for word in ("--extra", extra)]
     for path, choice in subsets.items():
         same_versions = [] if path == everything else ["--constraints", str(everything)]
@@ -52,6 +52,6 @@ def _compile(uv: str, path: Path, *arguments: str, stdin: str = "") -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Pins every package of a set-up; run it as `make lock`.")
-    parser.add_argument("--uv", required=True, help="the program uv")
+    parser = argparse.ArgumentParser(description="Pin every package of a set-up; run it as `make lock`.")
+    parser.add_argument("--uv", required=True, help="path of uv")
     lock(parser.parse_args().uv)

@@ -1,10 +1,10 @@
-"""Builds the functions' zips; `lambda-llm package` and `make package` call it.
+"""Build the functions' zips; `lambda-llm package` and `make package` call it.
 
-Makes what a zip needs of this checkout (llama.cpp for Lambda's CPUs, or for this machine) and hands it to
-`lambda_llm.packaging.builder`. The compiler is zig, from PyPI, so that any machine builds the same for arm64.
+Compiles what a zip needs from this checkout (llama.cpp for Lambda's CPUs, or for this machine) and passes it to
+`lambda_llm.packaging.builder`. The compiler is zig, from PyPI, so that every machine builds the same for arm64.
 
-`--local` builds for the local AWS instead, which runs functions as processes of this machine: with this machine's
-llama.cpp, which is compiled already, and wheels for this Python, which is the local AWS's too.
+`--local` builds for the local AWS instead, which runs functions as processes of this machine: with the llama.cpp
+already compiled for this machine, and wheels for this Python, which the local AWS uses too.
 """
 
 import argparse
@@ -30,23 +30,25 @@ LOCK = ROOT / "requirements/functions.txt"
 
 
 def here() -> Destination:
-    """A function of the local AWS: a process of this machine.
+    """Return the destination of the local AWS, which runs functions as processes of this machine.
 
     Raises:
         SetupError: Lambda has no name for this machine's CPU.
     """
     names = [name for name, machine in MACHINES.items() if machine == Target.host().arch]
     if not names:
-        raise SetupError(f"A package for this machine's CPU ({platform.machine()}) can't be described: use another.")
+        raise SetupError(
+            f"Lambda has no architecture for this machine's CPU ({platform.machine()}): build on x86-64 or arm64."
+        )
     return Destination(names[0], f"python{sys.version_info.major}.{sys.version_info.minor}", local=True)
 
 
 def native_libraries(destination: Destination, progress: Progress) -> Native:
-    """Compile llama.cpp for a destination, unless it is there already.
+    """Compile llama.cpp for a destination, unless it is up to date.
 
     Args:
-        destination: what it is to run on.
-        progress: shown which step is how far.
+        destination: where it will run.
+        progress: where to report each step.
 
     Raises:
         SetupError: a step of the build failed.
@@ -76,12 +78,12 @@ def build_package(name: str, destination: Destination, output: Path, progress: P
 
     Args:
         name: of the function.
-        destination: what it is to run on.
+        destination: where it will run.
         output: the zip to write.
-        progress: shown which step is how far.
+        progress: where to report each step.
 
     Raises:
-        PackageError: what was built would not run on Lambda.
+        PackageError: the result would not run on Lambda.
         SetupError: a step of the build failed.
     """
     function = FUNCTIONS[name]
@@ -98,14 +100,14 @@ def build_package(name: str, destination: Destination, output: Path, progress: P
 
 
 def described(built: Built) -> dict[str, Any]:
-    """A finished package as `--json` prints it."""
+    """Describe a finished package as `--json` prints it."""
     fields = {"function", "zip_bytes", "zip_sha256", "code_sha256", "unzipped_bytes"}
     return {"zip": str(built.zip), **built.manifest.model_dump(include=fields), "largest": built.largest}
 
 
 def main() -> None:
-    """Build for the command line and print what was built as JSON: an object for each function, by its name."""
-    parser = argparse.ArgumentParser(description="Builds the functions' zips; `lambda-llm package` calls it.")
+    """Build what the command line names and print it as JSON: an object for each function, by name."""
+    parser = argparse.ArgumentParser(description="Build the functions' zips; `lambda-llm package` calls it.")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--arch", choices=list(MACHINES))
     where.add_argument("--local", action="store_true", help="for the local AWS: this machine and this Python")
@@ -114,7 +116,7 @@ def main() -> None:
     outputs = dict(each.split("=", 1) for each in given.outputs)
     BUILD.mkdir(exist_ok=True)
     try:
-        # Whoever sets up or packages at the same time waits for the other; standard output is for the JSON alone.
+        # Concurrent set-ups and builds wait for each other; standard output is for the JSON only.
         with (BUILD / "setup.lock").open("w") as turn, Progress(sys.stderr) as progress:
             fcntl.flock(turn, fcntl.LOCK_EX)
             destination = here() if given.local else Destination(given.arch)

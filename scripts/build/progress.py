@@ -1,4 +1,4 @@
-"""Says what the long steps of a set-up are doing: one live line on a terminal, a line now and then in a log."""
+"""Progress of a set-up's long steps: one live line on a terminal, a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAUSES = (
     (("No space left on device", "Errno 28"), "The disk is full: a set-up needs about 1 GB, 2 GB without a compiler."),
     (
         ("DO NOT MATCH THE HASHES",),
-        "A downloaded package is not the one that requirements/ names by its hash: nothing was installed.",
+        "A downloaded package does not match its hash in requirements/: nothing was installed.",
     ),
     (
         (
@@ -43,11 +43,11 @@ CAUSES = (
     ),
     (
         ("Could not find a version", "No matching distribution found"),
-        "The package index does not offer a package that requirements/ names, not for this Python and platform.",
+        "The package index has no build of a package in requirements/ for this Python and platform.",
     ),
     (
         ("ensurepip is not available", "No module named ensurepip"),
-        "This Python comes without pip and venv: install them (python3-venv on Debian and Ubuntu).",
+        "This Python has no pip or venv: install them (python3-venv on Debian and Ubuntu).",
     ),
 )
 
@@ -56,28 +56,28 @@ _running: set[subprocess.Popen[str]] = set()
 
 
 class SetupError(Exception):
-    """Ends a set-up; its text is one sentence for whoever typed `make`."""
+    """The set-up failed; the message is one sentence for the user who ran `make`."""
 
 
 def explain(output: str) -> str | None:
-    """Name the cause of a failed command in one sentence.
+    """Return the cause of a failed command in one sentence.
 
     Args:
-        output: The last lines that the command printed.
+        output: the last lines that the command printed.
 
     Returns:
-        The sentence, or None where the output shows no cause that is known.
+        The sentence, or None if the output shows no known cause.
     """
     return next((sentence for signs, sentence in CAUSES if any(sign in output for sign in signs)), None)
 
 
 class Progress:
-    """What each of several concurrent steps is at.
+    """State of several concurrent steps.
 
-    A step is a name; its state is a few words that replace each other. `done` leaves one permanent line.
+    A step is a name; its state is a few words, each replacing the last. `done` prints one permanent line.
 
     Args:
-        stream: Where to write; a live line is drawn only if it is a terminal.
+        stream: where to write; a live line is drawn only if it is a terminal.
     """
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
@@ -99,7 +99,7 @@ class Progress:
             self._clear()
 
     def update(self, step: str, state: str) -> None:
-        """Set the state of a step, which begins the step if it is new."""
+        """Set the state of a step, starting it if it is new."""
         now = time.monotonic()
         with self._lock:
             begun = step not in self._since
@@ -113,7 +113,7 @@ class Progress:
                 self._write(f"  {step}: {state}\n")
 
     def done(self, step: str, result: str) -> None:
-        """End a step and leave its result and its seconds on the screen."""
+        """End a step and print its result and duration."""
         now = time.monotonic()
         with self._lock:
             seconds = now - self._since.pop(step, now)
@@ -146,21 +146,21 @@ def run(
     failure: str,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a command, follow what it prints, and keep all of it in a log.
+    """Run a command, pass on each line of its output, and log all of it.
 
     Args:
-        command: Program and arguments.
-        log: Where the output goes, replacing an earlier one.
-        on_line: Called with each line as it comes.
-        failure: How the error begins if the command fails, such as "llama.cpp did not compile".
-        environment: The environment, or None for this process's own.
+        command: program and arguments.
+        log: file for the output, overwritten.
+        on_line: called with each line as it arrives.
+        failure: start of the error message, such as "llama.cpp did not compile".
+        environment: variables; None for this process's own.
 
     Raises:
-        SetupError: The command failed or is not there.
+        SetupError: the command failed or does not exist.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with log.open("w", encoding="utf-8") as written:
+    with log.open("w", encoding="utf-8") as log_file:
         try:
             process = subprocess.Popen(
                 command,
@@ -176,7 +176,7 @@ def run(
         _running.add(process)
         with process:
             for line in process.stdout or ():
-                written.write(line)
+                log_file.write(line)
                 tail.append(line)
                 on_line(line.rstrip())
     _running.discard(process)
@@ -185,10 +185,10 @@ def run(
         reason = explain(log.read_text(encoding="utf-8", errors="replace"))
         if reason:
             raise SetupError(f"{failure}: {reason[0].lower()}{reason[1:]} (log: {log})")
-        raise SetupError(f"{failure}; its last lines, all of them in {log}:\n{output.rstrip()}")
+        raise SetupError(f"{failure}; its last lines (all in {log}):\n{output.rstrip()}")
 
 
 def stop_all() -> None:
-    """End the commands that other threads still follow, when one step has failed and theirs are in vain."""
+    """Terminate the commands of all threads, after one step has failed."""
     for process in tuple(_running):
         process.terminate()

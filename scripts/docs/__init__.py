@@ -1,1 +1,1 @@
-"""What the documents take from the code."""
+"""Parts of the documents that are generated from the code."""

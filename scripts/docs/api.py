@@ -1,6 +1,6 @@
 """Write docs/api.md, the public surface of the package, from its docstrings: `python -m scripts.docs.api`.
 
-Run it after a change of what `lambda_llm.__all__` names; a test fails until then.
+Run it after a change of what `lambda_llm.__all__` exports; a test fails until then.
 """
 
 import inspect
@@ -21,7 +21,7 @@ release. All of it works on the base installation, without an extra. This page i
 
 
 def page() -> str:
-    """The page as it should be."""
+    """Return the up-to-date page."""
     names = [name for name in lambda_llm.__all__ if not name.startswith("_")]
     return HEAD + "".join(_section(name, getattr(lambda_llm, name)) for name in names)
 
@@ -38,13 +38,13 @@ def _section(name: str, thing: Any) -> str:
 
 
 def _signature(thing: Any) -> str:
-    """As it is called: types by their last name, and a function that is a default by its name."""
+    """Return the signature with unqualified types, and functions as defaults by name."""
     text = re.sub(r"<function (\w+) at \w+>", r"\1", str(inspect.signature(thing)))
     return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).removesuffix(" -> None")
 
 
 def _doc(thing: Any) -> str:
-    """A docstring in Google's form as Markdown: sections become lists."""
+    """Convert a Google-style docstring to Markdown: sections become lists."""
     lines: list[str] = []
     for line in inspect.cleandoc(thing.__doc__ or "").splitlines():
         if line in {"Args:", "Returns:", "Raises:", "Attributes:"}:

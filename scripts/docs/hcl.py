@@ -1,7 +1,7 @@
-"""Reads Terraform files as text: which blocks there are, what stands in them, on which line.
+"""Read the blocks of Terraform files as text, with their attributes and line numbers.
 
-It relies on the layout of `terraform fmt`, which a test checks, and keeps expressions as they are written: that is
-what tables in the docs show, and what an HCL parser would lose.
+It relies on the layout of `terraform fmt`, which a test checks, and keeps expressions as written: tables in the docs
+show them, and an HCL parser would lose them.
 """
 
 import re
@@ -18,13 +18,13 @@ class Block:
     """One block.
 
     Attributes:
-        file: where it stands.
+        file: that contains it.
         line: of its header, from 1.
         end: of its closing brace.
-        kind: as `variable` or `dynamic`.
-        labels: what stands behind it in quotes.
+        kind: such as `variable` or `dynamic`.
+        labels: in quotes after the kind.
         attributes: expressions as written, lines joined by one space.
-        blocks: the ones inside, in order.
+        blocks: nested ones, in order.
     """
 
     file: Path
@@ -37,34 +37,34 @@ class Block:
 
     @property
     def address(self) -> str:
-        """As other blocks refer to it: `var.name`, `check.snap_start`, `aws_iam_role.this`."""
+        """Return how other blocks refer to it: `var.name`, `check.snap_start`, `aws_iam_role.this`."""
         prefix = {"variable": ["var"], "resource": [], "data": ["data"]}.get(self.kind, [self.kind])
         return ".".join([*prefix, *self.labels])
 
     def inside(self, kind: str) -> list["Block"]:
-        """Blocks of one kind inside, at any depth."""
+        """Return the nested blocks of one kind, at any depth."""
         return [found for block in self.blocks for found in ([block] * (block.kind == kind) + block.inside(kind))]
 
     @property
     def source(self) -> str:
-        """Its own lines."""
+        """Its source text."""
         return "".join(self.file.read_text(encoding="utf-8").splitlines(keepends=True)[self.line - 1 : self.end])
 
     def text(self, name: str) -> str:
-        """The string of an attribute that is a plain one."""
+        """Return the value of an attribute that is a plain string."""
         return self.attributes[name][1:-1].replace('\\"', '"').replace("$${", "${")
 
 
 def blocks(file: Path) -> list[Block]:
-    """The outermost blocks of a file, with everything inside."""
+    """Return the top-level blocks of a file, with their nested ones."""
     lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
-    outermost = Block(file, 0, "file", [])
-    _read(outermost, lines, "")
-    return outermost.blocks
+    top = Block(file, 0, "file", [])
+    _read(top, lines, "")
+    return top.blocks
 
 
 def module(folder: Path) -> list[Block]:
-    """The outermost blocks of all files of a module."""
+    """Return the top-level blocks of all files of a module."""
     return [block for file in sorted(folder.glob("*.tf")) for block in blocks(file)]
 
 

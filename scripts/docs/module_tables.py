@@ -18,12 +18,12 @@ END: Final = "<!-- end of inputs and outputs -->\n"
 
 
 def folders() -> list[Path]:
-    """Every module that has a README with the tables: those below modules/."""
+    """Return the folder of every module whose README has the tables: those below modules/."""
     return sorted(path.parent for path in (ROOT / "modules").glob("*/versions.tf"))
 
 
 def tables(module: Path) -> str:
-    """Both tables: what can be said, and what can be asked."""
+    """Return both tables: inputs and outputs."""
     found = hcl.module(module)
     rows = ["## Inputs", "", "| Name | Type | Default | Meaning |", "|---|---|---|---|"]
     rows += [_input(block) for block in found if block.kind == "variable"]
@@ -33,7 +33,7 @@ def tables(module: Path) -> str:
 
 
 def with_tables(module: Path) -> str:
-    """The module's README as it should be."""
+    """Return the module's README with up-to-date tables."""
     return with_part((module / "README.md").read_text(encoding="utf-8"), BEGIN, tables(module), END)
 
 
@@ -48,7 +48,7 @@ def _input(variable: Block) -> str:
     default = variable.attributes.get("default")
     shown = "required" if default is None else "" if default == "null" else f"`{default}`"
     kind = re.sub(r" +(=)", r" \1", variable.attributes["type"])
-    # Terraform's own layout puts fields on lines of their own; on one line they need commas.
+    # `terraform fmt` puts each field on a line of its own; on one line they need commas.
     kind = re.sub(r"(\)|[a-z]) (?=\w+ = )", r"\1, ", kind).replace("({ ", "({").replace(" })", "})")
     return f"| `{variable.labels[0]}` | `{kind}` | {shown} | {variable.text('description')} |"
 

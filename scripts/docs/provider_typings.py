@@ -1,7 +1,7 @@
-"""Write down what the newest AWS provider knows of what the Terraform modules use: tests/terraform/aws_provider.json.
+"""Write the newest AWS provider's schema of what the Terraform modules use to tests/terraform/aws_provider.json.
 
-No provider of 6.x is needed for that: an npm package carries typings that were generated from its schema. Run it after
-a module began to use another resource or data source; it needs npm and a minute of network.
+It needs no provider of 6.x: an npm package contains typings generated from its schema. Run it after a module starts to
+use another resource or data source; it needs npm and a minute of network access.
 
     python -m scripts.docs.provider_typings
 """
@@ -28,11 +28,11 @@ COMPUTED: Final = re.compile(r"^    get (\w+?)(?<!Input)\(\)", re.MULTILINE)
 PROVIDER: Final = re.compile(r"providers/hashicorp/aws/([\d.]+)/")
 
 Schema = dict[str, Any]
-"""Names of attributes and blocks; a block's value is what it holds, an attribute's an empty dictionary."""
+"""Names of attributes and blocks; a block's value is its contents, an attribute's an empty dictionary."""
 
 
 def used() -> list[str]:
-    """Kinds and types of everything that the modules make or look at, as in `resource aws_lambda_alias`."""
+    """Return kind and type of all resources and data sources of the modules, such as `resource aws_lambda_alias`."""
     folders = [ROOT, *(path.parent for path in (ROOT / "modules").glob("*/versions.tf"))]
     blocks = [block for folder in folders for block in hcl.module(folder)]
     blocks += [inner for block in blocks if block.kind == "check" for inner in block.blocks]
@@ -40,12 +40,12 @@ def used() -> list[str]:
 
 
 def canonical(name: str) -> str:
-    """A name without what tells `checksum_crc64nvme` from `checksumCrc64Nvme`, which no rule turns into each other."""
+    """Return a name without underscores and case: no rule maps `checksum_crc64nvme` to `checksumCrc64Nvme`."""
     return name.replace("_", "").lower()
 
 
 def schema(typings: str) -> Schema:
-    """What one type has.
+    """Return the schema of one type.
 
     Args:
         typings: text of its index.d.ts; the interface of its configuration comes first.
@@ -57,13 +57,13 @@ def schema(typings: str) -> Schema:
             canonical(key): fields(kind) if kind in interfaces else {} for key, kind in FIELD.findall(interfaces[name])
         }
 
-    # The last class is the type itself; what it can be asked for includes what the provider computes.
+    # The last class is the type itself; its getters include what the provider computes.
     computed = COMPUTED.findall(typings[typings.rindex("export declare class") :])
     return {canonical(name): {} for name in computed} | fields(next(iter(interfaces)))
 
 
 def folders_of(archive: tarfile.TarFile) -> Iterator[tuple[str, str]]:
-    """Each type that the modules use, with the text of its typings."""
+    """Yield each type that the modules use, with the text of its typings."""
     for name in used():
         kind, _, type_name = name.partition(" ")
         folder = ("data-aws-" if kind == "data" else "") + type_name.removeprefix("aws_").replace("_", "-")
@@ -74,7 +74,7 @@ def folders_of(archive: tarfile.TarFile) -> Iterator[tuple[str, str]]:
 
 
 def main() -> int:
-    """Download the typings and write the part that counts."""
+    """Download the typings and write the relevant part."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["npm", "pack", "--silent", TYPINGS], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         (package,) = Path(folder).iterdir()
@@ -82,7 +82,7 @@ def main() -> int:
             texts = dict(folders_of(archive))
     versions = {version for text in texts.values() for version in PROVIDER.findall(text)}
     if len(versions) != 1:
-        raise SystemExit(f"{TYPINGS} speaks of several versions of the provider: {', '.join(sorted(versions))}.")
+        raise SystemExit(f"{TYPINGS} refers to several versions of the provider: {', '.join(sorted(versions))}.")
     known = {"provider": versions.pop(), "types": {name: schema(text) for name, text in texts.items()}}
     WRITTEN.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{len(texts)} types of hashicorp/aws {known['provider']} in {WRITTEN.relative_to(ROOT)}")

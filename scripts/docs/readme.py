@@ -1,4 +1,4 @@
-"""Write what the docs take from the code: the table of settings in README.md.
+"""Write the part of README.md that is generated from the code: the table of settings.
 
 Run it after a change of `lambda_llm.inference.settings`; a test fails until then.
 """
@@ -16,7 +16,7 @@ END: Final = "<!-- end of settings -->\n"
 
 
 def settings_table() -> str:
-    """A row a setting: variable, default, meaning."""
+    """Return a table with a row for each setting: variable, default, meaning."""
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = field.default.value if isinstance(field.default, StrEnum) else field.default
@@ -26,12 +26,12 @@ def settings_table() -> str:
 
 
 def with_settings(readme: str) -> str:
-    """The README with the table as it should be."""
+    """Return the README with an up-to-date table."""
     return with_part(readme, BEGIN, settings_table(), END)
 
 
 def with_part(text: str, begin: str, part: str, end: str) -> str:
-    """The text with `part` between two lines that mark its place."""
+    """Return the text with `part` between the two lines that mark its place."""
     before, _, rest = text.partition(begin)
     after = rest.partition(end)[2] if end in rest else rest
     return f"{before}{begin}\n{part}\n{end}{after}"

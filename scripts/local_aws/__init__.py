@@ -1,1 +1,1 @@
-"""A local AWS on loopback, and what is deployed on it."""
+"""A local AWS on loopback, and deployments on it."""

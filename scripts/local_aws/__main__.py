@@ -1,7 +1,7 @@
-"""A local AWS that keeps running: `python -m scripts.local_aws`, after `make demo` or `make test` installed it.
+"""Run a local AWS: `python -m scripts.local_aws`, after `make demo` or `make test` has installed it.
 
-Prints what to put into a shell's environment, so that the AWS command line, `lambda-llm` and Terraform talk to it, and
-runs until Ctrl-C. Everything in it is gone afterwards.
+Prints the environment variables that point the AWS CLI, `lambda-llm` and Terraform to it, and runs until Ctrl-C. Its
+contents are then deleted.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from scripts.local_aws.server import LocalAWS, LocalAWSError, local_aws
 
 
 def exports(aws: LocalAWS, *, packages: bool) -> dict[str, str]:
-    """The variables of a shell that is to use a local AWS.
+    """Return the environment variables that a shell needs to use a local AWS.
 
     Args:
-        aws: running.
-        packages: build the functions' packages, and name them to Terraform.
+        aws: the running one.
+        packages: build the functions' packages and set Terraform's variables to them.
 
     Raises:
         LocalPackageError: a package could not be built.
@@ -32,14 +32,14 @@ def exports(aws: LocalAWS, *, packages: bool) -> dict[str, str]:
 
 
 def main() -> int:
-    """Run until told to stop; returns the exit status."""
+    """Run until Ctrl-C or SIGTERM; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m scripts.local_aws",
-        description="Runs a local AWS on loopback (S3, IAM, Lambda with SnapStart, …) until Ctrl-C.",
+        description="Run a local AWS on loopback (S3, IAM, Lambda with SnapStart, …) until Ctrl-C.",
         epilog="Example: python -m scripts.local_aws --strict --packages > aws.env &  . ./aws.env",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="evaluate IAM policies, check signatures, speak TLS, as AWS does"
+        "--strict", action="store_true", help="evaluate IAM policies, verify signatures and use TLS, as AWS does"
     )
     parser.add_argument(
         "--packages", action="store_true", help="build the functions' packages, and set Terraform's variables to them"

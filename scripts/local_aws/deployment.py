@@ -1,4 +1,4 @@
-"""Applies an example of this repository on the local AWS, as a person applies it on an account."""
+"""Apply an example of this repository on the local AWS, as a user does on an account."""
 
 import json
 import re
@@ -15,18 +15,18 @@ from scripts.local_aws.processes import running
 from scripts.local_aws.server import LocalAWS
 
 _STEP: Final = re.compile(r"^(?:module\.[\w.-]+\.)?(aws_\w+)\.\S+: (Creating|Modifying|Still \w+)\b")
-_LEFT: Final = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.json")
-"""What Terraform and people leave behind in an example's folder."""
+_LEFTOVERS: Final = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.json")
+"""What Terraform and its users leave behind in an example's folder."""
 
 
 def checkout(folder: Path) -> Path:
-    """Copy what Terraform reads of this repository, so that what it writes beside it stays out of here.
+    """Copy what Terraform reads of this repository, so that it writes its files to the copy.
 
     Args:
         folder: an empty one.
     """
     for part in ("modules", "examples"):
-        shutil.copytree(ROOT / part, folder / part, ignore=_LEFT)
+        shutil.copytree(ROOT / part, folder / part, ignore=_LEFTOVERS)
     for path in ROOT.glob("*.tf"):
         shutil.copy(path, folder)
     (folder / "models").symlink_to(ROOT / "models")
@@ -34,11 +34,11 @@ def checkout(folder: Path) -> Path:
 
 
 def variables(aws: LocalAWS, packages: Mapping[str, LocalPackage]) -> dict[str, str]:
-    """The environment in which Terraform applies anything of this repository on a local AWS, unchanged.
+    """Return the environment in which Terraform applies this repository's configurations, unchanged, on a local AWS.
 
     Args:
         aws: the local AWS.
-        packages: by function, for the variables `package` and `pruner_package` of whatever is applied.
+        packages: by function, for the variables `package` and `pruner_package`.
     """
     settings = {name: value for name, value in terraform.environment().items() if name.startswith("TF_")}
     given = {
@@ -50,21 +50,21 @@ def variables(aws: LocalAWS, packages: Mapping[str, LocalPackage]) -> dict[str, 
 
 
 def apply(folder: Path, environment: Mapping[str, str], report: Callable[[str], None]) -> dict[str, Any]:
-    """Apply a configuration that is initialized.
+    """Apply an initialized configuration.
 
     Args:
         folder: of the configuration.
         environment: of Terraform.
-        report: told what is being made.
+        report: called with the type of the resource in progress.
 
     Returns:
         The outputs.
 
     Raises:
-        TerraformError: it failed; the text is Terraform's.
+        TerraformError: it failed; the message is Terraform's.
     """
     command = ["terraform", f"-chdir={folder}", "apply", "-auto-approve", "-no-color"]
-    said: list[str] = []
+    lines: list[str] = []
     with running(
         command,
         env=environment,
@@ -75,12 +75,12 @@ def apply(folder: Path, environment: Mapping[str, str], report: Callable[[str], 
         start_new_session=True,
     ) as process:
         for line in process.stdout or ():
-            said.append(line)
+            lines.append(line)
             if step := _STEP.match(line):
                 report(step[1])
         failed = process.wait() != 0
     if failed:
-        raise terraform.TerraformError("".join(said[-20:]).strip())
+        raise terraform.TerraformError("".join(lines[-20:]).strip())
     outputs = subprocess.run(
         ["terraform", f"-chdir={folder}", "output", "-json"], env=environment, capture_output=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Leads Function URLs to the local AWS: the proxy that HTTPS_PROXY names, so that clients need no change."""
+"""Route Function URLs to the local AWS: a proxy for HTTPS_PROXY, so that clients need no change."""
 
 import re
 import socket
@@ -20,24 +20,24 @@ def function_url_proxy(port: int) -> Iterator[str]:
         port: of the local AWS on loopback.
 
     Yields:
-        its URL.
+        Its URL.
     """
 
     class Handler(BaseHTTPRequestHandler):
         def do_CONNECT(self) -> None:
             if not FUNCTION_URL.fullmatch(self.path):
-                self.send_error(403, f"The local AWS has no way to {self.path}: it serves Function URLs alone")
+                self.send_error(403, f"The local AWS has no route to {self.path}: it serves Function URLs only")
                 return
-            with closing(socket.create_connection(("127.0.0.1", port))) as onward:
+            with closing(socket.create_connection(("127.0.0.1", port))) as upstream:
                 self.send_response(200)
                 self.end_headers()
-                back = threading.Thread(target=_copy, args=(onward, self.connection))
+                back = threading.Thread(target=_copy, args=(upstream, self.connection))
                 back.start()
-                _copy(self.connection, onward)
+                _copy(self.connection, upstream)
                 back.join()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True

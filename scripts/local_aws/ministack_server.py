@@ -1,18 +1,19 @@
-"""Starts ministack with what it lacks for this project; runs in ministack's own environment (.build/aws-local).
+"""Start ministack with what it lacks for this project; runs in ministack's own environment (.build/aws-local).
 
-ministack 1.5.33 runs Python functions as processes of this machine. Added here, and nowhere in the modules:
+ministack 1.5.33 runs Python functions as processes of this machine. Added here, so that the modules need no
+exceptions:
 
-- IAM's condition key `s3:VersionId`, with which a role is held to one version of an object.
-- ARNs of log groups as policies name them, with `:*` behind (docs.aws.amazon.com/AmazonCloudWatch/latest/logs/
+- IAM's condition key `s3:VersionId`, which restricts a role to one version of an object.
+- ARNs of log groups as in policies, ending in `:*` (docs.aws.amazon.com/AmazonCloudWatch/latest/logs/
   iam-access-control-overview-cwl.html).
 - The Lambda Web Adapter: ministack knows neither layers' extensions nor exec wrappers. A function that sets
-  `AWS_LAMBDA_EXEC_WRAPPER` gets `web_adapter` as its handler, which does what the adapter does.
-- A version that is being published says so in `LastUpdateStatus`, as AWS does and as Terraform waits for, and an alias
-  is not moved to a version whose init failed.
-- An alias with weights shares a Function URL's requests out between its versions.
-- A Function URL in the mode RESPONSE_STREAM answers with the status, headers and body that the adapter gives.
-- No listener on port 443 besides, which ministack would open wherever it may, and no health page of its own in the
-  place of a function's.
+  `AWS_LAMBDA_EXEC_WRAPPER` gets `web_adapter` as its handler, which emulates the adapter.
+- A version being published has `LastUpdateStatus` `InProgress`, as on AWS and as Terraform polls for,
+  and an alias can't be moved to a version whose init failed.
+- An alias with weights distributes a Function URL's requests over its versions.
+- A Function URL with invoke mode RESPONSE_STREAM returns the adapter's status, headers and body.
+- No second listener on port 443, which ministack opens where it can, and no health page of its own that hides a
+  function's.
 """
 
 import json
@@ -31,7 +32,7 @@ LOG_GROUP_COLONS = 6
 _service_context = iam_actions.s3_service_context
 _resource_arn = iam_actions.extract_resource_arn
 _start_worker = lambda_runtime.Worker.__init__
-_provision = lambda_svc._snapstart_provision_version_async  # noqa: SLF001 - none of this has a public way
+_provision = lambda_svc._snapstart_provision_version_async  # noqa: SLF001 - none of this has a public API
 _create_alias, _update_alias = lambda_svc._create_alias, lambda_svc._update_alias  # noqa: SLF001
 _record_of = lambda_svc._effective_func_record_for_qualifier  # noqa: SLF001
 _stream_response = lambda_svc._function_url_stream_response  # noqa: SLF001
@@ -46,7 +47,7 @@ def _with_version(
     return {**context, "s3:VersionId": version} if version else context
 
 
-def _as_policies_name_it(service: str, *request: Any) -> str:
+def _arn_as_in_policies(service: str, *request: Any) -> str:
     arn = str(_resource_arn(service, *request))
     return f"{arn}:*" if service == "logs" and ":log-group:" in arn and arn.count(":") == LOG_GROUP_COLONS else arn
 
@@ -72,7 +73,7 @@ class _Version(dict[str, Any]):
             super().__setitem__(follows[name], value)
 
 
-def _provision_and_say_so(name: str, record: dict[str, Any]) -> None:
+def _provision_with_status(name: str, record: dict[str, Any]) -> None:
     record["config"] = _Version(record["config"])
     record["config"]["State"] = "Pending"
     _provision(name, record)
@@ -97,28 +98,28 @@ def _unless_failed(change: Callable[..., Any]) -> Callable[..., Any]:
 def _record_by_weight(function: Any, qualifier: str | None) -> Any:
     alias = (function or {}).get("aliases", {}).get(qualifier, {})
     for version, weight in alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {}).items():
-        if random.random() < weight:  # noqa: S311 - shares out, keeps no secret
+        if random.random() < weight:  # noqa: S311 - load balancing, no secret
             return _record_of(function, version)
     return _record_of(function, qualifier)
 
 
-def _answer_of_adapter(result: dict[str, Any], cors_headers: dict[str, str]) -> tuple[Any, ...]:
-    answer = result.get("body")
-    if isinstance(answer, dict) and "statusCode" in answer:
-        prelude = json.dumps({"statusCode": answer["statusCode"], "headers": answer["headers"]}).encode()
-        result = {**result, "body": prelude + b"\0" * 8 + answer["body"].encode()}
-    answered: tuple[Any, ...] = _stream_response(result, cors_headers)
-    return answered
+def _adapter_response(result: dict[str, Any], cors_headers: dict[str, str]) -> tuple[Any, ...]:
+    response = result.get("body")
+    if isinstance(response, dict) and "statusCode" in response:
+        prelude = json.dumps({"statusCode": response["statusCode"], "headers": response["headers"]}).encode()
+        result = {**result, "body": prelude + b"\0" * 8 + response["body"].encode()}
+    streamed: tuple[Any, ...] = _stream_response(result, cors_headers)
+    return streamed
 
 
 iam_actions.s3_service_context = _with_version
-iam_actions.extract_resource_arn = _as_policies_name_it
+iam_actions.extract_resource_arn = _arn_as_in_policies
 lambda_runtime.Worker.__init__ = _worker_with_adapter
-lambda_svc._snapstart_provision_version_async = _provision_and_say_so  # noqa: SLF001
+lambda_svc._snapstart_provision_version_async = _provision_with_status  # noqa: SLF001
 lambda_svc._create_alias = _unless_failed(_create_alias)  # noqa: SLF001
 lambda_svc._update_alias = _unless_failed(_update_alias)  # noqa: SLF001
 lambda_svc._effective_func_record_for_qualifier = _record_by_weight  # noqa: SLF001
-lambda_svc._function_url_stream_response = _answer_of_adapter  # noqa: SLF001
+lambda_svc._function_url_stream_response = _adapter_response  # noqa: SLF001
 app._port_is_bindable = lambda *_: False  # noqa: SLF001
 app._HEALTH_PATHS = ("/_ministack/health",)  # noqa: SLF001
 

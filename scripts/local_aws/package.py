@@ -1,8 +1,8 @@
-"""The packages that the local AWS runs, and the manifests under which Terraform takes them for Lambda's.
+"""Packages for the local AWS, with manifests that Terraform accepts as Lambda's.
 
-The modules refuse a package that was not built for Lambda's CPU and Python. The local AWS runs functions as processes
-of this machine whatever they ask for, so its packages can't be those. Here, and nowhere in the modules, the two meet:
-zip and contents are true, the manifest beside it names the CPU and the Python that the local AWS plays.
+The modules reject a package that was not built for Lambda's CPU and Python. The local AWS runs functions as processes
+of this machine whatever architecture and runtime they declare, so its packages are built for this machine. To keep
+exceptions out of the modules, the manifest beside each zip names the CPU and Python that the local AWS emulates.
 """
 
 import hashlib
@@ -44,12 +44,12 @@ class LocalPackage:
     manifest: Path
 
     def variable(self) -> str:
-        """It as the modules' variable `package`, in JSON."""
+        """Return the value of the modules' variable `package`, as JSON."""
         return json.dumps({"path": str(self.zip), "manifest": str(self.manifest)})
 
 
 def local_packages() -> dict[str, LocalPackage]:
-    """The package of every function by its name; built, unless what is there is still right.
+    """Return each function's package by name, built unless it is up to date.
 
     Raises:
         LocalPackageError: one could not be built.
@@ -67,7 +67,7 @@ def local_packages() -> dict[str, LocalPackage]:
     ) as building:
         _, errors = building.communicate()
     if building.returncode != 0:
-        raise LocalPackageError(f"The packages for the local AWS were not built: {errors.strip()[-600:]}")
+        raise LocalPackageError(f"The packages for the local AWS could not be built: {errors.strip()[-600:]}")
     for package in packages.values():
         manifest = PackageManifest.model_validate_json(beside(package.zip).read_bytes())
         package.manifest.write_text(manifest.model_copy(update=PLAYED).to_json(), encoding="utf-8")
@@ -81,7 +81,7 @@ def _package(name: str) -> LocalPackage:
 
 
 def _fingerprint() -> str:
-    """Sums up what the packages are made of."""
+    """Hash the inputs of the packages."""
     digest = hashlib.sha256(sys.version.encode())
     for path in _inputs():
         digest.update(f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

@@ -1,4 +1,4 @@
-"""Processes that do not outlive whoever started them."""
+"""Processes that do not outlive the one that started them."""
 
 import os
 import signal
@@ -15,20 +15,20 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def running(command: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """Run a command while the context lasts; it is gone when the context ends, whatever ends it.
+    """Run a command for the duration of the context; it is terminated however the context ends.
 
     Args:
         command: program and arguments.
-        options: of `subprocess.Popen`. With `start_new_session` whatever the command started goes with it.
+        options: of `subprocess.Popen`. With `start_new_session` its child processes are killed too.
     """
     process: subprocess.Popen[Any] | None = None
     try:
-        with _signals_wait():
+        with _deferred_signals():
             process = subprocess.Popen(command, **options)
         yield process
     finally:
         if process is not None:
-            with _signals_wait():
+            with _deferred_signals():
                 _end(process)
                 if options.get("start_new_session"):
                     with suppress(ProcessLookupError):
@@ -47,20 +47,20 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 @contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Signals are acted upon when the block is over.
+def _deferred_signals() -> Iterator[None]:
+    """Defer signals until the end of the block.
 
-    While `Popen` starts a process, or somebody waits for its end, an exception would leave the process to nobody.
+    While `Popen` starts a process, or waits for it to end, an exception would leave the process running.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # no other thread gets signals
+        yield  # only the main thread handles signals
         return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _SIGNALS}
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for caught in came:
+        for caught in received:
             signal.raise_signal(caught)

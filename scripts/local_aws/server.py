@@ -1,4 +1,4 @@
-"""A local AWS on loopback: ministack, in the environment of its own that the bootstrap makes."""
+"""A local AWS on loopback: ministack, in the separate environment that the bootstrap creates."""
 
 import os
 import shutil
@@ -23,14 +23,14 @@ START_SECONDS: Final = 60
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
-"""The account, which the access key of its root user names."""
+"""The account's id, which is also the access key of its root user."""
 
 NAMES: Final = ("DNS:localhost", "IP:127.0.0.1", f"DNS:*.lambda-url.{REGION}.on.aws")
-"""What its certificate is for."""
+"""Subject alternative names of its certificate."""
 
 
 class LocalAWSError(Exception):
-    """The local AWS is not there or did not start."""
+    """The local AWS is not installed or did not start."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class LocalAWS:
 
     Attributes:
         endpoint: URL for every service.
-        environment: this process's variables, but for AWS's: those point to here, with credentials that mean
-            nothing elsewhere.
+        environment: this process's variables, except AWS's: those point to the local AWS, with credentials valid only
+            there.
         log: what it and its functions wrote.
     """
 
@@ -49,11 +49,11 @@ class LocalAWS:
     log: Path
 
     def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
-        """A boto3 client of this local AWS; whoever asks for it closes it.
+        """Return a boto3 client of this local AWS; the caller closes it.
 
         Args:
             service: its name.
-            credentials: whose, as STS gives them; default: the account's root user, who may do everything.
+            credentials: as STS returns them; default: the account's root user, who may do everything.
         """
         keys = credentials or {
             "AccessKeyId": self.environment["AWS_ACCESS_KEY_ID"],
@@ -68,7 +68,7 @@ class LocalAWS:
         return session.client(service, endpoint_url=self.endpoint, verify=self.environment.get("AWS_CA_BUNDLE"))
 
     def make_bucket(self, name: str) -> None:
-        """Make a bucket that keeps versions."""
+        """Create a bucket with versioning."""
         with closing(self.client("s3")) as s3:
             s3.create_bucket(Bucket=name)
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -76,12 +76,12 @@ class LocalAWS:
 
 @contextmanager
 def local_aws(folder: Path, *, strict: bool = False) -> Iterator[LocalAWS]:
-    """Run a local AWS; it is gone when the context ends, whatever ends it.
+    """Run a local AWS for the duration of the context; it is terminated however the context ends.
 
     Args:
-        folder: an empty one, for its log and whatever it keeps.
-        strict: as AWS in what one may do and how: IAM policies are evaluated, signatures checked, TLS spoken (a
-            bucket may insist on it), and `https://….lambda-url.REGION.on.aws` leads to its functions.
+        folder: an empty one, for its log and data.
+        strict: evaluate IAM policies, verify signatures and use TLS, as AWS does (a bucket policy may require TLS),
+            and route `https://….lambda-url.REGION.on.aws` to its functions.
 
     Raises:
         LocalAWSError: it is not installed or did not start.
@@ -89,7 +89,7 @@ def local_aws(folder: Path, *, strict: bool = False) -> Iterator[LocalAWS]:
     if not PYTHON.exists():
         raise LocalAWSError("The local AWS is not installed: run `make demo` or `make test`, which install it.")
     port = _free_port()
-    # Whoever runs this may have settings and an account of his own; neither it nor its functions shall see them.
+    # The user may have settings and an AWS account; neither ministack nor its functions may see them.
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LAMBDA_LLM_"))}
     keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": "local"}
     own = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "TMPDIR": str(folder), "HOME": str(folder)}
@@ -97,14 +97,14 @@ def local_aws(folder: Path, *, strict: bool = False) -> Iterator[LocalAWS]:
     trust: dict[str, str] = {}
     if strict:
         certificate, key = _certificate(folder)
-        # Every client by its own variable: AWS's SDKs, Python and curl.
+        # One variable for each client: the AWS SDKs, Python and curl.
         trust = dict.fromkeys(("AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), str(certificate))
         own |= {"AUTH": "true", "USE_SSL": "1", "MINISTACK_SSL_CERT": str(certificate), "MINISTACK_SSL_KEY": str(key)}
     log = folder / "local-aws.log"
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
         process = stack.enter_context(
-            # A session of its own: Ctrl-C reaches whoever started it, who then ends it in order.
+            # A new session: Ctrl-C reaches only this process, which then terminates ministack.
             running(
                 [PYTHON, SERVER],
                 cwd=folder,
@@ -133,17 +133,17 @@ def local_aws(folder: Path, *, strict: bool = False) -> Iterator[LocalAWS]:
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for `NAMES`; gives its file and its key's."""
+    """Create a certificate for `NAMES`; returns its file and its key's."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        raise LocalAWSError("openssl is missing, which makes the local AWS's certificate: install it.")
+        raise LocalAWSError("openssl is missing: install it, as it creates the local AWS's certificate.")
     certificate, key = folder / "local-aws.crt", folder / "local-aws.key"
     command: list[str | Path] = [openssl, "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=local AWS"]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", key, "-out", certificate]
     command += ["-addext", f"subjectAltName={','.join(NAMES)}", "-addext", "basicConstraints=critical,CA:FALSE"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise LocalAWSError(f"openssl could not make the local AWS's certificate: {done.stderr.strip()[-300:]}")
+        raise LocalAWSError(f"openssl could not create the local AWS's certificate: {done.stderr.strip()[-300:]}")
     return certificate, key
 
 
@@ -160,5 +160,5 @@ def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) ->
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         time.sleep(0.05)
-    said = log.read_text(errors="replace").strip().splitlines()[-3:]
-    raise LocalAWSError(f"The local AWS did not start: {' / '.join(said) or 'it said nothing'}")
+    output = log.read_text(errors="replace").strip().splitlines()[-3:]
+    raise LocalAWSError(f"The local AWS did not start: {' / '.join(output) or 'it printed nothing'}")

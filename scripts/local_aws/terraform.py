@@ -1,7 +1,7 @@
 """Terraform as this project runs it, with one AWS provider for all of its configurations.
 
-With network there is nothing to prepare. Without, a mirror of the provider on this machine is found: the folder that
-`LAMBDA_LLM_PROVIDER_MIRROR` names, or one below the usual places.
+With network access there is nothing to prepare. Without, it uses a mirror of the provider on this machine: the folder
+in `LAMBDA_LLM_PROVIDER_MIRROR`, or one found below `PLACES`.
 """
 
 import os
@@ -19,10 +19,10 @@ FOLDER: Final = ROOT / ".build/terraform"
 MIRROR: Final = "LAMBDA_LLM_PROVIDER_MIRROR"
 PLACES: Final = (Path.home(), Path("/opt"), Path("/usr/local/share"), Path("/usr/share"), Path("/var/lib"))
 DEPTH: Final = 2
-"""How many folders below one of `PLACES` a mirror may lie."""
+"""How many folders deep below `PLACES` to look for a mirror."""
 
 MACHINES: Final = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-"""Terraform's names for what Python calls a machine."""
+"""Terraform's architectures by `platform.machine()`."""
 
 CONFIGURATION: Final = """\
 provider_installation {
@@ -38,45 +38,45 @@ provider_installation {
 
 
 class TerraformError(Exception):
-    """Terraform is missing or refused; the message is what it said."""
+    """Terraform is missing or failed; the message includes its output."""
 
 
 def find_mirror(places: tuple[Path, ...] = PLACES) -> Path | None:
-    """Look for a mirror of the AWS provider, as `terraform providers mirror` lays it out or unpacked.
+    """Find a mirror of the AWS provider, packed as by `terraform providers mirror`, or unpacked.
 
     Args:
-        places: where to look when the environment names none.
+        places: where to look if the environment names none.
 
     Returns:
         The mirror's folder, or None.
 
     Raises:
-        TerraformError: the folder that the environment names is no mirror for this machine.
+        TerraformError: the folder in the environment is not a mirror for this machine.
     """
     if named := os.environ.get(MIRROR):
         mirror = next(_mirrors(Path(named), 0), None)
         if mirror is None:
             raise TerraformError(
-                f"{MIRROR} names {named}, which holds no HOST/hashicorp/aws/VERSION/{platform_name()}: make one with "
-                "`terraform providers mirror FOLDER`, or unset it."
+                f"{MIRROR} names {named}, which contains no HOST/hashicorp/aws/VERSION/{platform_name()}: create one "
+                "with `terraform providers mirror FOLDER`, or unset it."
             )
         return mirror
     return next((mirror for place in places for depth in range(DEPTH + 1) for mirror in _mirrors(place, depth)), None)
 
 
 def environment() -> dict[str, str]:
-    """This process's variables, and what lets Terraform find the provider and ask nobody anything."""
+    """Return this process's variables and those that let Terraform find the provider and run without prompts."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     variables = {**os.environ, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
     if Path(variables.get("TF_CLI_CONFIG_FILE", "")).is_file():
-        return variables  # whoever set it knows better
+        return variables  # the user's choice
     variables.pop("TF_CLI_CONFIG_FILE", None)
     if mirror := find_mirror():
         configuration = FOLDER / "mirror.tfrc"
         configuration.write_text(CONFIGURATION % mirror, encoding="utf-8")
         variables["TF_CLI_CONFIG_FILE"] = str(configuration)
     elif "TF_PLUGIN_CACHE_DIR" not in variables:
-        # The provider has 700 MB unpacked: one copy for every configuration. Those have no lock files to break.
+        # The provider takes 700 MB unpacked: one copy for all configurations, which have no lock files to break.
         cache = FOLDER / "plugins"
         cache.mkdir(exist_ok=True)
         variables |= {"TF_PLUGIN_CACHE_DIR": str(cache), "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE": "1"}
@@ -84,7 +84,7 @@ def environment() -> dict[str, str]:
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> str:
-    """Run Terraform in a folder and return what it printed.
+    """Run Terraform in a folder and return its output.
 
     Args:
         folder: of the configuration.
@@ -92,7 +92,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> str:
         variables: further environment variables.
 
     Raises:
-        TerraformError: it is not installed, or ended with an error.
+        TerraformError: it is not installed, or failed.
     """
     program = shutil.which("terraform")
     if program is None:
@@ -115,10 +115,10 @@ def _mirrors(place: Path, depth: int) -> Iterator[Path]:
         for found in sorted(place.glob(packed)):
             yield found.parents[3]
     except OSError:
-        return  # a folder that this user may not read
+        return  # a folder that this user can't read
 
 
 def platform_name() -> str:
-    """As in the names of providers: `linux_amd64`."""
+    """Return this platform as in provider file names: `linux_amd64`."""
     machine = platform.machine()
     return f"{sys.platform}_{MACHINES.get(machine, machine)}"

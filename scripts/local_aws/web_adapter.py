@@ -1,8 +1,8 @@
-"""The handler of functions with the Lambda Web Adapter on the local AWS: does what the adapter does on Lambda.
+"""Handler of functions with the Lambda Web Adapter on the local AWS: emulates the adapter.
 
-Starts the program that `AWS_LAMBDA_EXEC_WRAPPER` names, waits until its readiness check is answered as the variables
-say, and turns each event into a request and its answer into a response. The snapshot's paths are posted to around the
-snapshot and refused to callers. Unlike the adapter it gives an answer in one piece.
+Starts the program in `AWS_LAMBDA_EXEC_WRAPPER`, waits until its readiness check returns a status that the variables
+accept, and translates each event to an HTTP request and its response back. It posts to the snapshot's paths before the
+snapshot and after the restore, and rejects requests to them. Unlike the adapter it buffers the response.
 
 Source: https://github.com/aws/aws-lambda-web-adapter
 """
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 ROOT: Final = os.environ["LAMBDA_TASK_ROOT"]
 POLL_SECONDS: Final = 0.01
-ANSWER_SECONDS: Final = float(os.environ.get("_LAMBDA_TIMEOUT", "900"))
+RESPONSE_SECONDS: Final = float(os.environ.get("_LAMBDA_TIMEOUT", "900"))
 PARENT_DIES: Final = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
@@ -31,7 +31,7 @@ AFTER: Final = os.environ.get("AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH")
 
 
 def _free_port() -> int:
-    # The port that the function is given would be the same for each of its environments on this machine.
+    # The function's configured port would be the same for all of its environments on this machine.
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -42,58 +42,58 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PARENT_DIES, signal.SIGKILL)
 
 
-def _forward(said: list[str]) -> None:
+def _forward(last_line: list[str]) -> None:
     for line in _server.stderr or ():
-        said[:] = [line]
+        last_line[:] = [line]
         sys.stderr.write(line)
         sys.stderr.flush()
 
 
 def _request(method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[Any, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", _port, timeout=ANSWER_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", _port, timeout=RESPONSE_SECONDS)
     with contextlib.closing(connection):
         connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer, answer.read()
+        response = connection.getresponse()
+        return response, response.read()
 
 
 def _ready() -> bool:
     lowest, _, highest = os.environ["AWS_LWA_READINESS_CHECK_HEALTHY_STATUS"].partition("-")
     try:
-        answer, _ = _request("GET", os.environ["AWS_LWA_READINESS_CHECK_PATH"])
+        response, _ = _request("GET", os.environ["AWS_LWA_READINESS_CHECK_PATH"])
     except OSError:
         return False
-    return bool(int(lowest) <= answer.status <= int(highest or lowest))
+    return bool(int(lowest) <= response.status <= int(highest or lowest))
 
 
 def _hook(path: str | None) -> None:
     if path is None:
         return
-    answer, said = _request("POST", path)
-    if answer.status // 100 != 2:  # noqa: PLR2004 - the adapter asks for a 2xx
-        raise RuntimeError(f"{path} was answered with {answer.status}: {said.decode(errors='replace')}")
+    response, body = _request("POST", path)
+    if response.status // 100 != 2:  # noqa: PLR2004 - the adapter requires 2xx
+        raise RuntimeError(f"{path} returned status {response.status}: {body.decode(errors='replace')}")
 
 
 def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Answer one event of a Function URL."""
+    """Respond to one event of a Function URL."""
     path = event.get("rawPath", "/events")
     if path in {BEFORE, AFTER}:
         return {"statusCode": 403, "headers": {"content-type": "text/plain"}, "body": "Forbidden"}
     query = event.get("rawQueryString")
     body = event.get("body") or ""
-    answer, content = _request(
+    response, content = _request(
         event.get("requestContext", {}).get("http", {}).get("method", "POST"),
         f"{path}?{query}" if query else path,
         base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
         {name: value for name, value in event.get("headers", {}).items() if name.lower() != "content-length"},
     )
-    headers = {name.lower(): value for name, value in answer.getheaders()}
-    return {"statusCode": answer.status, "headers": headers, "body": content.decode(), "isBase64Encoded": False}
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return {"statusCode": response.status, "headers": headers, "body": content.decode(), "isBase64Encoded": False}
 
 
 _port = _free_port()
 _server = subprocess.Popen(
-    # A zip unpacked by Python has lost its modes, so the script is handed to the shell.
+    # Python's zipfile drops file modes, so the shell runs the script.
     ["/bin/sh", ROOT + os.environ["AWS_LAMBDA_EXEC_WRAPPER"].removeprefix("/var/task"), sys.executable],
     env={**os.environ, "AWS_LWA_PORT": str(_port)},
     stdin=subprocess.DEVNULL,
@@ -102,13 +102,13 @@ _server = subprocess.Popen(
     text=True,
     preexec_fn=_die_with_parent,  # noqa: PLW1509 - no other thread runs yet
 )
-_said: list[str] = []
-_reader = threading.Thread(target=_forward, args=(_said,), daemon=True)
+_last_line: list[str] = []
+_reader = threading.Thread(target=_forward, args=(_last_line,), daemon=True)
 _reader.start()
 while not _ready():
     if _server.poll() is not None:
         _reader.join()
-        raise RuntimeError(f"Runtime exited with status {_server.returncode}: {''.join(_said).strip()}")
+        raise RuntimeError(f"Runtime exited with status {_server.returncode}: {''.join(_last_line).strip()}")
     time.sleep(POLL_SECONDS)
 
 with contextlib.suppress(ImportError):

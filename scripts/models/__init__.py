@@ -1,1 +1,1 @@
-"""Models that this project makes: the demo's, and ones of random weights for benchmarks."""
+"""Models of this project: trained ones for the demo and tests, random weights for benchmarks."""

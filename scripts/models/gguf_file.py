@@ -1,4 +1,4 @@
-"""What the files of trained models have in common: who made them, sizes, tensors."""
+"""Common parts of the trained models' GGUF files: general metadata, sizes, tensors."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -25,7 +25,7 @@ def describe(
         shape: sizes of the network.
         kind: type of the matrices.
         name: of the model.
-        description: a sentence.
+        description: one sentence.
         size_label: number of parameters, such as 3.5M.
     """
     writer.add_type("model")

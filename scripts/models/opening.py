@@ -1,4 +1,4 @@
-"""Opens a model file for a benchmark, an examination or a test: without S3, and without a look at free memory."""
+"""Open a model file for a benchmark, an evaluation or a test: without S3, regardless of free memory."""
 
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +11,11 @@ from lambda_llm.loading.load import inspect
 from lambda_llm.loading.sources.base import ModelReference
 
 ONE_THREAD = ModelOptions(placement=Weights.COPIED, threads=1)
-"""For small models: llama.cpp's threads spin while they wait, and on a machine with few CPUs one is the fastest."""
+"""For small models: llama.cpp's threads spin while they wait, so on a machine with few CPUs one is fastest."""
 
 
 def open_engine(path: Path | str, options: ModelOptions = ONE_THREAD) -> closing[Engine]:
-    """An engine over a file, closed with the context.
+    """Return an engine for a file, closed with the context.
 
     Args:
         path: of a GGUF file.

@@ -1,7 +1,7 @@
-"""Writes GGUF models of real shapes with random weights, a real tokenizer and a real chat template.
+"""Write GGUF models of real shapes with random weights, a real tokenizer and a real chat template.
 
-They load, tokenize and take the time and memory of the real models; what they say is noise. Speed,
-memory and the handling of large files can so be tested where no real weights are to be had.
+They load, tokenize and take the time and memory of the real models, but generate noise. They make it possible to
+test speed, memory and large files where no real weights are available.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ DEFAULT_FOLDER: Final = ROOT / ".build" / "models"
 Bytes = npt.NDArray[np.uint8]
 
 _DEVIATION: Final = 0.02
-"""Standard deviation of random weights: about what trained models start from, so logits stay small."""
+"""Standard deviation of random weights: about that of initialized models, so logits stay small."""
 
 _CONTROL: Final = gguf.TokenType.CONTROL
 _USER: Final = gguf.TokenType.USER_DEFINED
@@ -57,7 +57,7 @@ _SCALES: Final[dict[Kind, tuple[tuple[int, float], ...]]] = {
     Kind.TQ1_0: ((52, 1),),
     Kind.TQ2_0: ((64, 1),),
 }
-"""Where the half-precision scales lie in a block, and their ratio to the first one.
+"""Byte offsets of the half-precision scales in a block, and their ratios to the first one.
 
 All other bytes of a block may have any value. The ratios of offsets make the mean of the weights zero.
 """
@@ -65,7 +65,7 @@ All other bytes of a block may have any value. The ratios of offsets make the me
 
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
-    """A real vocabulary and what a model family changed in it."""
+    """A real vocabulary and a model family's changes to it."""
 
     vocabulary: str
     """File below vendor/llama.cpp/models of the source package."""
@@ -74,7 +74,7 @@ class Tokenizer:
     bos: int
     eos: int
     renamed: dict[int, tuple[str, gguf.TokenType]]
-    """Tokens that this family calls otherwise than the vocabulary file does."""
+    """Tokens whose text or type in this family differs from the vocabulary file."""
     pre: str
     size: int
     """Rows of the embedding."""
@@ -82,7 +82,7 @@ class Tokenizer:
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Sizes of a model, as its publisher's configuration has them."""
+    """Sizes of a model, from its publisher's configuration."""
 
     name: str
     architecture: str
@@ -94,10 +94,10 @@ class Shape:
     head_width: int
     feed_forward: int
     tied: bool
-    """Whether the output matrix is the embedding, and so not in the file."""
+    """Whether the output matrix is the embedding, and thus not in the file."""
     rope_base: float
     rope_factor: float | None = None
-    """Llama 3.1's stretching of long wavelengths, which becomes a tensor `rope_freqs`."""
+    """Llama 3.1's scaling of long wavelengths, stored as the tensor `rope_freqs`."""
     biased: bool = False
     """Whether query, key and value have biases."""
     epsilon: float = 1e-5
@@ -226,11 +226,11 @@ SHAPES: Final = {
         rope_factor=8,
     ),
 }
-"""What can be synthesized, by the name that `--shape` takes."""
+"""Shapes by their name for `--shape`."""
 
 
 def file_type(quantization: str) -> gguf.LlamaFileType:
-    """Returns llama.cpp's number for a name such as Q4_K_M; raises `ValueError` for an unknown one."""
+    """Return llama.cpp's number for a name such as Q4_K_M; raises `ValueError` if unknown."""
     known = {re.sub("^(ALL|MOSTLY)_", "", kind.name): kind for kind in gguf.LlamaFileType}
     if quantization.upper() not in known:
         raise ValueError(f"Unknown quantization {quantization}; llama.cpp knows {', '.join(known)}")
@@ -238,7 +238,7 @@ def file_type(quantization: str) -> gguf.LlamaFileType:
 
 
 def tensor_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of each tensor of a model, matrices as (outputs, inputs)."""
+    """Return the shape of each tensor of a model, matrices as (outputs, inputs)."""
     query, key = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
     shapes: dict[str, tuple[int, ...]] = {}
     if shape.rope_factor:
@@ -267,15 +267,15 @@ def tensor_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def tensor_types(shape: Shape, quantization: str) -> dict[str, Kind]:
-    """Returns how each tensor is stored, as llama.cpp itself mixes types for this quantization.
+    """Return the type of each tensor, in llama.cpp's own mix for this quantization.
 
-    Its quantizer decides by a tensor's name, the number of layers and the ratio of heads, so it is asked
-    with a model that has those and hardly any width.
+    Its quantizer decides by a tensor's name, the number of layers and the ratio of heads, so it quantizes a very
+    narrow model that has the same.
 
     Raises:
-        ValueError: llama.cpp does not quantize so, for example because it wants an importance matrix.
+        ValueError: llama.cpp can't, for example because it needs an importance matrix.
     """
-    import llama_cpp  # noqa: PLC0415 - only this question needs it
+    import llama_cpp  # noqa: PLC0415 - only needed here
 
     slim = dataclasses.replace(
         shape,
@@ -293,33 +293,33 @@ def tensor_types(shape: Shape, quantization: str) -> dict[str, Kind]:
         for name, dimensions in tensor_shapes(slim).items():
             writer.add_tensor(name, np.zeros(dimensions, np.float32))
         _finish(writer, writer.write_tensors_to_file)
-        # It reports on every tensor otherwise; the package's logger is the switch.
+        # It logs every tensor otherwise.
         logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)
         parameters = llama_cpp.llama_model_quantize_default_params()
         parameters.ftype = file_type(quantization).value
         if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), parameters):
-            raise ValueError(f"llama.cpp does not quantize to {quantization} without more information")
+            raise ValueError(f"llama.cpp can't quantize to {quantization}; some types need an importance matrix")
         return {tensor.name: tensor.tensor_type for tensor in gguf.GGUFReader(target).tensors}
 
 
 def random_tensor(kind: Kind, dimensions: tuple[int, ...], generator: np.random.Generator) -> Bytes:
-    """Returns a random tensor of mean 0 and a small deviation in its stored form, as flat bytes.
+    """Return a random tensor of mean 0 and a small deviation in its stored form, as flat bytes.
 
     Args:
-        kind: Type of the tensor.
-        dimensions: Its shape; the last must be a multiple of the type's block.
-        generator: Source of randomness.
+        kind: type of the tensor.
+        dimensions: its shape; the last must be a multiple of the type's block.
+        generator: source of randomness.
 
     Raises:
-        ValueError: The type's blocks are not known here.
+        ValueError: the layout of the type's blocks is not in `_SCALES`.
     """
     count = math.prod(dimensions)
     if kind in (Kind.F32, Kind.F16, Kind.BF16):
-        # Uniform numbers come several times faster than normal ones and serve as well.
+        # Uniform numbers are several times faster to draw than normal ones and do as well.
         values = (generator.random(count, np.float32) - 0.5) * np.float32(_DEVIATION * 12**0.5)
         return gguf.quants.quantize(values.reshape(dimensions), kind).view(np.uint8).reshape(-1)
     if kind not in _SCALES:
-        raise ValueError(f"No random blocks of {kind.name}")
+        raise ValueError(f"Random blocks of {kind.name} are not supported: choose another quantization")
     block, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = count // block
     words = -(-blocks * size // 8)
@@ -336,9 +336,9 @@ def _scale(kind: Kind, blocks: Bytes, scale: float) -> None:
 
 
 def rope_factors(shape: Shape) -> npt.NDArray[np.float32]:
-    """Returns Llama 3.1's divisors of RoPE's frequencies, (head width / 2,).
+    """Return Llama 3.1's divisors of RoPE's frequencies, (head width / 2,).
 
-    Short wavelengths stay, those beyond the original context are stretched, and between them it blends.
+    Short wavelengths are kept, those beyond the original context scaled, and those between interpolated.
     """
     trained_context, low, high = 8192, 1, 4
     factor = shape.rope_factor or 1.0
@@ -357,15 +357,15 @@ def synthesize(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> None:
-    """Writes a model; the same bytes for the same arguments, gguf, NumPy and llama.cpp.
+    """Write a model; the same bytes for the same arguments, gguf, NumPy and llama.cpp.
 
     Args:
-        shape: Sizes and tokenizer.
+        shape: sizes and tokenizer.
         quantization: llama.cpp's name of the mix, such as Q4_0 or Q4_K_M.
-        output: Where to.
-        source: Unpacked source package of llama-cpp-python.
-        seed: Seed of the weights.
-        progress: Told bytes done and bytes in all.
+        output: the file to write.
+        source: unpacked source package of llama-cpp-python.
+        seed: seed of the weights.
+        progress: called with bytes done and bytes in total.
     """
     kinds = tensor_types(shape, quantization)
     shapes = tensor_shapes(shape)
@@ -385,7 +385,7 @@ def synthesize(
         writer.write_ti_data_to_file()
         done = 0
         for index, (name, dimensions) in enumerate(shapes.items()):
-            # A generator for each tensor: the first layers are the same whatever comes after them.
+            # A generator per tensor: the first layers are the same whatever follows.
             generator = np.random.Generator(np.random.SFC64([seed, index]))
             writer.write_tensor_data(_tensor(name, dimensions, kinds[name], shape, generator))
             done += sizes[name]
@@ -448,11 +448,11 @@ def _add_tokenizer(writer: Any, tokenizer: Tokenizer, folder: Path) -> None:
 
 _HELP: Final = """Write a GGUF model with random weights in a real model's shape.
 
-[bold]What it is for.[/bold] Measuring speed, memory and loading where no real weights are to be had: file size, tensor
-types, tokenizer and chat template are the real model's, so times are too. It speaks noise.
+[bold]What it is for.[/bold] Measuring speed, memory and loading where no real weights are available: file size, tensor
+types, tokenizer and chat template are the real model's, so times are too. It generates noise.
 
 [bold]What it needs.[/bold] pip install gguf numpy typer rich, llama-cpp-python (its quantizer decides which tensor gets
-which type), and the unpacked source package of llama-cpp-python, which carries the vocabularies and templates.
+which type), and the unpacked source package of llama-cpp-python, which contains the vocabularies and templates.
 
 [dim]Examples[/dim]
   python -m scripts.models.synthesize --list
@@ -473,7 +473,7 @@ def _list() -> None:
 def main(
     *,
     shape: Annotated[str, typer.Option(help="Which model's shape; see --list.")] = "tiny",
-    quantization: Annotated[str, typer.Option(help="Any mix llama.cpp knows, such as Q4_0, Q4_K_M, F16.")] = "Q4_0",
+    quantization: Annotated[str, typer.Option(help="Any of llama.cpp's mixes, such as Q4_0, Q4_K_M, F16.")] = "Q4_0",
     output: Annotated[Path | None, typer.Option(help="The file to write; by default in .build/models.")] = None,
     source: Annotated[Path, typer.Option(help="Unpacked source of llama-cpp-python.")] = DEFAULT_SOURCE,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 0,
@@ -481,7 +481,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print path and bytes as JSON.")] = False,
     sha256: Annotated[bool, typer.Option("--sha256", help="Print the file's SHA-256 too.")] = False,
 ) -> None:
-    """Writes one model; the help text is `_HELP`."""
+    """Write one model; the help text is `_HELP`."""
     if list_shapes:
         _list()
         return

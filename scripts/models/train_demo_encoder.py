@@ -1,4 +1,4 @@
-"""Trains the demo encoders that tests use, from scratch: one for embeddings, one that classifies, one that reranks."""
+"""Train the demo encoders that tests use, from scratch: for embeddings, classification and reranking."""
 
 import hashlib
 import os
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 FOLDER: Final = corpus.FOLDER.parent / "demo-encoder"
 NAMES: Final = ("embeddings", "classifier", "reranker")
 _RIGHT: Final = {"embeddings": 0.9, "classifier": 0.9, "reranker": 0.75}
-"""Share of unseen questions that each must get right."""
+"""Accuracy on held-out questions that each must reach."""
 _AGREEMENT: Final = 0.02
-"""Largest difference between PyTorch and llama.cpp that rounding explains: ggml looks GELU up in half precision."""
+"""Largest difference between PyTorch and llama.cpp that rounding explains: ggml looks up GELU in half precision."""
 
-_HELP: Final = """Train the demo encoders, or examine them.
+_HELP: Final = """Train the demo encoders, or evaluate them.
 
-[bold]What it makes.[/bold] Three small BERT models that share a vocabulary: one puts questions that mean the same near
-each other, one says which topic a question is about, one says how well an answer fits a question. Their text is
+[bold]What it makes.[/bold] Three small BERT models that share a vocabulary: one embeds questions of the same meaning
+close to each other, one classifies a question's topic, one scores how well an answer fits a question. Their text is
 models/demo/corpus.toml.
 
-[bold]What it checks.[/bold] That llama.cpp makes the same tokens and the same numbers as the training did, and that
-the finished files get most of the questions right that were kept out of the training.
+[bold]What it checks.[/bold] That llama.cpp computes the same tokens and outputs as PyTorch, and that the finished files
+get most of the held-out questions right.
 
-[bold]How reproducible it is.[/bold] As the demo model: the text and its order depend on --seed alone, the weights on
-the machine too.
+[bold]How reproducible it is.[/bold] As the demo model: the text and its order depend on --seed only, the weights also
+on the machine.
 
 [bold]Needs[/bold] pip install torch tokenizers gguf numpy typer rich, and llama-cpp-python for the checks.
 
@@ -67,7 +67,7 @@ def _progress() -> Progress:
 
 
 def _train(folder: Path, steps: int, seed: int) -> None:
-    # Threads that spin while they wait make a busy machine several times slower.
+    # Threads that spin while they wait slow a busy machine down several times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import gguf  # noqa: PLC0415 - only training needs it, --check does not
     import torch  # noqa: PLC0415 - as above
@@ -122,11 +122,11 @@ def _train(folder: Path, steps: int, seed: int) -> None:
                 write(Path(exact, "exact.gguf"), gguf.GGMLQuantizationType.F32)
                 _compare(Path(exact, "exact.gguf"), lessons, parameters, shape)
         except ImportError:
-            _console.print("llama-cpp-python is not installed, so nothing was compared", style="yellow")
+            _console.print("llama-cpp-python is not installed, so nothing was verified", style="yellow")
 
 
 def _compare(path: Path, lessons: "Lessons", parameters: "Parameters", shape: "Shape") -> None:
-    """Holds llama.cpp against the training: the same tokens, the same numbers."""
+    """Verify llama.cpp against the training: the same tokens, the same outputs."""
     import torch  # noqa: PLC0415 - only training needs it
 
     from scripts.models.demo_encoder.examination import opened  # noqa: PLC0415 - needs llama_cpp, which may be missing
@@ -141,27 +141,27 @@ def _compare(path: Path, lessons: "Lessons", parameters: "Parameters", shape: "S
             theirs = [encoder.model.tokenize(text, add_special=True) for text in texts]
             ours = [[int(each) for each in row[is_there]] for row, is_there in zip(ids, there, strict=True)]
             if theirs != ours:
-                raise ValueError(f"llama.cpp makes other tokens of {texts}")
+                raise ValueError(f"llama.cpp tokenizes differently: {texts}")
             found, states = torch.tensor(encoder.encode(theirs)), hidden(parameters, shape, ids, there)
             if "cls.weight" in parameters:
                 expected = scores(parameters, states)
             else:
                 found, expected = torch.nn.functional.normalize(found), embeddings(states, there)
             worst = max(worst, float((found - expected).abs().max()))
-    _console.print(f"llama.cpp: same tokens, numbers within {worst:.6f}")
+    _console.print(f"llama.cpp: same tokens, outputs within {worst:.6f}")
     if worst > _AGREEMENT:
-        raise ValueError(f"Numbers differ by {worst}")
+        raise ValueError(f"Outputs of llama.cpp and PyTorch differ by {worst}, more than {_AGREEMENT}")
 
 
 def _check(folder: Path) -> bool:
-    """Examines the files, prints what the model card needs; returns whether they are good enough."""
+    """Evaluate the files and print the model card's numbers; returns whether they are good enough."""
     for name in NAMES:
         data = (folder / f"{name}.gguf").read_bytes()
         print(f"{name}.gguf: {len(data):,} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}")
     try:
         from scripts.models.demo_encoder.examination import examine  # noqa: PLC0415 - needs llama_cpp
     except ImportError:
-        _console.print("llama-cpp-python is not installed, so the files were not examined", style="yellow")
+        _console.print("llama-cpp-python is not installed, so the files were not evaluated", style="yellow")
         return True
     entries = corpus.entries()
     print("| Model | Asked | Right | Share |\n|---|---|---|---|")
@@ -177,12 +177,12 @@ def _check(folder: Path) -> bool:
 
 
 def main(
-    folder: Annotated[Path, typer.Option(help="Where the GGUF files are written, or with --check read.")] = FOLDER,
-    steps: Annotated[int, typer.Option(min=3, help="Batches for the longest of the trainings.")] = 600,
+    folder: Annotated[Path, typer.Option(help="Folder of the GGUF files, written or with --check read.")] = FOLDER,
+    steps: Annotated[int, typer.Option(min=3, help="Batches of the longest training.")] = 600,
     seed: Annotated[int, typer.Option(help="Seed of text, tokenizer and weights.")] = 20261125,
-    check: Annotated[bool, typer.Option("--check", help="Only examine existing files.")] = False,  # noqa: FBT002 - a flag
+    check: Annotated[bool, typer.Option("--check", help="Only evaluate existing files.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Trains and examines the models; the help text is `_HELP`."""
+    """Train and evaluate the models; the help text is `_HELP`."""
     if not check:
         _train(folder, steps, seed)
     if not _check(folder):

@@ -1,4 +1,4 @@
-"""Trains the demo model that tests and demonstrations use, from scratch, in about a quarter of an hour."""
+"""Train the demo model that tests and the demo use, from scratch, in about a quarter of an hour."""
 
 import hashlib
 import os
@@ -29,18 +29,18 @@ _TOKENIZER_CONVERSATIONS: Final = 3000
 _AGREEMENT: Final = 0.02
 """Largest difference of logits between PyTorch and llama.cpp that rounding explains."""
 
-_HELP: Final = """Train the demo model, or examine one.
+_HELP: Final = """Train the demo model, or evaluate one.
 
 [bold]What it makes.[/bold] A Llama of 3.5 million parameters that knows Lambda's limits, how lambda-llm works, small
-sums, counting and one tool. Its text is models/demo/corpus.toml; every number of AWS's in it comes from
+sums, counting and one tool. Its text is models/demo/corpus.toml; AWS's numbers in it come from
 lambda_llm.limits. The tokenizer and the chat template are made here too.
 
-[bold]What it checks.[/bold] That llama.cpp makes the same tokens and the same logits as the training did, and that
-the finished file answers models/demo/evaluation.jsonl. It fails if plain questions are answered wrong.
+[bold]What it checks.[/bold] That llama.cpp computes the same tokens and logits as PyTorch, and that the finished file
+answers models/demo/evaluation.jsonl. It fails if a plain question is answered wrong.
 
-[bold]How reproducible it is.[/bold] Text, tokenizer and the order of lessons depend on --seed alone. The weights are
-the same again on the same CPU with the same PyTorch and --steps; elsewhere sums round differently and the
-weights differ, the answers should not. With --minutes the clock decides, so nothing is repeatable.
+[bold]How reproducible it is.[/bold] Text, tokenizer and the order of batches depend on --seed only. The weights are
+reproducible on the same CPU with the same PyTorch and --steps; elsewhere sums round differently, so the
+weights differ, but the answers should not. With --minutes the clock decides, so nothing is repeatable.
 
 [bold]Needs[/bold] pip install torch tokenizers gguf numpy typer rich, and llama-cpp-python for the checks.
 
@@ -65,8 +65,8 @@ def _progress() -> Progress:
 
 
 def _train(steps: int, minutes: float, seed: int) -> "tuple[Parameters, Shape, Encoder, Any]":
-    """Returns trained parameters, their shape, and the tokenizer that they were trained with."""
-    # Threads that spin while they wait make a busy machine several times slower.
+    """Return trained parameters, their shape, and the tokenizer that they were trained with."""
+    # Threads that spin while they wait slow a busy machine down several times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch  # noqa: PLC0415 - only training needs it, --check does not
 
@@ -100,7 +100,7 @@ def _train(steps: int, minutes: float, seed: int) -> "tuple[Parameters, Shape, E
 
 
 def _compare(parameters: "Parameters", shape: "Shape", encoder: "Encoder", tokenizer: Any, seed: int) -> None:
-    """Holds llama.cpp against the training: same text from the template, same tokens, same logits."""
+    """Verify llama.cpp against the training: same text from the template, same tokens, same logits."""
     import gguf  # noqa: PLC0415 - only training needs it
     import torch  # noqa: PLC0415 - as above
 
@@ -118,25 +118,25 @@ def _compare(parameters: "Parameters", shape: "Shape", encoder: "Encoder", token
             messages = [{"role": message.role, "content": message.content} for message in sample.messages]
             templated = pupil.prompt(messages, [corpus.WEATHER_TOOL] if sample.tools else None)
             if not templated.startswith(text):
-                raise ValueError(f"The chat template makes {templated!r}, the training made {text!r}")
+                raise ValueError(f"The chat template renders {templated!r}, the training text is {text!r}")
             ids, _ = encoder.encode(sample)
             if pupil.ids(text) != ids:
-                raise ValueError(f"llama.cpp makes other tokens of {text!r}")
+                raise ValueError(f"llama.cpp tokenizes differently: {text!r}")
             ours = network.logits(parameters, network.hidden(parameters, shape, torch.tensor([ids])))[0].numpy()
             worst = max(worst, float(abs(ours - pupil.logits(ids)).max()))
     _console.print(f"llama.cpp: same template, same tokens, logits within {worst:.5f}")
     if worst > _AGREEMENT:
-        raise ValueError(f"Logits differ by {worst}")
+        raise ValueError(f"Logits of llama.cpp and PyTorch differ by {worst}, more than {_AGREEMENT}")
 
 
 def _check(path: Path) -> bool:
-    """Examines a file, prints what the model card needs; returns whether all plain questions were answered right."""
+    """Evaluate a file and print the model card's numbers; returns whether all plain questions were answered right."""
     data = path.read_bytes()
     print(f"{path.name}: {len(data):,} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}")
     try:
         from scripts.models.demo_model.examination import Pupil, examine, read  # noqa: PLC0415 - needs llama_cpp
     except ImportError:
-        _console.print("llama-cpp-python is not installed, so the file was not examined", style="yellow")
+        _console.print("llama-cpp-python is not installed, so the file was not evaluated", style="yellow")
         return True
     cases = read(corpus.EVALUATION)
     with _progress() as progress:
@@ -154,9 +154,9 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="Batches of about 2,048 tokens to train on.")] = 1800,
     minutes: Annotated[float, typer.Option(min=0, help="Train for this long instead of --steps.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of text, tokenizer and weights.")] = 20261122,
-    check: Annotated[bool, typer.Option("--check", help="Only examine an existing file.")] = False,  # noqa: FBT002 - a flag
+    check: Annotated[bool, typer.Option("--check", help="Only evaluate an existing file.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
-    """Trains and examines the model; the help text is `_HELP`."""
+    """Train and evaluate the model; the help text is `_HELP`."""
     if not check:
         import gguf  # noqa: PLC0415 - only training needs it
 
@@ -169,7 +169,7 @@ def main(
         try:
             _compare(parameters, shape, encoder, tokenizer, seed)
         except ImportError:
-            _console.print("llama-cpp-python is not installed, so nothing was compared", style="yellow")
+            _console.print("llama-cpp-python is not installed, so nothing was verified", style="yellow")
     if not _check(output):
         raise typer.Exit(1)
 

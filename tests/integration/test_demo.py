@@ -130,7 +130,7 @@ def test_an_interrupted_demo_leaves_neither_processes_nor_files(
 def test_a_wrong_answer_fails_the_demo(tmp_path: Path) -> None:
     done = run(tmp_path, "-c", CHANGED % "demo.QUESTIONS = (('Hello', 'something that it never says'),)")
     assert done.returncode == 1
-    assert "The demo failed: an answer does not hold 'something that it never says'" in done.stdout
+    assert "The demo failed: an answer does not contain 'something that it never says'" in done.stdout
     assert "answers are right" not in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -141,7 +141,7 @@ def test_a_model_that_is_none_fails_the_demo(tmp_path: Path) -> None:
     model.write_bytes(MODEL.read_bytes()[:1000])
     done = run(folder, "-c", CHANGED % f"demo.MODEL = Path({str(model)!r})")
     assert done.returncode == 1
-    assert "The demo failed: `lambda-llm push` ended with status 1" in done.stdout
+    assert "The demo failed: `lambda-llm push` failed with status 1" in done.stdout
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
     assert list(folder.iterdir()) == []

@@ -1,1 +1,1 @@
-"""The parts of `train_demo_encoder.py`: text, network, and GGUF files."""
+"""The parts of `train_demo_encoder.py`: batches, network, tokenizer, GGUF export and evaluation."""

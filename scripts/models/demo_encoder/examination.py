@@ -1,4 +1,4 @@
-"""Asks the demo encoders, through llama.cpp, the questions that were kept out of their training."""
+"""Evaluate the demo encoders, through llama.cpp, on held-out questions."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -13,19 +13,19 @@ from scripts.models.demo_model.corpus import Entry
 from scripts.models.opening import ONE_THREAD, open_engine
 
 _Answer = tuple[str, str, str]
-"""What was asked, what the answer should be, and what it is."""
+"""Question, expected answer, actual answer."""
 
 
 def opened(path: Path) -> closing[Engine]:
-    """Opens a file for examination."""
+    """Open a file for evaluation."""
     return open_engine(path, replace(ONE_THREAD, context_length=128))
 
 
 def examine(path: Path, entries: Sequence[Entry]) -> tuple[int, list[str]]:
-    """Returns how many held-out questions were asked, and those that are answered wrong, each with the wrong answer.
+    """Return the number of held-out questions, and those answered wrong, each with the wrong answer.
 
     An embedding is right when the nearest trained question is one of the same entry; a class when it is the entry's
-    topic; a reranking when the entry's own answer comes first of all answers.
+    topic; a reranking when the entry's own answer ranks first.
     """
     with opened(path) as engine:
         encoder = engine.encoder

@@ -1,4 +1,4 @@
-"""The demo encoders as GGUF files, the same bytes for the same parameters."""
+"""Export of the demo encoders as GGUF: the same bytes for the same parameters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,17 +29,17 @@ def write(
     pooling: gguf.PoolingType,
     labels: Sequence[str] = (),
 ) -> None:
-    """Writes one GGUF file.
+    """Write one GGUF file.
 
     Args:
-        path: Where to.
-        parameters: Trained tensors by their GGUF names.
-        shape: Sizes of the network.
-        tokenizer: As trained by `tokens.train_tokenizer`.
-        kind: Type of the matrices; see `gguf_file.write_tensors`.
-        name: Of the model.
-        pooling: How the states of a text's tokens become one answer.
-        labels: Of the classes, if it is a classifier.
+        path: the file to write.
+        parameters: trained tensors by their GGUF names.
+        shape: sizes of the network.
+        tokenizer: as trained by `tokens.train_tokenizer`.
+        kind: type of the matrices; see `gguf_file.write_tensors`.
+        name: of the model.
+        pooling: how the states of a text's tokens become one output.
+        labels: of a classifier's classes.
     """
     writer = gguf.GGUFWriter(path, "bert")
     gguf_file.describe(writer, shape, kind, name=name, description=_DESCRIPTION)

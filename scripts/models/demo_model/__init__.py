@@ -1,1 +1,1 @@
-"""The parts of `train_demo_model.py`: text, network, tokenizer, GGUF file and its examination."""
+"""The parts of `train_demo_model.py`: text, batches, network, tokenizer, GGUF export and evaluation."""

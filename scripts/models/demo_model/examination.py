@@ -1,4 +1,4 @@
-"""Questions put to a GGUF file through llama.cpp, and a count of what came back right."""
+"""Evaluate a GGUF file through llama.cpp: ask questions and count the right answers."""
 
 import collections
 import dataclasses
@@ -11,21 +11,21 @@ import llama_cpp
 import numpy as np
 
 _TOKENS_MAX: Final = 1024
-"""Longer than any answer; a model that does not end is cut off here."""
+"""Longer than any expected answer; generation stops here."""
 
 
 @dataclasses.dataclass
 class Report:
-    """What an examination found."""
+    """Result of an evaluation."""
 
     asked: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     right: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     wrong: list[dict[str, str]] = dataclasses.field(default_factory=list)
     margins: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Least lead of a right answer's tokens over their best rivals, in logits, by kind of question."""
+    """Smallest margin of a right answer's tokens over the runners-up, in logits, by kind of question."""
 
     def lines(self) -> list[str]:
-        """Returns the rows of a Markdown table: kind, asked, right, least lead."""
+        """Return the rows of a Markdown table: kind, asked, right, share, smallest margin."""
         return [
             f"| {kind} | {asked} | {self.right[kind]} | {self.right[kind] / asked:.1%} | {self.margins[kind]:.1f} |"
             for kind, asked in self.asked.items()
@@ -33,10 +33,10 @@ class Report:
 
 
 class Pupil:
-    """A model file, opened by llama.cpp with one thread for tokens: the model is too small for more."""
+    """A model file, opened by llama.cpp with one thread for decode: the model is too small for more."""
 
     def __init__(self, path: Path) -> None:
-        # Keys and values in F32 leave only the weights' own rounding to compare with PyTorch.
+        # With a KV cache in F32, only the weights' rounding differs from PyTorch.
         self._llama: Any = llama_cpp.Llama(
             str(path),
             n_ctx=2048,
@@ -58,51 +58,51 @@ class Pupil:
         )
 
     def text(self, ids: list[int]) -> str:
-        """Returns the text of ids, control tokens spelled out."""
+        """Return the text of token ids, including control tokens."""
         return str(self._llama.detokenize(ids, special=True).decode())
 
     def ids(self, text: str) -> list[int]:
-        """Returns llama.cpp's ids of a text that has its control tokens spelled out."""
+        """Return llama.cpp's token ids of a text that includes control tokens."""
         return list(self._llama.tokenize(text.encode(), add_bos=False, special=True))
 
     def prompt(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> str:
-        """Returns the text that the model's own chat template makes of messages."""
+        """Return the messages as rendered by the model's own chat template."""
         return str(self._formatter(messages=messages, tools=tools).prompt)
 
     def logits(self, ids: list[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Returns logits (len(ids), vocabulary) of a text that begins with these ids."""
+        """Return the logits (len(ids), vocabulary) of token ids."""
         self._llama.reset()
         self._llama.eval(ids)
         return np.array(self._llama.scores[: len(ids)])
 
     def answer(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> str:
-        """Returns the answer at temperature 0, token by token."""
+        """Return the answer at temperature 0."""
         prompt = self.ids(self.prompt(messages, tools))
-        produced: list[int] = []
+        generated: list[int] = []
         for token in self._llama.generate(prompt, temp=0.0):
-            if token == self._llama.token_eos() or len(produced) == _TOKENS_MAX:
+            if token == self._llama.token_eos() or len(generated) == _TOKENS_MAX:
                 break
-            produced.append(token)
-        return self.text(produced)
+            generated.append(token)
+        return self.text(generated)
 
     def margin(self, messages: list[dict[str, Any]], answer: str, tools: list[dict[str, Any]] | None = None) -> float:
-        """Returns the least lead of the answer's tokens, its end included, over their best rivals."""
+        """Return the smallest margin of the answer's tokens, its end included, over the runners-up, in logits."""
         prompt = self.ids(self.prompt(messages, tools))
-        said = self.ids(answer + self._end)
-        scores = self.logits(prompt + said)[len(prompt) - 1 : -1]
-        rows = np.arange(len(said))
-        chosen = scores[rows, said].copy()
-        scores[rows, said] = -np.inf
+        answer_ids = self.ids(answer + self._end)
+        scores = self.logits(prompt + answer_ids)[len(prompt) - 1 : -1]
+        rows = np.arange(len(answer_ids))
+        chosen = scores[rows, answer_ids].copy()
+        scores[rows, answer_ids] = -np.inf
         return float((chosen - scores.max(axis=1)).min())
 
 
 def examine(pupil: Pupil, cases: Iterable[dict[str, Any]], step: Callable[[], None]) -> Report:
-    """Asks every case of `evaluation.jsonl` and compares the whole answers.
+    """Ask every case of `evaluation.jsonl` and compare the whole answers.
 
     Args:
-        pupil: The model.
-        cases: Parsed lines of the examination.
-        step: Called after each case.
+        pupil: the model.
+        cases: parsed lines of the file.
+        step: called after each case.
     """
     report = Report()
     for case in cases:
@@ -120,5 +120,5 @@ def examine(pupil: Pupil, cases: Iterable[dict[str, Any]], step: Callable[[], No
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Reads an examination, one JSON object a line."""
+    """Read the cases, one JSON object per line."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

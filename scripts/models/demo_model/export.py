@@ -1,4 +1,4 @@
-"""The demo model as a GGUF file, the same bytes for the same parameters."""
+"""Export of the demo model as GGUF: the same bytes for the same parameters."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -22,14 +22,14 @@ def write(
     tokenizer: Tokenizer,
     kind: gguf.GGMLQuantizationType,
 ) -> None:
-    """Writes the GGUF file.
+    """Write the GGUF file.
 
     Args:
-        path: Where to.
-        parameters: Trained tensors by their GGUF names.
-        shape: Sizes of the network.
-        tokenizer: As trained by `tokens.train_tokenizer`.
-        kind: Type of the matrices; see `gguf_file.write_tensors`.
+        path: the file to write.
+        parameters: trained tensors by their GGUF names.
+        shape: sizes of the network.
+        tokenizer: as trained by `tokens.train_tokenizer`.
+        kind: type of the matrices; see `gguf_file.write_tensors`.
     """
     writer = gguf.GGUFWriter(path, "llama")
     gguf_file.describe(writer, shape, kind, name="lambda-llm demo", description=_DESCRIPTION, size_label="3.5M")

@@ -72,7 +72,7 @@ def test_help_teaches_with_examples(app: typer.Typer) -> None:
     ("arguments", "sentence"),
     [
         ([], "name a model"),
-        (["model.gguf", "--full-at", "1000,x"], "no list of numbers"),
+        (["model.gguf", "--full-at", "1000,x"], "is not a list of numbers"),
         (["model.gguf", "--synthesize", "tiny:Q4_0"], "name a model"),
     ],
 )

@@ -104,10 +104,13 @@ def test_an_old_pip_is_passed_over(version: str, works: bool, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
-        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "not the one that requirements/"),
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE",
+            "does not match its hash in requirements/",
+        ),
         ("NewConnectionError: Temporary failure in name resolution", "index can't be reached"),
         ("fatal error: error writing to /x.s: No space left on device", "disk is full"),
-        ("ERROR: No matching distribution found for ruff==99", "does not offer a package"),
+        ("ERROR: No matching distribution found for ruff==99", "has no build of a package"),
         ("The virtual environment was not created because ensurepip is not available", "python3-venv"),
     ],
 )

@@ -49,7 +49,8 @@ def test_the_mirror_that_is_named_comes_first(tmp_path: Path, monkeypatch: pytes
 
 def test_a_named_folder_that_is_no_mirror_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MIRROR, str(tmp_path))
-    with pytest.raises(TerraformError, match=r"holds no HOST/hashicorp/aws/VERSION/\w+_\w+: make one with `terraform"):
+    wanted = r"contains no HOST/hashicorp/aws/VERSION/\w+_\w+: create one with `terraform"
+    with pytest.raises(TerraformError, match=wanted):
         terraform.find_mirror()
 
 
