@@ -96,7 +96,7 @@ def refused(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     ("changes", "says"),
     [
         ({"LAMBDA_LLM_MODEL_SHA256": "0" * 64}, "is damaged or was swapped: its SHA-256 is"),
-        ({"LAMBDA_LLM_MODEL_SIZE": "1"}, "it is another file"),
+        ({"LAMBDA_LLM_MODEL_SIZE": "1"}, "it is a different file"),
         ({"LAMBDA_LLM_MODEL_VERSION_ID": "none-such"}, "has no version 'none-such'"),
         ({"LAMBDA_LLM_MODEL": "s3://served-models/missing.gguf"}, "missing.gguf"),
         ({"LAMBDA_LLM_MODEL": ""}, "LAMBDA_LLM_MODEL can't be used"),

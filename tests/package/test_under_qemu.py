@@ -205,7 +205,7 @@ def server(
 
 def test_the_variant_for_the_cpu_is_chosen(server: Server, expected: Expected, package: Package) -> None:
     assert server.health()["backend"] == expected.backend
-    assert expected.backend in package.manifest["cpu_variants"]
+    assert expected.backend in package.manifest["native"]["cpu_variants"]
     assert any(line["message"].endswith(f"CPU backend {expected.backend}") for line in server.lines())
 
 

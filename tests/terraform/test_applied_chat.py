@@ -91,7 +91,7 @@ def test_a_broken_model_fails_the_apply_and_says_why_while_the_old_version_goes_
             assert client.get_alias(FunctionName=FUNCTION, Name="live")["FunctionVersion"] == served
             reason = client.get_function_configuration(FunctionName=FUNCTION, Qualifier=str(int(served) + 1))
             assert reason["State"] == "Failed"
-            assert "broken.gguf is truncated: its header announces" in reason["StateReason"]
+            assert "broken.gguf: The file is truncated: its header announces" in reason["StateReason"]
             said.append(re.sub(r"[\s│]+", " ", done.stderr))
         # The provider says why from 6.x on; with 5.100 one asks the version, as docs/operations.md has it.
         assert "state transitioned to Failure" in said[0] or "is truncated" in said[0]

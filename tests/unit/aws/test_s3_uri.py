@@ -44,8 +44,8 @@ def test_a_prefix_is_empty_or_ends_in_one_slash(uri: str, prefix: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "s3://", "s3:///kv", "file:///kv", "kept/kv"])
-def test_what_names_no_place_is_refused(uri: str) -> None:
+def test_what_names_no_prefix_is_refused(uri: str) -> None:
     with pytest.raises(
-        S3URIError, match=rf"^{re.escape(repr(uri))} names no place in S3: write s3://BUCKET/PREFIX/\.$"
+        S3URIError, match=rf"^{re.escape(repr(uri))} names no prefix in S3: write s3://BUCKET/PREFIX/\.$"
     ):
         parse_prefix(uri)
