@@ -29,8 +29,9 @@ demo:
 	@$(BIN)/python -m scripts.demo
 
 # Two at a time: most tests wait for a process of theirs half of the time. A file's tests stay together.
+# Coverage is that of the tests' own processes; `.venv/bin/coverage report` lists it by file afterwards.
 test: lint
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --cov --cov-report=
 
 lint:
 	$(setup) test
@@ -57,4 +58,4 @@ lock:
 	@$(PYTHON) -m scripts.build.lock --uv .build/lock/bin/uv
 
 clean:
-	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
