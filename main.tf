@@ -1,4 +1,4 @@
-# The two-minute start: a bucket with the model in it, the function that serves it, and what deletes its old versions.
+# The shortest start: a bucket with the model, the function that serves it, and the pruner of its unused versions.
 
 locals {
   built = { for function in ["inference", "pruner"] : function => {

@@ -1,5 +1,5 @@
 output "url" {
-  description = "Function URL, for any OpenAI client that signs with AWS credentials; `lambda-llm chat URL` talks to it."
+  description = "Function URL, for any OpenAI client that signs requests with AWS credentials; `lambda-llm chat URL` is one."
   value       = module.inference.url
 }
 
@@ -9,7 +9,7 @@ output "function_name" {
 }
 
 output "alias_arn" {
-  description = "ARN of the alias: what to invoke, and what to allow others to invoke."
+  description = "ARN of the alias: invoke it, and name it in the policies of callers."
   value       = module.inference.alias_arn
 }
 
@@ -19,21 +19,21 @@ output "version" {
 }
 
 output "bucket" {
-  description = "Name of the bucket for models and state."
+  description = "Name of the bucket for models, conversations and state."
   value       = module.model_store.bucket
 }
 
 output "model" {
-  description = "The model that is served: bucket, key, version, size and checksums."
+  description = "The served model: bucket, key, version, size and checksums."
   value       = module.inference.model
 }
 
 output "sessions" {
-  description = "Where conversations are kept; null unless `keep_sessions`."
+  description = "Where KV caches of conversations are stored; null unless `keep_sessions` is true."
   value       = module.inference.sessions
 }
 
 output "pruner_name" {
-  description = "Name of the function that deletes unused versions every day; invoke it to do so at once."
+  description = "Name of the function that deletes unused versions every day; invoke it to delete them now."
   value       = module.version_pruner.function_name
 }

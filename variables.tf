@@ -6,7 +6,7 @@ variable "name" {
 }
 
 variable "model" {
-  description = "What to serve. Either `file`: a local GGUF file, which Terraform uploads; or an object that was pushed before: all that `lambda-llm push --json` printed, `jsondecode(file(\"model.json\"))`."
+  description = "Model to serve: either `file`, a local GGUF file that Terraform uploads, or a pushed object, as the complete output of `lambda-llm push --json` (`jsondecode(file(\"model.json\"))`)."
   type = object({
     file        = optional(string)
     bucket      = optional(string)
@@ -26,17 +26,17 @@ variable "model" {
 
   validation {
     condition     = (var.model.file == null) != (var.model.bucket == null)
-    error_message = "model needs either file, a local GGUF file to upload, or what `lambda-llm push MODEL s3://BUCKET/KEY --json` printed, and not both."
+    error_message = "model has both or neither of file and bucket: set either file (a local GGUF file to upload) or the output of `lambda-llm push MODEL s3://BUCKET/KEY --json`."
   }
 
   validation {
     condition     = var.model.file != null || (var.model.key != null && var.model.version_id != null && var.model.size != null && var.model.sha256 != null)
-    error_message = "A pushed model needs key, version_id, size and sha256 besides bucket: give all that `lambda-llm push --json` printed."
+    error_message = "model lacks key, version_id, size or sha256, which a pushed model needs besides bucket: pass the complete output of `lambda-llm push --json`."
   }
 }
 
 variable "package" {
-  description = "The zip of the inference function, as `make package` builds it; see the module inference. Default: dist/lambda-llm-inference-arm64.zip in this folder, where `make package` leaves it."
+  description = "Zip of the inference function, as `make package` builds it; see the module inference. Default: dist/lambda-llm-inference-arm64.zip in this folder, the output of `make package`."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -50,7 +50,7 @@ variable "package" {
 }
 
 variable "pruner_package" {
-  description = "The zip of the version pruner; see the module version-pruner. Default: dist/lambda-llm-pruner-arm64.zip in this folder."
+  description = "Zip of the version pruner; see the module version-pruner. Default: dist/lambda-llm-pruner-arm64.zip in this folder."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -64,66 +64,66 @@ variable "pruner_package" {
 }
 
 variable "context" {
-  description = "Context length in tokens. Default: the model's own, 4,096 at most."
+  description = "Context length in tokens. Default: the model's own, but at most 4,096."
   type        = number
   default     = null
 }
 
 variable "system_prompt" {
-  description = "Evaluated before the snapshot and kept: the text, or `s3://bucket/key` of an object that holds a longer one."
+  description = "System prompt that is prefilled before the snapshot: the text, or `s3://bucket/key` of an object with a longer one."
   type        = string
   default     = null
 }
 
 variable "callers" {
-  description = "Who may call besides what IAM policies in this account allow: account ids, or ARNs of IAM roles and users."
+  description = "Who may call, in addition to what IAM policies in this account allow: account ids, or ARNs of IAM roles and users."
   type        = set(string)
   default     = []
   nullable    = false
 }
 
 variable "reserved_concurrency" {
-  description = "Most environments at one time, which caps what the function can cost. Default: the account's limit."
+  description = "Maximum number of concurrent environments, which caps the function's cost. Default: the account's limit."
   type        = number
   default     = null
 }
 
 variable "keep_sessions" {
-  description = "Keep the KV caches of conversations in the bucket for a day, so that a turn costs only what is new."
+  description = "Store the KV caches of conversations in the bucket for a day, so that each turn prefills only its new tokens."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "path" {
-  description = "IAM path of every role, where what may be made is decided by paths; another one makes other roles."
+  description = "IAM path of every role, for accounts whose policies restrict roles by path; changing it replaces the roles."
   type        = string
   default     = "/"
   nullable    = false
 }
 
 variable "permissions_boundary" {
-  description = "ARN of the policy that bounds what the roles can ever be allowed, for accounts that ask for one."
+  description = "ARN of the permissions boundary of every role, for accounts that require one."
   type        = string
   default     = null
 }
 
 variable "create_kms_key" {
-  description = "Encrypt the bucket with a KMS key of its own ($1 a month) instead of S3's."
+  description = "Encrypt the bucket with a KMS key created for it ($1 a month) instead of S3's own keys."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "force_destroy" {
-  description = "Let `terraform destroy` delete the bucket with everything in it, models included."
+  description = "Whether `terraform destroy` deletes a bucket that is not empty, models included."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "tags" {
-  description = "Tags for everything that is made here."
+  description = "Tags for every resource that supports them."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -1,4 +1,4 @@
-# Two models behind one alias: the version that was just published gets a share of the requests, the stable one the rest.
+# Two models behind one alias: the newest version receives a share of the requests, the stable one the rest.
 
 module "inference" {
   source = "../../modules/inference"
@@ -9,11 +9,11 @@ module "inference" {
 
   canary = var.stable == null ? null : { stable_version = var.stable.version, weight = var.weight }
 
-  # Lambda renews a snapshot now and then, for which the stable version reads its model again.
+  # Lambda recreates snapshots from time to time, and the stable version then loads its model again.
   previous_models = var.stable == null ? [] : [jsondecode(file(var.stable.pushed_model))]
 }
 
-# Each published version costs as long as it exists: those that no alias uses are deleted once a day.
+# Each published version is billed while it exists: those that no alias uses are deleted once a day.
 module "version_pruner" {
   source = "../../modules/version-pruner"
 

@@ -5,13 +5,13 @@ variable "name" {
 }
 
 variable "pushed_model" {
-  description = "A file that holds what `lambda-llm push MODEL s3://BUCKET/KEY --json` printed: the newest model."
+  description = "File with the output of `lambda-llm push MODEL s3://BUCKET/KEY --json` for the newest model."
   type        = string
   default     = "model.json"
 }
 
 variable "stable" {
-  description = "What served until now and goes on serving the rest: the number of its version (the output `version` of the apply that published it) and the file of its model. Leave it out to send everything to the newest."
+  description = "The version that has served until now and serves the rest of the requests: its number (the output `version` of the apply that published it) and the file of its model. Leave it out to send all requests to the newest."
   type = object({
     version      = string
     pushed_model = string
@@ -26,7 +26,7 @@ variable "weight" {
 }
 
 variable "package" {
-  description = "The zip of the inference function. Default: the one that `make package` left in dist/."
+  description = "Zip of the inference function. Default: the one that `make package` builds in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -35,7 +35,7 @@ variable "package" {
 }
 
 variable "pruner_package" {
-  description = "The zip of the version pruner. Default: the one that `make package` left in dist/."
+  description = "Zip of the version pruner. Default: the one that `make package` builds in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)

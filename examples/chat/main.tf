@@ -11,6 +11,6 @@ module "lambda_llm" {
   callers              = var.callers
   reserved_concurrency = var.reserved_concurrency
 
-  # `terraform destroy` is to leave nothing here. A bucket whose models are to stay has false, the default.
+  # So that `terraform destroy` removes the models too. The default, false, protects a bucket with models.
   force_destroy = true
 }

@@ -4,7 +4,7 @@ output "url" {
 }
 
 output "chat" {
-  description = "The command that talks to it."
+  description = "Command to chat with the model."
   value       = "lambda-llm chat ${module.lambda_llm.url}v1"
 }
 
@@ -14,12 +14,12 @@ output "function_name" {
 }
 
 output "alias_arn" {
-  description = "What to invoke, and what to allow others to invoke."
+  description = "ARN of the alias: invoke it, and name it in the policies of callers."
   value       = module.lambda_llm.alias_arn
 }
 
 output "version" {
-  description = "Number of the version that serves."
+  description = "Number of the newest published version."
   value       = module.lambda_llm.version
 }
 

@@ -5,19 +5,19 @@ variable "name" {
 }
 
 variable "model_file" {
-  description = "A GGUF file on this machine, which Terraform uploads. Default: the project's demo model."
+  description = "Local GGUF file that Terraform uploads. Default: the project's demo model."
   type        = string
   default     = "../../models/demo/lambda-llm-demo.gguf"
 }
 
 variable "pushed_model" {
-  description = "A file that holds what `lambda-llm push MODEL s3://BUCKET/KEY --json` printed: that object is served, and model_file is not looked at."
+  description = "File with the output of `lambda-llm push MODEL s3://BUCKET/KEY --json`: that object is served, and `model_file` is ignored."
   type        = string
   default     = null
 }
 
 variable "package" {
-  description = "The zip of the inference function. Default: the one that `make package` left in dist/."
+  description = "Zip of the inference function. Default: the one that `make package` builds in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -26,7 +26,7 @@ variable "package" {
 }
 
 variable "pruner_package" {
-  description = "The zip of the version pruner. Default: the one that `make package` left in dist/."
+  description = "Zip of the version pruner. Default: the one that `make package` builds in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -35,19 +35,19 @@ variable "pruner_package" {
 }
 
 variable "system_prompt" {
-  description = "Evaluated before the snapshot and kept, so that no request waits for it."
+  description = "System prompt that is prefilled before the snapshot, so that no request waits for its prefill."
   type        = string
   default     = null
 }
 
 variable "callers" {
-  description = "Who may call besides what IAM policies in this account allow: account ids, or ARNs of IAM roles and users."
+  description = "Who may call, in addition to what IAM policies in this account allow: account ids, or ARNs of IAM roles and users."
   type        = set(string)
   default     = []
 }
 
 variable "reserved_concurrency" {
-  description = "Most environments at one time, which caps what the function can cost. A new account has few in all and may refuse to reserve any: null reserves none."
+  description = "Maximum number of concurrent environments, which caps the function's cost. A new account has a low limit and may not allow reservations: null reserves none."
   type        = number
   default     = null
 }

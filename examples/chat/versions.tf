@@ -1,5 +1,5 @@
-# 1.9 is the oldest that lets a validation look at more than its own variable, as most of these do.
-# The AWS provider: every argument and block used here is in 5.100 and in 6.x; a test holds them against both.
+# Terraform 1.9 is the first whose validations may refer to other variables and locals, which the modules need.
+# AWS provider: every argument and block used here exists in 5.100 and in 6.x; a test verifies them against both.
 terraform {
   required_version = ">= 1.9.0"
 

@@ -1,4 +1,4 @@
-# A bucket and a KMS key that are there already: the function gets the right to read one version of one object, no more.
+# With an existing bucket and KMS key: the function may read one version of one object, and nothing else.
 
 module "inference" {
   source = "../../modules/inference"
@@ -9,7 +9,7 @@ module "inference" {
   environment = var.environment
 }
 
-# Each published version costs as long as it exists: those that no alias uses are deleted once a day.
+# Each published version is billed while it exists: those that no alias uses are deleted once a day.
 module "version_pruner" {
   source = "../../modules/version-pruner"
 

@@ -4,16 +4,16 @@ output "url" {
 }
 
 output "chat" {
-  description = "The command that talks to it."
+  description = "Command to chat with the model."
   value       = "lambda-llm chat ${module.inference.url}v1"
 }
 
 output "alias_arn" {
-  description = "What to invoke, and what to allow others to invoke."
+  description = "ARN of the alias: invoke it, and name it in the policies of callers."
   value       = module.inference.alias_arn
 }
 
 output "role_arn" {
-  description = "The function's role, for the policies of bucket and key where those name who may read."
+  description = "ARN of the function's role, for bucket and key policies that list their readers."
   value       = module.inference.role_arn
 }

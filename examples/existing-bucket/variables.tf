@@ -5,19 +5,19 @@ variable "name" {
 }
 
 variable "pushed_model" {
-  description = "A file that holds what `lambda-llm push MODEL s3://BUCKET/KEY --json` printed."
+  description = "File with the output of `lambda-llm push MODEL s3://BUCKET/KEY --json`."
   type        = string
   default     = "model.json"
 }
 
 variable "kms_key_arn" {
-  description = "The KMS key that encrypts the object; its key policy must leave access to IAM, or name the role of the output `role_arn`. Default: the object is encrypted by S3's own key."
+  description = "ARN of the KMS key that encrypts the object; its key policy must delegate access to IAM, or allow the role of the output `role_arn`. Default: the object is encrypted with S3's own key."
   type        = string
   default     = null
 }
 
 variable "package" {
-  description = "The zip of the inference function. Default: the one that `make package` left in dist/."
+  description = "Zip of the inference function. Default: the one that `make package` builds in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -26,7 +26,7 @@ variable "package" {
 }
 
 variable "pruner_package" {
-  description = "The zip of the version pruner. Default: the one that `make package` left in dist/."
+  description = "Zip of the version pruner. Default: the one that `make package` builds in dist/."
   type = object({
     path     = optional(string)
     manifest = optional(string)

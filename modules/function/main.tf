@@ -1,5 +1,5 @@
-# What each of the project's functions needs beside itself: a zip that is really its own, a role, a log that the role may
-# write. The function itself stays with the module that calls this one, where people and scanners read its arguments.
+# What each of the project's functions needs: a zip that was built for it, a log group, and a role that may write to it.
+# The function itself is a resource of the calling module, where reviewers and scanners see its arguments.
 
 locals {
   manifest_path = var.package.manifest != null ? var.package.manifest : (
@@ -28,7 +28,7 @@ data "aws_iam_policy_document" "logs" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; a key of one's own is var.log_kms_key_arn.
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts every log group; var.log_kms_key_arn sets a customer managed key.
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
@@ -36,7 +36,7 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  # The name ends in something unique, so that the same function can exist in two regions.
+  # A unique suffix, because IAM is global and the same function may exist in two regions.
   name_prefix          = "${substr(var.name, 0, 37)}-"
   path                 = var.path
   description          = var.role_description
@@ -44,41 +44,41 @@ resource "aws_iam_role" "this" {
   permissions_boundary = var.permissions_boundary
   tags                 = var.tags
 
-  # The package is judged here because no function can be planned without its role.
+  # The package is checked here because every function depends on its role.
   lifecycle {
     precondition {
       condition     = local.manifest != null
-      error_message = "The manifest of the package can't be read. It lies beside the zip that `make package` builds (ZIP without .zip, plus .manifest.json): keep them together, or name it in package.manifest, which an uploaded package always needs."
+      error_message = "The manifest of the package can't be read: keep it next to the zip, where `make package` writes it (NAME.manifest.json for NAME.zip), or set package.manifest to its path, which a package in S3 always needs."
     }
 
     precondition {
       condition     = local.manifest == null || try(local.manifest.function == var.function, false)
-      error_message = "The package is not the one of the function \"${var.function}\": its manifest names ${try("the function \"${local.manifest.function}\"", "no function, as those of older versions")}. Deploy lambda-llm-${var.function}-arm64.zip, which `make package` builds."
+      error_message = "The package is not the one of the function \"${var.function}\": its manifest names ${try("the function \"${local.manifest.function}\"", "no function, as manifests of older versions")}. Deploy lambda-llm-${var.function}-arm64.zip, which `make package` builds."
     }
 
     precondition {
       condition     = local.manifest == null || try(local.manifest.architecture == "arm64", false)
-      error_message = "The package was not built for arm64, the architecture of this function (its manifest says ${try(local.manifest.architecture, "nothing")}). Build it with `make package`."
+      error_message = "The package was built for ${try(local.manifest.architecture, "an unknown architecture")}, and this function runs on arm64: build it with `make package`."
     }
 
     precondition {
       condition     = local.manifest == null || try(local.manifest.runtime == "python3.13", false)
-      error_message = "The package was not built for python3.13, the runtime of this function (its manifest says ${try(local.manifest.runtime, "nothing")}). Build it with this version of lambda-llm."
+      error_message = "The package was built for ${try(local.manifest.runtime, "an unknown runtime")}, and this function runs on python3.13: build it with `make package` of this version of lambda-llm."
     }
 
     precondition {
       condition     = local.manifest == null || !try(fileexists(var.package.path), false) || try(filebase64sha256(var.package.path) == local.manifest.code_sha256, false)
-      error_message = "The zip is not the one that its manifest describes (another SHA-256). Build the package again, and deploy zip and manifest of the same build."
+      error_message = "The SHA-256 of the zip differs from the one in its manifest: run `make package` again, and deploy the zip and the manifest of the same build."
     }
 
     precondition {
       condition     = local.manifest == null || var.package.path == null || try(local.manifest.zip_bytes <= 50 * 1024 * 1024, false)
-      error_message = "Lambda takes no zip above 50 MB directly. Upload it to S3 and name it in package.s3."
+      error_message = "The zip is larger than the 50 MB that Lambda accepts in a direct upload: upload it to S3 and set package.s3."
     }
 
     precondition {
       condition     = local.manifest == null || try(local.manifest.unzipped_bytes <= 250 * 1024 * 1024, false)
-      error_message = "The package has ${format("%.0f", try(local.manifest.unzipped_bytes, 0) / 1024 / 1024)} MB unzipped, Lambda takes 250 MB. Build it with `make package`, which leaves out what nothing uses."
+      error_message = "The package has ${format("%.0f", try(local.manifest.unzipped_bytes, 0) / 1024 / 1024)} MB unzipped, and Lambda accepts at most 250 MB: build it with `make package`, which packs only what the function imports."
     }
   }
 }

@@ -1,25 +1,25 @@
 output "filename" {
-  description = "The zip on this machine; null for an uploaded one."
+  description = "Path of the local zip; null if the zip is in S3."
   value       = var.package.path
 }
 
 output "s3_bucket" {
-  description = "Bucket of the uploaded zip; null for one on this machine, as the next two."
+  description = "Bucket of the zip in S3; null for a local zip, as are `s3_key` and `s3_object_version`."
   value       = try(var.package.s3.bucket, null)
 }
 
 output "s3_key" {
-  description = "Key of the uploaded zip."
+  description = "Key of the zip in S3."
   value       = try(var.package.s3.key, null)
 }
 
 output "s3_object_version" {
-  description = "Version of the uploaded zip."
+  description = "Version of the zip in S3."
   value       = try(var.package.s3.version_id, null)
 }
 
 output "source_code_hash" {
-  description = "SHA-256 of the zip in base64, as its manifest has it."
+  description = "SHA-256 of the zip in base64, from its manifest."
   value       = try(local.manifest.code_sha256, null)
 }
 
@@ -29,12 +29,12 @@ output "handler" {
 }
 
 output "exec_wrapper" {
-  description = "Program behind the Lambda Web Adapter, as a path in the zip; empty for a function without one."
+  description = "Path in the zip of the program behind the Lambda Web Adapter; empty for a function without one."
   value       = try(coalesce(local.manifest.exec_wrapper), "")
 }
 
 output "architectures" {
-  description = "What the package was built for."
+  description = "Architecture that the package was built for, as a list."
   value       = try([local.manifest.architecture], null)
 }
 
@@ -43,7 +43,7 @@ output "runtime" {
   value       = try(local.manifest.runtime, null)
 }
 
-# A function that waits for its role's ARN finds a role that may write its log.
+# So that a function is created only when its role may write to its log group.
 output "role_arn" {
   description = "ARN of the role."
   value       = aws_iam_role.this.arn
@@ -55,7 +55,7 @@ output "role_name" {
   value       = aws_iam_role.this.name
 }
 
-# What else the role is to be allowed follows the log permission, so that an update never takes that away meanwhile.
+# Further policies are attached after the one for the logs, so that no update leaves the role without it.
 output "role_id" {
   description = "Id of the role, for further policies."
   value       = aws_iam_role.this.id
@@ -73,6 +73,6 @@ output "log_group_arn" {
 }
 
 output "tags" {
-  description = "Tags of the function: the given ones and the mark."
+  description = "Tags of the function: `tags` and the tag `lambda-llm` with `mark`."
   value       = merge(var.tags, { "lambda-llm" = var.mark })
 }

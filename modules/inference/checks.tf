@@ -1,8 +1,8 @@
-# What no plan can know. A check warns and changes nothing.
+# Facts that are unknown at plan time. A failed check is a warning and blocks nothing.
 
-# Only the invocation itself tells: Lambda reports SnapStart's state for published versions alone, and no resource or
-# data source of the AWS provider reads it from there. The function refuses to serve unless it was started by
-# SnapStart, so an answer is the proof.
+# Only an invocation can verify it: Lambda reports SnapStart's state for published versions only, and no resource or
+# data source of the AWS provider reads it there. The function refuses to serve unless SnapStart initialized it, so a
+# response proves it.
 check "snap_start" {
   data "aws_lambda_invocation" "health" {
     function_name = aws_lambda_function.this.function_name
@@ -27,15 +27,15 @@ check "snap_start" {
   }
 
   assert {
-    # Behind the web adapter the answer is a JSON prelude, eight zero bytes and the body.
+    # Behind the web adapter the response is a JSON prelude, eight zero bytes and the body.
     condition     = can(regex("\"statusCode\" *: *200", data.aws_lambda_invocation.health.result))
-    error_message = "The newest version did not answer as one that SnapStart started. A version that was just published may still be initializing: run `terraform plan` again in some minutes, and look at the log group if it stays."
+    error_message = "The newest version did not respond to /health with status 200, as it does once SnapStart has initialized it: if it was just published, run `terraform plan` again in a few minutes; if the warning remains, read the log group."
   }
 }
 
 check "weights_are_repacked" {
   assert {
     condition     = lookup(var.environment, "LAMBDA_LLM_WEIGHTS", "auto") == "mapped" || var.model.size * 2 + local.process_bytes <= local.memory_bytes
-    error_message = "The model is too large to exist twice while it is loaded, so llama.cpp can't put its weights into the faster layout: it serves, but reads prompts more slowly. Use a smaller quantization, or say that this is meant with environment = { LAMBDA_LLM_WEIGHTS = \"mapped\" }."
+    error_message = "The model is too large for two copies in memory during loading, so llama.cpp can't repack its weights, and prefill and decode are slower: use a smaller quantization, or accept this with environment = { LAMBDA_LLM_WEIGHTS = \"mapped\" }."
   }
 }

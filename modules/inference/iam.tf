@@ -1,5 +1,5 @@
-# Beside writing its own log the role reads exactly one version of one object; what else it may do is asked for by an
-# input.
+# By default the role may only write its own log and read exactly one version of one object; every further permission
+# follows from an input.
 
 locals {
   readable_models = distinct(concat(
@@ -20,8 +20,8 @@ data "aws_iam_policy_document" "this" {
       actions   = ["s3:GetObjectVersion"]
       resources = ["${local.s3}${statement.value.bucket}/${statement.value.key}"]
 
-      # AWS asks for s3:GetObjectVersion only when a request names a version, and then s3:VersionId is always there:
-      # "IfExists" allows nothing more. A local AWS that does not know the key takes it too.
+      # S3 requires s3:GetObjectVersion only for requests that name a version, and those always have s3:VersionId, so
+      # "IfExists" allows nothing more. It also works on a local AWS that does not implement the key.
       condition {
         test     = "StringEqualsIfExists"
         variable = "s3:VersionId"
@@ -60,8 +60,8 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # Without it a conversation that is not there yet looks like one that may not be read. S3 itself asks for it then, and
-  # without a prefix: hence "IfExists".
+  # Without s3:ListBucket, S3 answers a GET of a missing object with 403 instead of 404. That request has no s3:prefix:
+  # hence "IfExists".
   dynamic "statement" {
     for_each = var.sessions == null ? [] : [var.sessions]
 

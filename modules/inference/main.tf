@@ -1,5 +1,5 @@
-# The one configuration in which a model runs well on Lambda. What is a literal here is meant to be one:
-# tests hold it against functions/lambda_llm/limits.py, the project's policies against any plan.
+# The one configuration in which a model runs well on Lambda. Its literals are deliberately no inputs: tests verify them
+# against functions/lambda_llm/limits.py, and the project's policies check them in any plan.
 
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
@@ -10,11 +10,11 @@ locals {
   memory_bytes  = 10240 * 1024 * 1024
   process_bytes = 256 * 1024 * 1024
 
-  # Init lasts as long as the timeout, 130 s at least; a fifth is left for llama.cpp and the system prompt.
+  # Init may take as long as the timeout, and at least 130 s; a fifth is reserved for llama.cpp and the system prompt.
   load_seconds     = floor(max(130, var.timeout) * 4 / 5)
   download_seconds = var.model.size * 8 / (625 * 1000 * 1000)
 
-  # The arithmetic of lambda_llm.gguf.memory_plan, for weights that are mapped from the memory file.
+  # The same sum as in lambda_llm.gguf.memory_plan, for weights that are mapped from the memory file.
   context_tokens = var.context != null ? var.context : min(coalesce(try(var.model.memory.context_length, null), 4096), 4096)
   cached_tokens  = ceil(local.context_tokens / 256) * 256
   beside_weights = try(
@@ -31,7 +31,8 @@ locals {
     "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}:753240598075:layer:LambdaAdapterLayerArm64:30"
   )
 
-  # As AWS keeps them: of an account's id it makes the ARN of its root, which would look like a change ever after.
+  # As AWS stores them: it replaces an account id by the ARN of the account's root, which every later plan would show as
+  # a change.
   callers = toset([for caller in var.callers : length(caller) == 12 ? "arn:${data.aws_partition.current.partition}:iam::${caller}:root" : caller])
 
   settings = merge(
@@ -63,8 +64,8 @@ locals {
     "LAMBDA_LLM_MEMORY_MB",
   ]
 
-  # The web adapter knocks at the health check until the server listens, which is only when the model is warm.
-  # Requests from outside to the two snapshot paths are refused by the adapter itself.
+  # The web adapter polls the health check until the server listens, which it does only after the warm-up. The adapter
+  # rejects external requests to the two snapshot paths.
   web_adapter = {
     AWS_LAMBDA_EXEC_WRAPPER                  = "/var/task/${module.function.exec_wrapper}"
     AWS_LWA_PORT                             = "8080"
@@ -94,11 +95,11 @@ module "function" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_116:Requests are answered synchronously; there is nothing to keep for later.
-  #checkov:skip=CKV_AWS_117:It talks to S3 alone, through Lambda's own network; a VPC would add nothing but a NAT.
-  #checkov:skip=CKV_AWS_115:A limit is a choice of whoever deploys: var.reserved_concurrency.
-  #checkov:skip=CKV_AWS_173:Lambda encrypts the environment; a key of one's own is var.kms_key_arn.
-  #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing it needs a profile of the account's.
+  #checkov:skip=CKV_AWS_116:Requests are synchronous; a dead letter queue would stay empty.
+  #checkov:skip=CKV_AWS_117:It calls only S3, through Lambda's own network; a VPC would only add a NAT.
+  #checkov:skip=CKV_AWS_115:The deployer chooses the limit: var.reserved_concurrency.
+  #checkov:skip=CKV_AWS_173:Lambda encrypts the environment; var.kms_key_arn sets a customer managed key.
+  #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing needs a profile in the account.
   function_name = var.name
   description   = substr("${var.model.key} ${var.model.version_id}", 0, 256)
   role          = module.function.role_arn
@@ -145,36 +146,36 @@ resource "aws_lambda_function" "this" {
 
   tags = module.function.tags
 
-  # Publishing waits for init and the snapshot, which the provider's own 10 minutes may not cover.
+  # Publishing waits for init and the snapshot, which may take longer than the provider's default of 10 minutes.
   timeouts {
     create = "30m"
     update = "30m"
   }
 
-  # Init reads the model, so the role must be allowed to by then.
+  # Init reads the model, so the role needs its policy first.
   depends_on = [aws_iam_role_policy.this]
 
-  # What depends on several inputs together; what depends on one is checked where it is declared.
+  # Rules that depend on several inputs; those of a single input are validations of its variable.
   lifecycle {
     precondition {
       condition     = var.model.memory == null || try(local.resident_bytes <= local.memory_bytes, false)
-      error_message = "The model does not fit into 10,240 MB with this context: model, KV cache, compute buffers and process together need ${format("%.0f", local.resident_bytes / 1024 / 1024)} MB. Shorten context, set kv_type = \"q8_0\", or use a smaller quantization; `lambda-llm inspect MODEL --context TOKENS` shows the sum."
+      error_message = "The model does not fit into 10,240 MB with this context: weights, KV cache, compute buffers and process together need ${format("%.0f", local.resident_bytes / 1024 / 1024)} MB; shorten context, set kv_type = \"q8_0\", or use a smaller quantization; `lambda-llm inspect MODEL --context TOKENS` shows the sum."
     }
 
     precondition {
       condition     = lookup(var.environment, "LAMBDA_LLM_WEIGHTS", "auto") != "copied" || var.model.size * 2 + local.process_bytes <= local.memory_bytes
-      error_message = "LAMBDA_LLM_WEIGHTS=copied needs the model twice while it is loaded, which is more than 10,240 MB. Leave it out, so that the weights stay where they were downloaded to, or use a smaller quantization."
+      error_message = "LAMBDA_LLM_WEIGHTS=copied needs two copies of the model during loading, which exceed 10,240 MB: leave it out, so that the weights are mapped from the downloaded file, or use a smaller quantization."
     }
 
     precondition {
-      # A function's environment is measured as JSON. Four bytes of base64 stand for three.
+      # Lambda limits the environment's size as JSON. base64 gives it in bytes: four characters for every three.
       condition     = length(base64encode(jsonencode(local.environment))) / 4 * 3 <= 4 * 1024
-      error_message = "The function's environment would have ${length(base64encode(jsonencode(local.environment))) / 4 * 3} bytes, more than Lambda's 4,096. Put the system prompt into an S3 object and set system_prompt = \"s3://bucket/key\"."
+      error_message = "The function's environment would have ${length(base64encode(jsonencode(local.environment))) / 4 * 3} bytes, more than the 4,096 that Lambda accepts: put the system prompt into an S3 object and set system_prompt = \"s3://bucket/key\"."
     }
 
     precondition {
       condition     = local.download_seconds <= local.load_seconds
-      error_message = "The model could not be loaded in time: at the 625 Mbps that Lambda gives an environment its download takes ${ceil(local.download_seconds)} s, and there are ${local.load_seconds} s, four fifths of init, which lasts as long as timeout (130 s at least). Raise timeout (to 900 at most) or use a smaller model."
+      error_message = "The model cannot be loaded in time: at the 625 Mbps of an environment its download takes ${ceil(local.download_seconds)} s, and the limit is ${local.load_seconds} s, four fifths of init (timeout, but at least 130 s); raise timeout (to at most 900) or use a smaller model."
     }
   }
 }
@@ -199,7 +200,7 @@ resource "aws_lambda_alias" "live" {
   lifecycle {
     precondition {
       condition     = var.canary == null || aws_lambda_function.this.version != try(var.canary.stable_version, null)
-      error_message = "canary.stable_version is the newest version itself, so there is nothing to share traffic with. Leave canary out until a newer version is published."
+      error_message = "canary.stable_version is the newest version itself, and a canary needs an older one: leave canary out until a newer version is published."
     }
   }
 }

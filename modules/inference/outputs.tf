@@ -4,7 +4,7 @@ output "function_name" {
 }
 
 output "function_arn" {
-  description = "ARN of the function without version. Call the alias instead."
+  description = "ARN of the function without a version; invoke the alias instead."
   value       = aws_lambda_function.this.arn
 }
 
@@ -14,12 +14,12 @@ output "alias_name" {
 }
 
 output "alias_arn" {
-  description = "ARN of the alias: what to invoke, and what to allow others to invoke."
+  description = "ARN of the alias: invoke it, and name it in the policies of callers."
   value       = aws_lambda_alias.live.arn
 }
 
 output "url" {
-  description = "Function URL of the alias, for any OpenAI client that signs with AWS credentials; null behind the buffered front door."
+  description = "Function URL of the alias, for any OpenAI client that signs requests with AWS credentials; null with `front_door = \"buffered\"`."
   value       = one(aws_lambda_function_url.live[*].function_url)
 }
 
@@ -49,11 +49,11 @@ output "log_group_arn" {
 }
 
 output "model" {
-  description = "The model that is served, as it was given."
+  description = "The served model: the input `model`."
   value       = var.model
 }
 
 output "sessions" {
-  description = "Where conversations are kept, as it was given; null when they are not."
+  description = "Where KV caches of conversations are stored: the input `sessions`; null if they are not stored."
   value       = var.sessions
 }

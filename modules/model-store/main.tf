@@ -1,4 +1,4 @@
-# One private bucket for what is large and outlives a request: models, state by reference, conversations.
+# One private bucket for large data that outlives a request: models, state by reference, KV caches of conversations.
 
 locals {
   prefixes = {
@@ -14,13 +14,13 @@ locals {
   }) if model.file != null }
   pushed = { for name, model in var.models : name => model if model.file == null }
 
-  # What is given is not looked up.
+  # Only what the inputs leave out is read from S3.
   looked_up = { for name, model in local.pushed : name => model
   if model.version_id == null || model.size == null || model.sha256 == null }
 }
 
 resource "aws_kms_key" "this" {
-  #checkov:skip=CKV2_AWS_64:KMS's own default policy, which leaves access to IAM in this account, is the one wanted.
+  #checkov:skip=CKV2_AWS_64:The default key policy of KMS is intended: it leaves access to this account's IAM policies.
   count = var.create_kms_key ? 1 : 0
 
   description             = "Models and state of lambda-llm"
@@ -30,10 +30,10 @@ resource "aws_kms_key" "this" {
 }
 
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18:Access logs need a second bucket, which only its owner can name: var.access_log.
-  #checkov:skip=CKV_AWS_144:A model can be pushed again anywhere; copies in another region would double what it costs.
-  #checkov:skip=CKV_AWS_145:S3 encrypts with its own keys by default; var.kms_key_arn or var.create_kms_key choose KMS.
-  #checkov:skip=CKV2_AWS_62:Nothing here waits for objects to appear.
+  #checkov:skip=CKV_AWS_18:Access logs need a second bucket, which the deployer provides: var.access_log.
+  #checkov:skip=CKV_AWS_144:A model can be pushed again anywhere; replication to another region would double the cost.
+  #checkov:skip=CKV_AWS_145:S3 encrypts with its own keys by default; var.kms_key_arn or var.create_kms_key selects KMS.
+  #checkov:skip=CKV2_AWS_62:Nothing consumes event notifications.
   bucket        = var.name
   bucket_prefix = var.name == null ? var.name_prefix : null
   force_destroy = var.force_destroy
@@ -56,7 +56,7 @@ resource "aws_s3_bucket_ownership_controls" "this" {
   }
 }
 
-# A model is pinned by its version, so there must be versions.
+# Models are pinned by object version.
 resource "aws_s3_bucket_versioning" "this" {
   bucket = aws_s3_bucket.this.id
 
@@ -102,7 +102,7 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.id
   policy = data.aws_iam_policy_document.tls_only.json
 
-  # Both are written to the bucket's configuration, and S3 refuses one while it changes the other.
+  # S3 rejects concurrent changes of a bucket's policy and its public access block.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
@@ -165,7 +165,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Rules for versions are refused where there are none.
+  # S3 rejects rules for noncurrent versions on an unversioned bucket.
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
@@ -178,10 +178,10 @@ resource "aws_s3_object" "model" {
   source_hash        = filesha256(each.value.file)
   checksum_algorithm = "CRC64NVME"
 
-  # As `lambda-llm push` does it.
+  # The same metadata as `lambda-llm push` writes.
   metadata = { sha256 = filesha256(each.value.file) }
 
-  # A version that is not there yet, or not encrypted as wanted, can't be pinned.
+  # The pinned version must be created with versioning and the encryption in effect.
   depends_on = [
     aws_s3_bucket_versioning.this,
     aws_s3_bucket_server_side_encryption_configuration.this,
@@ -189,7 +189,7 @@ resource "aws_s3_object" "model" {
   ]
 }
 
-# Size and checksum of what was uploaded: Terraform can't ask a file for its size.
+# Size and checksum of the uploaded object: Terraform has no function for a file's size.
 data "aws_s3_object" "uploaded" {
   for_each = local.uploaded
 
@@ -210,7 +210,7 @@ data "aws_s3_object" "pushed" {
   lifecycle {
     postcondition {
       condition     = each.value.sha256 != null || can(regex("^[0-9a-f]{64}$", self.metadata["sha256"]))
-      error_message = "s3://${self.bucket}/${self.key} does not say its SHA-256. Push it with `lambda-llm push`, which writes that down, or give sha256."
+      error_message = "s3://${self.bucket}/${self.key} has no SHA-256 in its metadata: push it with `lambda-llm push`, which writes it, or set sha256."
     }
   }
 }

@@ -9,12 +9,12 @@ output "bucket_arn" {
 }
 
 output "kms_key_arn" {
-  description = "ARN of the KMS key that encrypts the bucket; null when S3's own encryption does."
+  description = "ARN of the KMS key that encrypts the bucket; null with S3's own encryption."
   value       = local.kms_key_arn
 }
 
 output "models" {
-  description = "Model references by name, as the module inference takes them."
+  description = "Model references by name, for the input `model` of the module inference."
   value = merge(
     { for name, model in local.uploaded : name => {
       bucket      = aws_s3_object.model[name].bucket
@@ -40,7 +40,7 @@ output "models" {
 }
 
 output "sessions" {
-  description = "Where conversations may be kept, as the module inference takes it."
+  description = "Where to store KV caches of conversations, for the input `sessions` of the module inference."
   value = {
     bucket      = aws_s3_bucket.this.id
     prefix      = local.prefixes.sessions
@@ -49,7 +49,7 @@ output "sessions" {
 }
 
 output "state" {
-  description = "Where state by reference may be kept: documents and tool results."
+  description = "Where to store state by reference: documents and tool results."
   value = {
     bucket      = aws_s3_bucket.this.id
     prefix      = local.prefixes.state

@@ -1,16 +1,16 @@
 variable "name" {
-  description = "Name of the bucket. Default: `name_prefix` and something unique."
+  description = "Name of the bucket. Default: `name_prefix` and a unique suffix."
   type        = string
   default     = null
 
   validation {
     condition     = var.name == null || can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.name))
-    error_message = "name must be 3 to 63 lower-case letters, digits or hyphens, beginning and ending with a letter or digit. (S3 would take dots too, but TLS certificates don't.)"
+    error_message = "name must be 3 to 63 lower-case letters, digits or hyphens, beginning and ending with a letter or digit. S3 accepts dots too, but its TLS certificate does not cover such names."
   }
 }
 
 variable "name_prefix" {
-  description = "Beginning of the bucket's name, when `name` is left out."
+  description = "Prefix of the bucket's name if `name` is left out."
   type        = string
   default     = "lambda-llm-"
   nullable    = false
@@ -22,7 +22,7 @@ variable "name_prefix" {
 }
 
 variable "models" {
-  description = "Models to hand out references for, by name. `file`: a local GGUF file that Terraform uploads. Without it the object is there already, pushed with `lambda-llm push`: only `key` is needed, and the newest version is taken unless `version_id` pins one. `key` defaults to `models/` plus the file's name."
+  description = "Models by name, for which the output `models` has references. With `file`, Terraform uploads a local GGUF file. Without it, the object was pushed with `lambda-llm push`: only `key` is required, and the newest version is used unless `version_id` pins one. `key` defaults to `models/` plus the file's name."
   type = map(object({
     file       = optional(string)
     key        = optional(string)
@@ -41,22 +41,22 @@ variable "models" {
 
   validation {
     condition     = alltrue([for model in var.models : model.file != null || model.key != null])
-    error_message = "Each of models needs a file to upload, or the key of an object that was pushed with `lambda-llm push`."
+    error_message = "A model has neither file nor key: set file (a local GGUF file to upload), or key (an object pushed with `lambda-llm push`)."
   }
 
   validation {
     condition     = alltrue([for model in var.models : model.file == null || try(fileexists(model.file), false)])
-    error_message = "There is no file where models says: correct the path (it is relative to where terraform runs; $${path.module} helps)."
+    error_message = "A model's file does not exist: correct the path (relative paths start at the folder where terraform runs; use $${path.module})."
   }
 
   validation {
     condition     = alltrue([for model in var.models : model.file == null || (model.version_id == null && model.size == null && model.sha256 == null)])
-    error_message = "What Terraform uploads from a file gets its version, size and SHA-256 by that: leave version_id, size and sha256 out, or leave file out."
+    error_message = "A model has file together with version_id, size or sha256, which the upload determines: leave those out, or leave file out."
   }
 
   validation {
     condition     = alltrue([for model in var.models : model.key == null || can(regex("^models/[^*?$]+$", model.key))])
-    error_message = "Each model's key must lie below models/, as in \"models/llama.gguf\": the other prefixes of this bucket are for state, which expires."
+    error_message = "Each model's key must begin with models/ and have no *, ? or $, as in \"models/llama.gguf\": objects below the bucket's other prefixes expire."
   }
 
   validation {
@@ -66,13 +66,13 @@ variable "models" {
 }
 
 variable "kms_key_arn" {
-  description = "KMS key that encrypts the bucket. Default: S3's own encryption (AES-256)."
+  description = "ARN of the KMS key that encrypts the bucket. Default: S3's own encryption (AES-256)."
   type        = string
   default     = null
 
   validation {
     condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", var.kms_key_arn))
-    error_message = "kms_key_arn must be the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias: IAM policies that use it do not follow aliases."
+    error_message = "kms_key_arn must be the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias: IAM policies do not resolve aliases."
   }
 }
 
@@ -84,12 +84,12 @@ variable "create_kms_key" {
 
   validation {
     condition     = !(var.create_kms_key && var.kms_key_arn != null)
-    error_message = "Either a key is created (create_kms_key) or one is given (kms_key_arn): leave one of them out."
+    error_message = "create_kms_key and kms_key_arn are both set: leave one of them out."
   }
 }
 
 variable "noncurrent_model_days" {
-  description = "How long a model that was replaced is kept, in days. A published version of a function goes on needing the model it was made from."
+  description = "Days until a replaced model is deleted. A published version of a function needs its model for as long as it exists."
   type        = number
   default     = 90
   nullable    = false
@@ -101,31 +101,31 @@ variable "noncurrent_model_days" {
 }
 
 variable "state_days" {
-  description = "How long state by reference (documents, tool results) is kept below `state/`, in days."
+  description = "Days until state by reference (documents, tool results) below `state/` is deleted."
   type        = number
   default     = 30
   nullable    = false
 
   validation {
     condition     = var.state_days >= 1 && floor(var.state_days) == var.state_days
-    error_message = "state_days must be a whole number of days, 1 or more: S3 expires objects by the day."
+    error_message = "state_days must be a whole number of days, 1 or more, the unit of S3 lifecycle rules."
   }
 }
 
 variable "session_days" {
-  description = "How long the KV caches of conversations are kept below `sessions/`, in days."
+  description = "Days until the KV caches of conversations below `sessions/` are deleted."
   type        = number
   default     = 1
   nullable    = false
 
   validation {
     condition     = var.session_days >= 1 && floor(var.session_days) == var.session_days
-    error_message = "session_days must be a whole number of days, 1 or more: S3 expires objects by the day."
+    error_message = "session_days must be a whole number of days, 1 or more, the unit of S3 lifecycle rules."
   }
 }
 
 variable "access_log" {
-  description = "Bucket, and prefix in it, that S3 writes access logs to. Default: none."
+  description = "Bucket and prefix that S3 writes access logs to. Default: no access logs."
   type = object({
     bucket = string
     prefix = optional(string, "s3-access/")
@@ -134,19 +134,19 @@ variable "access_log" {
 
   validation {
     condition     = var.access_log == null || try(var.access_log.bucket != var.name, false)
-    error_message = "access_log.bucket is this bucket itself: each log would be logged again. Name another bucket."
+    error_message = "access_log.bucket is this bucket itself, so that every log would be logged again: use another bucket."
   }
 }
 
 variable "force_destroy" {
-  description = "Let `terraform destroy` delete the bucket with everything in it, models included."
+  description = "Whether `terraform destroy` deletes a bucket that is not empty, models included."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "tags" {
-  description = "Tags for everything that is made here."
+  description = "Tags for every resource that supports them."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -1,6 +1,6 @@
-# Deletes published versions that no alias uses. What it may delete is bounded three times: by its role (versions of one
-# function, never the function), by its code (no version of an alias, never the newest), and by Lambda itself, which
-# deletes no version that an alias names.
+# Deletes published versions that no alias uses. Three things limit what it can delete: its role (versions of one
+# function, never the function), its code (no version of an alias, never the newest), and Lambda itself, which
+# refuses to delete a version that an alias refers to.
 
 locals {
   name = var.name != null ? var.name : "${substr(element(split(":", var.function_arn), 6), 0, 57)}-pruner"
@@ -13,7 +13,7 @@ data "aws_iam_policy_document" "pruner" {
     resources = [var.function_arn]
   }
 
-  # With a qualifier behind it the ARN names versions only, so the function itself can't be deleted.
+  # An ARN with a qualifier matches versions only, so the role can't delete the function itself.
   statement {
     sid       = "DeleteVersions"
     actions   = ["lambda:DeleteFunction"]
@@ -42,12 +42,12 @@ resource "aws_iam_role_policy" "pruner" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_50:A run makes a handful of calls and logs what it did; there is nothing to trace.
-  #checkov:skip=CKV_AWS_115:The schedule starts one run; several at once would do no harm.
-  #checkov:skip=CKV_AWS_116:What one run could not do the next one does.
-  #checkov:skip=CKV_AWS_117:It talks to Lambda's API alone.
-  #checkov:skip=CKV_AWS_173:The environment holds the name of a function and a number.
-  #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing it needs a profile of the account's.
+  #checkov:skip=CKV_AWS_50:A run makes a few calls and logs what it did; a trace would add nothing.
+  #checkov:skip=CKV_AWS_115:The schedule starts one run; concurrent runs are harmless.
+  #checkov:skip=CKV_AWS_116:The next run does what a failed one left.
+  #checkov:skip=CKV_AWS_117:It calls only Lambda's API.
+  #checkov:skip=CKV_AWS_173:The environment contains only the ARN of a function and a number.
+  #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing needs a profile in the account.
   function_name = local.name
   description   = "Deletes versions of ${element(split(":", var.function_arn), 6)} that no alias uses"
   role          = module.function.role_arn
@@ -90,7 +90,7 @@ data "aws_iam_policy_document" "assume" {
       identifiers = ["scheduler.amazonaws.com"]
     }
 
-    # The scheduler of another account could otherwise be made to use the role.
+    # Confused deputy: only schedules of this account may use the role.
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
@@ -127,7 +127,7 @@ resource "aws_iam_role_policy" "schedule" {
 }
 
 resource "aws_scheduler_schedule" "this" {
-  #checkov:skip=CKV_AWS_297:The schedule holds no data: its input is empty.
+  #checkov:skip=CKV_AWS_297:The schedule has no input, so there is nothing to encrypt.
   count = var.schedule == null ? 0 : 1
 
   name                = local.name

@@ -1,4 +1,4 @@
-# States made before the module function existed.
+# For states from before the module function existed.
 
 moved {
   from = aws_cloudwatch_log_group.this

@@ -1,5 +1,5 @@
 output "function_name" {
-  description = "Name of the pruner; invoke it to prune at once, with `{\"dry_run\": true}` to see what it would delete."
+  description = "Name of the pruner; invoke it to prune now, or with `{\"dry_run\": true}` to list what it would delete."
   value       = aws_lambda_function.this.function_name
 }
 

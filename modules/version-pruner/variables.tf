@@ -1,5 +1,5 @@
 variable "function_arn" {
-  description = "ARN of the function whose unused versions are deleted, without version or alias: `function_arn` of the module inference."
+  description = "ARN, without version or alias, of the function whose unused versions are deleted: the output `function_arn` of the module inference."
   type        = string
 
   validation {
@@ -9,13 +9,13 @@ variable "function_arn" {
 }
 
 variable "name" {
-  description = "Name of the pruner. Default: the function's name and `-pruner`."
+  description = "Name of the pruner. Default: the function's name with the suffix `-pruner`."
   type        = string
   default     = null
 }
 
 variable "package" {
-  description = "The zip of the pruner, lambda-llm-pruner-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` for one that was uploaded; `manifest` is the path of the manifest beside it (default: next to `path`)."
+  description = "Zip of the pruner, lambda-llm-pruner-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` of an uploaded one; `manifest` is the local path of its manifest (default: next to `path`)."
   type = object({
     path     = optional(string)
     manifest = optional(string)
@@ -28,50 +28,50 @@ variable "package" {
 }
 
 variable "keep_newest" {
-  description = "How many of the newest versions stay although no alias uses them. 1 spares the one that was just published; 2 also the one before it, to roll back to (about $39 a month)."
+  description = "Number of newest versions to keep even if no alias uses them: 1 keeps the newest; 2 also the one before it, for a rollback (about $39 a month)."
   type        = number
   default     = 1
   nullable    = false
 
   validation {
     condition     = var.keep_newest >= 1 && floor(var.keep_newest) == var.keep_newest
-    error_message = "keep_newest must be a whole number, 1 or more: the newest version may have been published a moment ago, and its alias is about to move."
+    error_message = "keep_newest must be a whole number, 1 or more: the newest version may just have been published, before its alias moves to it."
   }
 }
 
 variable "schedule" {
-  description = "When to prune, as a rate or cron expression of EventBridge Scheduler; null: only when the pruner is invoked."
+  description = "When to prune, as a rate or cron expression of EventBridge Scheduler; null for no schedule."
   type        = string
   default     = "rate(1 day)"
 
   validation {
     condition     = var.schedule == null || can(regex("^(rate|cron)\\(.+\\)$", var.schedule))
-    error_message = "schedule must be an expression of EventBridge Scheduler, as in rate(1 day) or cron(0 4 * * ? *); null for no schedule."
+    error_message = "schedule must be a rate or cron expression of EventBridge Scheduler, such as rate(1 day) or cron(0 4 * * ? *), or null for no schedule."
   }
 }
 
 variable "path" {
-  description = "IAM path of both roles, the pruner's and the scheduler's, where what may be made is decided by paths; others make other roles."
+  description = "IAM path of both roles, the pruner's and the scheduler's, for accounts whose policies restrict roles by path; changing it replaces the roles."
   type        = string
   default     = "/"
   nullable    = false
 }
 
 variable "permissions_boundary" {
-  description = "ARN of the policy that bounds what they can ever be allowed, for accounts that ask for one."
+  description = "ARN of the permissions boundary of both roles, for accounts that require one."
   type        = string
   default     = null
 }
 
 variable "log_retention_days" {
-  description = "How long logs are kept, in days."
+  description = "Retention of the logs in days."
   type        = number
   default     = 365
   nullable    = false
 }
 
 variable "tags" {
-  description = "Tags for everything that is made here."
+  description = "Tags for every resource that supports them."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -142,7 +142,7 @@ def _check(path: Path) -> bool:
     with _progress() as progress:
         task = progress.add_task("examination", total=len(cases))
         report = examine(Pupil(path), cases, lambda: progress.advance(task))
-    print("| Kind | Asked | Right | Share | Least lead in logits |\n|---|---|---|---|---|")
+    print("| Kind | Asked | Right | Share | Smallest margin in logits |\n|---|---|---|---|---|")
     print("\n".join(report.lines()))
     for wrong in report.wrong:
         _console.print(f"{wrong['kind']}: {wrong['question']} -> {wrong['answer'][:120]}", markup=False)
