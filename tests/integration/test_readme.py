@@ -18,7 +18,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from lambda_llm.cli import app
+from lambda_llm.cli.app import app
 from scripts.docs import readme as write_docs
 from scripts.local_aws.server import local_aws
 

@@ -15,7 +15,7 @@ import pytest
 import typer
 from botocore.exceptions import ClientError
 
-from lambda_llm.cli import app
+from lambda_llm.cli.app import app
 from lambda_llm.cost import prices
 from support.applied import Applied
 from support.modules import ROOT, TERRAFORM_FROM

@@ -17,6 +17,7 @@ TESTED_ELSEWHERE = {
     "aws/signing": ["unit/aws/test_function_url.py"],
     "cli/__init__": ["unit/cli/test_help.py", "unit/cli/test_refusals.py"],
     "cli/__main__": ["unit/cli/test_help.py"],
+    "cli/app": ["unit/cli/test_help.py", "unit/cli/test_refusals.py"],
     "cli/chat": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
     "cli/console": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
     "cli/conversation": ["integration/test_cli.py", "unit/cli/test_refusals.py"],

@@ -9,7 +9,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from lambda_llm.cli import app
+from lambda_llm.cli import main
+from lambda_llm.cli.app import app
 from support.command_line import Run
 
 GROUP = typer.main.get_command(app)
@@ -34,6 +35,13 @@ def test_whoever_gives_no_command_is_told_which_there_are_and_how_to_begin(run: 
     for name in COMMANDS:
         assert name in text
     assert "lambda-llm push model.gguf s3://bucket/models/model.gguf" in text
+
+
+def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "lambda_llm.cli.app", raising=False)
+    monkeypatch.setitem(sys.modules, "typer", None)
+    with pytest.raises(SystemExit, match=r"needs typer, which is not installed: pip install 'lambda-llm\[cli\]'"):
+        main()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
