@@ -33,7 +33,8 @@ def _section(name: str, thing: Any) -> str:
         return f"{title}\n{_doc(thing)}\n"
     text = f"{title}\n```python\nlambda_llm.{name}{_signature(thing)}\n```\n\n{_doc(thing)}\n"
     if isinstance(thing, type):
-        text += f"\n{_doc(vars(thing)['__init__'])}\n"
+        # Without the constructor's own summary: the class has one.
+        text += f"\n{_doc(vars(thing)['__init__']).partition(chr(10) * 2)[2]}\n"
     return text
 
 

@@ -44,7 +44,9 @@ def test_terraform_is_shown_what_the_local_aws_plays_and_the_rest_as_it_is(local
 
 def test_it_is_not_built_again_while_nothing_changed(local: LocalPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", None)  # nothing may be started
+    built = local.zip.stat().st_mtime_ns
     assert local in local_packages().values()
+    assert local.zip.stat().st_mtime_ns == built
 
 
 def test_every_module_in_it_can_be_imported_where_nothing_else_is_installed(

@@ -85,7 +85,7 @@ class S3Objects:
             raise StorageError(str(error)) from error
 
     def check(self) -> None:
-        """Return if objects can be written, and a missing one can be told from a forbidden one.
+        """Verify that objects can be written, and that a missing one is distinguishable from a forbidden one.
 
         Raises:
             StorageForbiddenError: they can't; the text has S3's error and the permissions that are needed.

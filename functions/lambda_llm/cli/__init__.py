@@ -8,5 +8,7 @@ def main() -> None:
     try:
         from lambda_llm.cli.app import run
     except ModuleNotFoundError as error:
-        sys.exit(f"Error: The command line needs {error.name}, which is not installed: pip install 'lambda-llm[cli]'.")
+        sys.exit(
+            f"Error: The command line needs {error.name}, which comes with the extra `cli` of this package: install it."
+        )
     run()

@@ -36,7 +36,7 @@ class Conversation:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def ask(self, text: str, *, show: bool) -> str:
-        """Send one message; the answer is printed as it arrives. Of an interrupted answer, what has arrived is kept."""
+        """Send one message and print the answer as it arrives; the part of an interrupted one stays in the messages."""
         system: list[ChatCompletionMessageParam] = [{"role": "system", "content": self.system}] if self.system else []
         question: ChatCompletionMessageParam = {"role": "user", "content": text}
         pieces: list[str] = []

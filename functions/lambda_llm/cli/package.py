@@ -41,7 +41,7 @@ def package(
 
     Runs in a checkout of the project, on any Linux or macOS machine, without Docker: the compiler comes from PyPI.
     The first build takes minutes, later ones reuse what has not changed. The same inputs give the same bytes. A zip
-    holds what its function imports and nothing else; a manifest and an SBOM (CycloneDX) are inside and beside it.
+    contains what its function imports and nothing else; a manifest and an SBOM (CycloneDX) are inside and beside it.
     `--local` uses the llama.cpp that `make build` compiled; such a zip runs only in the project's local AWS.
 
     Example: `lambda-llm package --function pruner --output dist/pruner.zip && lambda-llm package --verify

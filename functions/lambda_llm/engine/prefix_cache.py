@@ -13,8 +13,8 @@ class CacheScope:
 
     Attributes:
         tenant: the caller's identity, where the server trusts it; two tenants never share anything.
-        session: the client's id of a conversation, which then shares nothing with the tenant's other ones. None:
-            conversations of one tenant share their common prefix.
+        session: id of a conversation, which then shares nothing with the tenant's other ones; no endpoint sets it yet.
+            None: conversations of one tenant share their common prefix.
     """
 
     tenant: str = ""

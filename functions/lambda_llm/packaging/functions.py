@@ -10,7 +10,7 @@ class Function:
 
     Attributes:
         name: as manifests and the modules' input `function` spell it.
-        handler: for Lambda's Python runtime, `module.attribute`; the zip holds what this module imports.
+        handler: for Lambda's Python runtime, `module.attribute`; the zip contains what this module imports.
         extra: of pyproject.toml, which lists the packages of those imports; None: Lambda's runtime has them all.
         modules: further entry points, modules that are started by name.
         exec_wrapper: path in the zip of the program that the runtime starts instead of Python, behind the web adapter.

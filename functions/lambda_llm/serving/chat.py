@@ -34,7 +34,7 @@ from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.generations import Caller, Limits, sampling_of
 from lambda_llm.serving.logprobs import logprobs
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, unless_left
+from lambda_llm.serving.streaming import EventStream, cancel_on_disconnect
 
 
 def router(service: Service) -> APIRouter:
@@ -57,7 +57,7 @@ def router(service: Service) -> APIRouter:
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
             return await EventStream.begun(answer.events(with_usage=with_usage))
-        return await unless_left(request, answer.whole())
+        return await cancel_on_disconnect(request, answer.whole())
 
     return routes
 

@@ -33,7 +33,7 @@ from lambda_llm.serving.generations import (
 )
 from lambda_llm.serving.logprobs import finite, token_text
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, unless_left
+from lambda_llm.serving.streaming import EventStream, cancel_on_disconnect
 
 
 def router(service: Service) -> APIRouter:
@@ -55,7 +55,7 @@ def router(service: Service) -> APIRouter:
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
             return await EventStream.begun(answer.events(with_usage=with_usage))
-        return await unless_left(request, answer.whole())
+        return await cancel_on_disconnect(request, answer.whole())
 
     return routes
 

@@ -36,7 +36,7 @@ from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.generations import check_tokens
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import unless_left
+from lambda_llm.serving.streaming import cancel_on_disconnect
 
 INPUTS_MAX: Final = 2048
 """Maximum number of texts in a request; OpenAI's limit."""
@@ -52,15 +52,15 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/v1/embeddings", response_model=EmbeddingList)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
-        return await unless_left(request, _json(encoding.embeddings(body)))
+        return await cancel_on_disconnect(request, _json(encoding.embeddings(body)))
 
     @routes.post("/v1/classify", response_model=ClassificationList)
     async def classify(body: ClassifyRequest, request: Request) -> Response:
-        return await unless_left(request, _json(encoding.classify(body)))
+        return await cancel_on_disconnect(request, _json(encoding.classify(body)))
 
     @routes.post("/v1/rerank", response_model=RerankList)
     async def rerank(body: RerankRequest, request: Request) -> Response:
-        return await unless_left(request, _json(encoding.rerank(body)))
+        return await cancel_on_disconnect(request, _json(encoding.rerank(body)))
 
     return routes
 

@@ -37,7 +37,7 @@ from lambda_llm.serving.chat import call_id, effort
 from lambda_llm.serving.errors import explain
 from lambda_llm.serving.generations import Caller, Limits, sampling_of
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, unless_left
+from lambda_llm.serving.streaming import EventStream, cancel_on_disconnect
 
 
 def router(service: Service) -> APIRouter:
@@ -59,7 +59,7 @@ def router(service: Service) -> APIRouter:
         answer = _Answer(service, answers, body)
         if body.stream:
             return await EventStream.begun(answer.events())
-        return await unless_left(request, answer.whole())
+        return await cancel_on_disconnect(request, answer.whole())
 
     return routes
 

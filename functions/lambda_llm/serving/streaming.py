@@ -17,7 +17,7 @@ SSE_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-B
 
 
 class EventStream(StreamingResponse):
-    """A stream that closes its events' generator at its end, even if the client stopped reading before it left."""
+    """A stream that closes its events' generator at its end, even if the client stopped reading before that."""
 
     def __init__(self, first: str, events: AsyncGenerator[str, None]) -> None:
         self._events = events
@@ -39,23 +39,23 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def unless_left(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
+async def cancel_on_disconnect(request: Request, response: Coroutine[Any, Any, Response]) -> Response:
     """Await a response, or cancel it as soon as the client disconnects."""
-    task = asyncio.ensure_future(answering)
-    leaving = asyncio.ensure_future(_left(request))
+    task = asyncio.ensure_future(response)
+    disconnected = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait([task, leaving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, disconnected], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return await task
         task.cancel()
         await asyncio.wait([task])
-        return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody is there to read it
+        return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody reads it
     finally:
         task.cancel()
-        leaving.cancel()
+        disconnected.cancel()
 
 
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     """Return when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

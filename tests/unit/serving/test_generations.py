@@ -1,16 +1,22 @@
 """Every way from a request to a generation knows whose request it is."""
 
+import ast
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
+import lambda_llm
 from lambda_llm.engine.engine import Engine
+from lambda_llm.serving.app import ROUTERS
 from support.answers import LONG_QUESTION, user
 from support.chat import MODEL_ID, made
 
+PACKAGE = Path(lambda_llm.__file__).parent
 SECRET = "alice's contract number is 4711. " * 8 + LONG_QUESTION
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [user(SECRET)], "max_tokens": 1},
@@ -40,8 +46,21 @@ async def cached_tokens(client: httpx2.AsyncClient, path: str, caller: str | Non
     return details["cached_tokens"], usage.get("prompt_tokens") or usage["input_tokens"]
 
 
+def test_requests_to_the_engine_are_made_in_one_place() -> None:
+    """Besides the warm-up's, whose prompts belong to no tenant."""
+    makers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "GenerationRequest"
+    }
+    assert makers == {"inference/warm_up.py", "serving/generations.py"}
+
+
 def test_every_endpoint_is_known_here(app: FastAPI) -> None:
-    posted = {path for path, methods in app.openapi()["paths"].items() if "post" in methods}
+    # Not by /openapi.json, which may leave a route out.
+    routes = [route for router in ROUTERS for route in router(app.state.service).routes]
+    posted = {route.path for route in routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())}
     assert posted == BODIES.keys() | KEEP_NOTHING
 
 
