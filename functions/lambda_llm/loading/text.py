@@ -8,26 +8,24 @@ from lambda_llm.gguf.errors import CorruptError
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.sources.base import ModelReference
-from lambda_llm.loading.sources.registry import open_source
+from lambda_llm.loading.sources.registry import is_reference, open_source
 
 TEXT_BYTES: Final = 1 * MIB
 """Longest text: about a quarter of a million tokens, more than any context fits."""
-
-_SCHEMES: Final = ("s3://", "file://")
 
 
 def read_text(text: str, *, seconds: float) -> str:
     """Return `text`, or the UTF-8 text that it refers to.
 
     Args:
-        text: `s3://bucket/key` or `file:///path` is a reference; anything else is the text itself.
+        text: a URI of a registered scheme (`s3://bucket/key`, `file:///path`) is a reference; anything else is the text.
         seconds: time budget.
 
     Raises:
         CorruptError: the object is empty, too long, not UTF-8, or does not match S3's checksum.
         LoadError: it can't be read.
     """
-    if not text.startswith(_SCHEMES) or len(text.split()) != 1:
+    if not is_reference(text):
         return text
     with Budget(seconds, text) as budget:
         source = open_source(ModelReference(text), budget)

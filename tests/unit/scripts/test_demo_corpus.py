@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lambda_llm import limits
-from scripts.models.demo_model import corpus
+from scripts.models.demo_model import corpus, examination
 
 MODEL = corpus.FOLDER / "lambda-llm-demo.gguf"
 CARD = corpus.FOLDER / "README.md"
@@ -77,7 +77,6 @@ def test_the_card_describes_the_committed_file() -> None:
 
 
 def test_the_model_answers_the_most_important_question() -> None:
-    examination = pytest.importorskip("demo_model.examination", exc_type=ImportError)
     case = json.loads(corpus.EVALUATION.read_text(encoding="utf-8").splitlines()[0])
     pupil = examination.Pupil(MODEL)
     assert pupil.answer(case["messages"]) == case["answer"]

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import gguf
+import llama_cpp
 import numpy as np
 import pytest
 
@@ -41,7 +42,6 @@ def shape() -> script.Shape:
 def test_a_model_of_any_quantization_loads_and_makes_tokens(
     source: Path, shape: script.Shape, tmp_path: Path, quantization: str, attention: str, embedding: str
 ) -> None:
-    llama_cpp = pytest.importorskip("llama_cpp")
     path = tmp_path / "model.gguf"
     script.synthesize(shape, quantization, path, source=source)
 
@@ -64,7 +64,6 @@ def test_a_model_of_any_quantization_loads_and_makes_tokens(
 
 
 def test_the_header_has_sizes_tokenizer_and_template(source: Path, shape: script.Shape, tmp_path: Path) -> None:
-    pytest.importorskip("llama_cpp")
     path = tmp_path / "model.gguf"
     script.synthesize(shape, "Q8_0", path, source=source)
 
@@ -78,7 +77,6 @@ def test_the_header_has_sizes_tokenizer_and_template(source: Path, shape: script
 
 
 def test_the_seed_decides_every_byte(source: Path, shape: script.Shape, tmp_path: Path) -> None:
-    pytest.importorskip("llama_cpp")
 
     def made(name: str, seed: int) -> bytes:
         script.synthesize(shape, "Q4_0", tmp_path / name, source=source, seed=seed)
@@ -90,7 +88,6 @@ def test_the_seed_decides_every_byte(source: Path, shape: script.Shape, tmp_path
 
 
 def test_progress_ends_at_the_whole(source: Path, shape: script.Shape, tmp_path: Path) -> None:
-    pytest.importorskip("llama_cpp")
     told: list[tuple[int, int]] = []
     script.synthesize(
         shape, "Q4_0", tmp_path / "model", source=source, progress=lambda done, total: told.append((done, total))
@@ -100,7 +97,6 @@ def test_progress_ends_at_the_whole(source: Path, shape: script.Shape, tmp_path:
 
 
 def test_a_mix_that_wants_an_importance_matrix_is_refused(shape: script.Shape) -> None:
-    pytest.importorskip("llama_cpp")
     with pytest.raises(ValueError, match="IQ1_S"):
         script.tensor_types(shape, "IQ1_S")
 

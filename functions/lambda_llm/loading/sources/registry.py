@@ -26,6 +26,12 @@ def register(scheme: str, opener: Opener) -> None:
     _OPENERS[scheme] = opener
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text is a URI of a registered scheme, and nothing else."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme in _OPENERS and len(text.split()) == 1
+
+
 def open_source(reference: ModelReference, budget: Budget) -> Source:
     """Prepare the source for a reference, without any request. A reference without `://` is a path.
 

@@ -11,6 +11,7 @@ from lambda_llm.loading.sources.base import ModelReference
 from lambda_llm.loading.sources.file import FileSource
 from lambda_llm.loading.sources.registry import _OPENERS, open_source, register
 from lambda_llm.loading.sources.s3 import S3Source, object_location
+from lambda_llm.loading.text import read_text
 
 
 @pytest.fixture(autouse=True)
@@ -121,9 +122,13 @@ def test_a_model_has_the_name_of_its_file(uri: str, name: str) -> None:
     assert ModelReference(uri).name == name
 
 
-def test_a_source_of_another_kind_can_be_registered(budget: Budget) -> None:
+def test_a_source_of_another_kind_can_be_registered(tmp_path: Path, budget: Budget) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("Be brief.", encoding="utf-8")
+    assert read_text(f"shelf://{prompt}", seconds=10) == f"shelf://{prompt}"
     register("shelf", lambda reference, _: FileSource(Path(reference.uri.removeprefix("shelf://"))))
     try:
         assert open_source(ModelReference("shelf:///models/tiny.gguf"), budget).uri == "/models/tiny.gguf"
+        assert read_text(f"shelf://{prompt}", seconds=10) == "Be brief."
     finally:
         del _OPENERS["shelf"]
