@@ -11,7 +11,7 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from lambda_llm.engine import tool_call_formats
 from lambda_llm.engine.errors import TemplateError
 from lambda_llm.engine.loaded_model import LoadedModel
-from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK, described
+from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK, instructions
 
 RESERVED: Final = frozenset(
     {"messages", "tools", "functions", "function_call", "tool_choice", "add_generation_prompt"}
@@ -129,7 +129,7 @@ class ChatTemplate:
         """The text of `prompt`."""
         adapted = list(self._adapted(messages))
         if tools and not self._takes_tools:
-            adapted, tools = _with_instructions(adapted, described(tools, self.tool_call_format)), ()
+            adapted, tools = _with_instructions(adapted, instructions(tools, self.tool_call_format)), ()
         return self._rendered(adapted, tools, variables or {})
 
     def _rendered(
@@ -188,7 +188,7 @@ class ChatTemplate:
     def _with_calls(self, message: Mapping[str, Any]) -> dict[str, Any]:
         functions = [call["function"] for call in message["tool_calls"]]
         if self._shape is None:
-            text = self.tool_call_format.written([(each["name"], each["arguments"]) for each in functions])
+            text = self.tool_call_format.render([(each["name"], each["arguments"]) for each in functions])
             others = {name: value for name, value in message.items() if name != "tool_calls"}
             return {**others, "content": "\n".join(filter(None, (message["content"], text)))}
         as_text = self._shape.as_text

@@ -8,7 +8,7 @@ from lambda_llm.engine.generate import overlap
 from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK, ToolCallFormat
 
 _HEAD_MAX: Final = 400
-"""Characters after which a possible call in a format that `leads` is treated as content."""
+"""Characters after which a possible call in a format that is `only_leading` is treated as content."""
 _TAIL_MAX: Final = 64
 """Characters after which the end of a call is no longer waited for."""
 _JSON: Final = json.JSONDecoder(strict=False)
@@ -127,7 +127,7 @@ class OutputParser:
         if form is None or self._begun:
             text, found = self._trimmed(self._buffer), False
             self._buffer = ""
-        elif form.leads:
+        elif form.only_leading:
             text = self._buffer.lstrip()
             if any(text.startswith(each) or each.startswith(text) for each in ("{", *form.control)):
                 found = bool(text)
@@ -147,13 +147,13 @@ class OutputParser:
         form = self._form
         assert form is not None  # noqa: S101 - only reached with one
         match = form.head.match(self._buffer)
-        if match and (not form.leads or match[1] in self._tools):
+        if match and (not form.only_leading or match[1] in self._tools):
             self._parts.append(CallStart(self.calls, match[1]))
             self._buffer = self._buffer[match.end() :]
             self._state = self._arguments
             return True
         end = self._buffer.find(form.end)
-        given_up = form.leads and (match is not None or len(self._buffer) > _HEAD_MAX)
+        given_up = form.only_leading and (match is not None or len(self._buffer) > _HEAD_MAX)
         if end < 0 and not final and not given_up:
             return False
         size = end + len(form.end) if end >= 0 else len(self._buffer)
@@ -165,7 +165,7 @@ class OutputParser:
             self._state = self._between
         else:
             self._parts.append(Content(block))
-            self._begun = form.leads
+            self._begun = form.only_leading
             self._state = self._content
         return bool(self._buffer)
 
@@ -176,7 +176,7 @@ class OutputParser:
         except ValueError:
             return None
         name = call.get("name") if isinstance(call, dict) else None
-        if not isinstance(name, str) or (self._form and self._form.leads and name not in self._tools):
+        if not isinstance(name, str) or (self._form and self._form.only_leading and name not in self._tools):
             return None
         return name, _as_json(call.get("arguments", call.get("parameters", {})))
 
@@ -231,12 +231,12 @@ class OutputParser:
         if self._form.closing and text.startswith(self._form.closing):
             self._buffer = text.removeprefix(self._form.closing)
             return True
-        if text.startswith(self._form.again):
+        if text.startswith(self._form.next_call):
             self._buffer, self._state = text.removeprefix(";"), self._head
             return True
-        if not final and any(each.startswith(text) for each in (self._form.closing, self._form.again)):
+        if not final and any(each.startswith(text) for each in (self._form.closing, self._form.next_call)):
             return False
-        self._trim, self._begun, self._state = True, self._form.leads, self._content
+        self._trim, self._begun, self._state = True, self._form.only_leading, self._content
         return bool(text)
 
     def _until(self, mark: str, *, final: bool) -> tuple[str, bool]:

@@ -18,7 +18,7 @@ def read_text(text: str, *, seconds: float) -> str:
     """Return `text`, or the UTF-8 text that it refers to.
 
     Args:
-        text: a URI of a registered scheme (`s3://bucket/key`, `file:///path`) is a reference; anything else is the text.
+        text: a reference if it is a URI of a registered scheme (`s3://bucket/key`, `file:///path`), else the text.
         seconds: time budget.
 
     Raises:

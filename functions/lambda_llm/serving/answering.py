@@ -185,16 +185,16 @@ def _constraint(service: Service, conversation: Conversation, prompt: Prompt) ->
         if conversation.callable_tools is None or function["name"] in conversation.callable_tools
     }
     param = schema.param if schema else "tools"
-    at_will = conversation.calls == "auto"
+    optional = conversation.calls == "auto"
     try:
         if allowed and conversation.calls != "none":
             constraint = service.engine.template.tool_call_format.constraint(
                 allowed,
                 parallel=conversation.parallel,
-                at_will=at_will,
+                optional=optional,
                 thinking=prompt.thinking,
-                instead=(lambda grammar: grammar.json(schema.schema, strict=schema.strict))
-                if schema and at_will
+                alternative=(lambda grammar: grammar.json(schema.schema, strict=schema.strict))
+                if schema and optional
                 else None,
             )
         elif schema:

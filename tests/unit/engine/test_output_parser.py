@@ -45,7 +45,7 @@ ADD = ("add", {"a": 1, "b": [2, {"c": "\\"}]})
 
 
 def written(form: ToolCallFormat, *calls: tuple[str, Any]) -> str:
-    return form.written([(name, json.dumps(arguments)) for name, arguments in calls])
+    return form.render([(name, json.dumps(arguments)) for name, arguments in calls])
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])

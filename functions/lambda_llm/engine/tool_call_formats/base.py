@@ -36,45 +36,45 @@ class Tool:
 class ToolCallFormat:
     """How calls are written: as the family's own chat template renders them, so that both agree.
 
-    The form is `opening`, then for each call `before` name `between` arguments `behind`, then `closing`.
+    The form is `opening`, then for each call `before` name `between` arguments `after`, then `closing`.
 
     Attributes:
         opening: before the first call.
         before: before a call's name.
         between: between its name and the JSON of its arguments.
-        behind: after the arguments.
+        after: after the arguments.
         separator: between two calls; None where there can be only one.
         closing: after the last call.
         mark: marker of the first call: a prefix of `opening` and `before` together.
-        leads: calls are calls only at the beginning of the output, because the marker alone is ambiguous.
+        only_leading: calls are calls only at the beginning of the output, because the marker alone is ambiguous.
         head: matches a call up to its arguments, in the variants that models write; its group is the name.
         tail: matches from the end of the arguments to the end of the call.
         end: ends a call that `head` does not match.
-        again: begins a further call.
+        next_call: begins a further call.
         control: texts that may be control tokens; such tokens are then part of the generated text.
     """
 
     opening: str
     before: str
     between: str
-    behind: str
+    after: str
     separator: str | None
     closing: str
     mark: str
-    leads: bool
+    only_leading: bool
     head: re.Pattern[str]
     tail: re.Pattern[str]
     end: str
-    again: str
+    next_call: str
     control: tuple[str, ...]
 
-    def written(self, calls: Sequence[tuple[str, str]]) -> str:
+    def render(self, calls: Sequence[tuple[str, str]]) -> str:
         """Tool calls in this format.
 
         Args:
             calls: name and JSON arguments of each.
         """
-        each = [f"{self.before}{name}{self.between}{arguments}{self.behind}" for name, arguments in calls]
+        each = [f"{self.before}{name}{self.between}{arguments}{self.after}" for name, arguments in calls]
         return self.opening + (self.separator or "").join(each) + self.closing
 
     def constraint(
@@ -82,18 +82,18 @@ class ToolCallFormat:
         tools: Mapping[int, Tool],
         *,
         parallel: bool,
-        at_will: bool,
+        optional: bool,
         thinking: bool,
-        instead: Callable[[Grammar], str] | None = None,
+        alternative: Callable[[Grammar], str] | None = None,
     ) -> Constraint:
         """A constraint by which the output calls these tools.
 
         Args:
             tools: those that may be called, at least one, by their indices in the request.
             parallel: allow several calls.
-            at_will: constrain only calls that the model starts itself; otherwise it must call a tool.
+            optional: constrain only calls that the model starts itself; otherwise it must call a tool.
             thinking: the prompt ends inside reasoning, which stays unconstrained.
-            instead: adds rules for output that is not a call and returns their expression; with `at_will` only.
+            alternative: adds rules for output that is not a call and returns their expression; with `optional` only.
 
         Raises:
             SchemaError: the parameters of a tool can't be used; its `number` is the tool's index.
@@ -107,22 +107,22 @@ class ToolCallFormat:
                 error.number = number
                 raise
             arguments = "object" if arguments == "value" else arguments
-            bodies.append(f"{literal(tool.name + self.between)} {arguments} {literal(self.behind)}")
+            bodies.append(f"{literal(tool.name + self.between)} {arguments} {literal(self.after)}")
         body = grammar.add(" | ".join(bodies))
-        lazy = at_will and instead is None
+        lazy = optional and alternative is None
         first = self.opening + self.before
         calls = f"{literal(first.removeprefix(self.mark).lstrip() if lazy else first)} {body}"
         if parallel and self.separator is not None:
             calls += f" ({literal(self.separator + self.before)} {body})*"
         calls += f" {literal(self.closing)}"
-        grammar.define("root", rf"[ \n]{{0,2}} ({calls}{f' | {instead(grammar)}' if instead else ''})")
+        grammar.define("root", rf"[ \n]{{0,2}} ({calls}{f' | {alternative(grammar)}' if alternative else ''})")
         after = (END_THINK,) if thinking else ()
         if lazy:
-            return Constraint(grammar.text(), (*after, self.mark), leading=self.leads)
+            return Constraint(grammar.text(), (*after, self.mark), leading=self.only_leading)
         return Constraint(grammar.text(), after)
 
 
-def described(tools: Sequence[Mapping[str, Any]], form: ToolCallFormat) -> str:
+def instructions(tools: Sequence[Mapping[str, Any]], form: ToolCallFormat) -> str:
     """Instructions for a model whose template does not support tools.
 
     Args:
@@ -130,7 +130,7 @@ def described(tools: Sequence[Mapping[str, Any]], form: ToolCallFormat) -> str:
         form: the format of the calls.
     """
     signatures = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
-    example = form.written([("the function's name", '{"parameter": "value"}')])
+    example = form.render([("the function's name", '{"parameter": "value"}')])
     return (
         f"You can call these functions, of which each line describes one:\n{signatures}\n\n"
         f"When a function helps, answer with nothing but a call in this form, one for each call:\n{example}"

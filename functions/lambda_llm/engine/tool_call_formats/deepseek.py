@@ -12,18 +12,18 @@ FORMAT: Final = ToolCallFormat(
     opening="<｜tool▁calls▁begin｜>",
     before="<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
     between="\n```json\n",
-    behind="\n```<｜tool▁call▁end｜>",
+    after="\n```<｜tool▁call▁end｜>",
     separator="\n",
     closing="<｜tool▁calls▁end｜>",
     mark="<｜tool▁calls▁begin｜>",
-    leads=False,
+    only_leading=False,
     head=re.compile(
         r"\s*(?:<｜tool▁calls▁begin｜>)?\s*<｜tool▁call▁begin｜>\s*(?:function)?\s*<｜tool▁sep｜>\s*"
         rf"{NAME}\s*```(?:json)?\n\s*(?=\S)"
     ),
     tail=re.compile(r"\s*```\s*<｜tool▁call▁end｜>"),
     end="<｜tool▁call▁end｜>",
-    again="<｜tool▁call▁begin｜>",
+    next_call="<｜tool▁call▁begin｜>",
     control=(
         "<｜tool▁calls▁begin｜>",
         "<｜tool▁call▁begin｜>",

@@ -12,15 +12,15 @@ FORMAT: Final = ToolCallFormat(
     opening="",
     before='<tool_call>\n{"name": "',
     between='", "arguments": ',
-    behind="}\n</tool_call>",
+    after="}\n</tool_call>",
     separator="\n",
     closing="",
     mark="<tool_call>",
-    leads=False,
+    only_leading=False,
     head=re.compile(rf'\s*<tool_call>\s*\{{\s*"name"\s*:\s*"{NAME}"\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\S)'),
     tail=re.compile(r"\s*\}\s*</tool_call>"),
     end="</tool_call>",
-    again="<tool_call>",
+    next_call="<tool_call>",
     control=("<tool_call>", "</tool_call>"),
 )
 

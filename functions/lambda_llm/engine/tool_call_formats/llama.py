@@ -12,18 +12,18 @@ FORMAT: Final = ToolCallFormat(
     opening="",
     before='{"name": "',
     between='", "parameters": ',
-    behind="}",
+    after="}",
     separator=None,
     closing="",
     mark='{"name": "',
-    leads=True,
+    only_leading=True,
     head=re.compile(
         r'\s*(?:<\|python_tag\|>)?\s*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?'
         rf'"name"\s*:\s*"{NAME}"\s*,\s*"(?:parameters|arguments)"\s*:\s*(?=\S)'
     ),
     tail=re.compile(r"\s*\}\s*"),
     end="<|eom_id|>",
-    again=";",
+    next_call=";",
     control=("<|python_tag|>",),
 )
 
