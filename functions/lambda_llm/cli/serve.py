@@ -76,7 +76,7 @@ def serve(
             environment = init(settings, progress)
         url = f"{address}/v1"
         _print_ready(environment, url, resident_before, as_json=as_json)
-        with_page &= not environment.encodes
+        with_page &= not environment.engine.encodes
         if with_page and not as_json:
             err.print(f"Or in a browser: [bold]{address}[/]")
         app = create_app(environment.engine, environment.serving, with_page=with_page)
@@ -114,5 +114,5 @@ def _print_ready(environment: "Environment", url: str, resident_before: int, *, 
         f"[bold]{escape(model)}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
         f"verified by {verified}; opened in {environment.open_seconds:.2f} s, warm in {environment.warm_seconds:.2f} s"
     )
-    hint = f" Talk to it with: lambda-llm chat {url}" if not environment.encodes else ""
+    hint = f" Talk to it with: lambda-llm chat {url}" if not environment.engine.encodes else ""
     err.print(f"Serving on [bold]{url}[/] (Ctrl-C stops).{hint}")

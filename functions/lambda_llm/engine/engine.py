@@ -101,6 +101,11 @@ class Engine:
             return engine
 
     @property
+    def encodes(self) -> bool:
+        """Whether the model is an encoder."""
+        return self._encoder is not None
+
+    @property
     def context(self) -> Context:
         """The decoder or the encoder."""
         return self._decoder or self.encoder

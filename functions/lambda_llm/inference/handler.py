@@ -49,7 +49,7 @@ class PlainInvoke:
 
     @property
     def _path(self) -> str:
-        if not _environment.encodes:
+        if not _environment.engine.encodes:
             return CHAT
         if isinstance(self._event, dict) and "documents" in self._event:
             return "/v1/rerank"

@@ -33,7 +33,6 @@ class Environment:
         engine: ready for requests.
         serving: options of the API.
         loaded: the model; its memory file is closed already, mapped pages stay mapped.
-        encodes: whether the model is an encoder.
         open_seconds: time in which llama.cpp loaded the weights and created the context.
         warm_seconds: duration of the warm-up.
         warm_tokens: tokens in the KV cache.
@@ -43,7 +42,6 @@ class Environment:
     engine: Engine
     serving: ServingOptions
     loaded: Loaded
-    encodes: bool
     open_seconds: float
     warm_seconds: float
     warm_tokens: int
@@ -110,7 +108,6 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
             resident_before=before,
         ),
         loaded=loaded,
-        encodes=header.encodes,
         open_seconds=opened - began,
         warm_seconds=warmed - opened,
         warm_tokens=warm_tokens,

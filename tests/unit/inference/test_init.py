@@ -98,7 +98,7 @@ def test_an_encoder_is_known_by_its_header_and_warm() -> None:
     environment = init(settings(ENCODERS / "classifier.gguf"))
     engine = environment.engine
     try:
-        assert environment.encodes
+        assert environment.engine.encodes
         assert environment.serving.model_id == "lambda-llm demo classifier"
         assert (engine.encoder.context_length, environment.warm_tokens, engine.plan.kv_cache) == (CONTEXT, 0, 0)
     finally:
