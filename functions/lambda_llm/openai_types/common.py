@@ -135,6 +135,10 @@ class CompletionInput(SamplingInput):
         | None
     ) = None
 
+    def stops(self) -> list[str]:
+        """The stop sequences, of which `stop` may be a single one."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
 
 class PromptTokensDetails(BaseModel):
     """Token counts of the prompt."""

@@ -78,7 +78,7 @@ def _prepare(service: Service, body: ChatCompletionRequest) -> Answers:
     )
     limits = Limits(
         max_tokens=body.max_completion_tokens or body.max_tokens,
-        stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
+        stop=body.stops(),
         choices=body.n or 1,
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )

@@ -76,7 +76,7 @@ class _Answer:
         self._echoes = [self._text(prompt) if body.echo else "" for prompt in prompts for _ in range(self._choices)]
         limits = Limits(
             max_tokens=body.max_tokens or DEFAULT_TOKENS,
-            stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
+            stop=body.stops(),
             choices=self._choices,
             top_logprobs=body.logprobs,
         )
