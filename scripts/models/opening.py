@@ -1,6 +1,5 @@
 """Open a model file for a benchmark, an evaluation or a test: without S3, regardless of free memory."""
 
-from contextlib import closing
 from pathlib import Path
 
 from lambda_llm.engine.engine import Engine
@@ -14,8 +13,8 @@ ONE_THREAD = ModelOptions(placement=Weights.COPIED, threads=1)
 """For small models: llama.cpp's threads spin while they wait, so on a machine with few CPUs one is fastest."""
 
 
-def open_engine(path: Path | str, options: ModelOptions = ONE_THREAD) -> closing[Engine]:
-    """Return an engine for a file, closed with the context.
+def open_engine(path: Path | str, options: ModelOptions = ONE_THREAD) -> Engine:
+    """Return an engine for a file; the caller closes it.
 
     Args:
         path: of a GGUF file.
@@ -26,4 +25,4 @@ def open_engine(path: Path | str, options: ModelOptions = ONE_THREAD) -> closing
     """
     inspection = inspect(ModelReference(str(path)))
     plan = plan_memory(inspection.header, inspection.described.size, options, memory=MEMORY_MB * MIB)
-    return closing(Engine.open(str(path), plan, encodes=inspection.header.encodes))
+    return Engine.open(str(path), plan, encodes=inspection.header.encodes)

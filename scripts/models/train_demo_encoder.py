@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from scripts import ROOT
 
 sys.path.insert(0, str(ROOT / "functions"))
 
 from scripts.models.demo_model import corpus
+from scripts.models.progress import training_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,17 +55,6 @@ on the machine.
 _console = Console(stderr=True)
 
 
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=_console)
-
-
 def _train(folder: Path, steps: int, seed: int) -> None:
     # Threads that spin while they wait slow a busy machine down several times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -88,7 +77,7 @@ def _train(folder: Path, steps: int, seed: int) -> None:
 
     def learn(what: str, parameters: "Parameters", loss: "Callable[[Parameters], torch.Tensor]", count: int) -> None:
         step = 0
-        with _progress() as progress:
+        with training_progress(_console) as progress:
             task = progress.add_task(what, total=count)
 
             def done(last: float) -> float:

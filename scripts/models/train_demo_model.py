@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from scripts import ROOT
 
 sys.path.insert(0, str(ROOT / "functions"))
 
 from scripts.models.demo_model import corpus
+from scripts.models.progress import training_progress
 
 if TYPE_CHECKING:
     from scripts.models.demo_model.network import Parameters, Shape
@@ -53,17 +53,6 @@ weights differ, but the answers should not. With --minutes the clock decides, so
 _console = Console(stderr=True)
 
 
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=_console)
-
-
 def _train(steps: int, minutes: float, seed: int) -> "tuple[Parameters, Shape, Encoder, Any]":
     """Return trained parameters, their shape, and the tokenizer that they were trained with."""
     # Threads that spin while they wait slow a busy machine down several times.
@@ -83,7 +72,7 @@ def _train(steps: int, minutes: float, seed: int) -> "tuple[Parameters, Shape, E
     _console.print(f"{count:,} parameters, {tokens.VOCABULARY:,} tokens, seed {seed}")
 
     started, step = time.monotonic(), 0
-    with _progress() as progress:
+    with training_progress(_console) as progress:
         task = progress.add_task("training", total=None if minutes else steps)
 
         def done(loss: float) -> float:
@@ -139,7 +128,7 @@ def _check(path: Path) -> bool:
         _console.print("llama-cpp-python is not installed, so the file was not evaluated", style="yellow")
         return True
     cases = read(corpus.EVALUATION)
-    with _progress() as progress:
+    with training_progress(_console) as progress:
         task = progress.add_task("examination", total=len(cases))
         report = examine(Pupil(path), cases, lambda: progress.advance(task))
     print("| Kind | Asked | Right | Share | Smallest margin in logits |\n|---|---|---|---|---|")

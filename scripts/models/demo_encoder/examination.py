@@ -1,7 +1,6 @@
 """Evaluate the demo encoders, through llama.cpp, on held-out questions."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ _Answer = tuple[str, str, str]
 """Question, expected answer, actual answer."""
 
 
-def opened(path: Path) -> closing[Engine]:
+def opened(path: Path) -> Engine:
     """Open a file for evaluation."""
     return open_engine(path, replace(ONE_THREAD, context_length=128))
 
