@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from support.answers import EXPECTED, QUESTION, user
 
-MODEL = "lambda-llm demo"
+MODEL = "lambda-llm-demo"
 ASKED: Any = {"model": MODEL, "messages": [user(QUESTION)], "temperature": 0}
 WEATHER: Any = {
     "type": "function",

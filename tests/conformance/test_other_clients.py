@@ -21,7 +21,7 @@ class Limit(BaseModel):
     megabytes: int
 
 url, question = sys.argv[1:]
-model = ChatOpenAI(base_url=url, api_key="unused", model="lambda-llm demo", temperature=0, max_retries=0)
+model = ChatOpenAI(base_url=url, api_key="unused", model="lambda-llm-demo", temperature=0, max_retries=0)
 whole = model.invoke(question)
 streamed = "".join(chunk.content for chunk in model.stream(question))
 structured = model.with_structured_output(Limit, method="json_schema").invoke(question)

@@ -21,7 +21,7 @@ from support.commands import COMMAND, INTERRUPTED, interrupted, run, running
 from support.gate import Gate
 from support.servers import LIMIT_SECONDS, Server, raw_request, until
 
-MODEL_ID = "lambda-llm demo"
+MODEL_ID = "lambda-llm-demo"
 
 
 # -- push, inspect, serve ---------------------------------------------------------------------------

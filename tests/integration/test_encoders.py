@@ -14,7 +14,7 @@ from openai import BadRequestError, OpenAI
 from support.encoders import ENCODERS
 from support.servers import AFTER, BEFORE, LIMIT_SECONDS, Server, serving
 
-MODEL_ID = "lambda-llm demo embeddings"
+MODEL_ID = "lambda-llm-demo-embeddings"
 TEXTS = ["How much RAM is there?", "What memory does the function have?", "How many CPUs?"]
 
 

@@ -18,7 +18,7 @@ from support.encoders import ENCODERS
 from support.function import Function, function_url_event, started
 from support.servers import SYSTEM_PROMPT
 
-MODEL_ID = "lambda-llm demo"
+MODEL_ID = "lambda-llm-demo"
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_a_plain_invoke_is_answered_by_plain_json(function: Function) -> None:
     [
         ({}, "missing_required_parameter"),
         (asked(model="gpt-5"), "model_not_found"),
-        (asked(functions=[]), "unsupported_parameter"),
+        (asked(functions=[{"name": "x"}]), "unsupported_parameter"),
         (asked("word " * 3000), "context_length_exceeded"),
         ("Hello", "invalid_body"),
         (["Hello"], "invalid_body"),

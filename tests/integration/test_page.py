@@ -43,7 +43,7 @@ def endless(endless_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def page(browser: Browser, served: str) -> Iterator[Page]:
     with opened(browser, served) as page:
-        expect(page.get_by_role("heading")).to_contain_text("lambda-llm demo")
+        expect(page.get_by_role("heading")).to_contain_text("lambda-llm-demo")
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("Temperature").fill("0")
         yield page
@@ -256,7 +256,7 @@ def test_it_asks_nobody_but_its_server_and_runs_nothing_but_its_own(browser: Bro
         page = context.new_page()
         page.on("request", lambda request: asked.append(request))  # noqa: PLW0108 - playwright marks the function
         page.goto(served)
-        expect(page.get_by_role("heading")).to_contain_text("lambda-llm demo")
+        expect(page.get_by_role("heading")).to_contain_text("lambda-llm-demo")
         blocked = page.evaluate(
             """() => new Promise((done) => {
                 document.addEventListener("securitypolicyviolation", (event) => done(event.effectiveDirective));

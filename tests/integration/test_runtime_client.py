@@ -51,7 +51,7 @@ def runtime(
 
 
 def asked(**changes: Any) -> dict[str, Any]:
-    return {"model": "lambda-llm demo", "messages": [user(QUESTION)], "temperature": 0} | changes
+    return {"model": "lambda-llm-demo", "messages": [user(QUESTION)], "temperature": 0} | changes
 
 
 def test_a_published_version_is_snapshotted_restored_and_invoked(pinned: dict[str, str], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from support.chat import PATH
 from support.endless import CONTEXT, NAME
 from support.servers import SYSTEM_PROMPT, Server, raw_request, until
 
-MODEL_ID = "lambda-llm demo"
+MODEL_ID = "lambda-llm-demo"
 
 
 def asked(question: str = QUESTION, **changes: Any) -> Any:

@@ -17,7 +17,7 @@ from support.chat import PATH
 from support.gate import Gate
 from support.servers import AFTER, BEFORE, LIMIT_SECONDS, SYSTEM_PROMPT, Server, serving, started, until
 
-MODEL_ID = "lambda-llm demo"
+MODEL_ID = "lambda-llm-demo"
 SYSTEM = {"role": "system", "content": SYSTEM_PROMPT}
 PREFIX = "state/kv/"
 

@@ -33,7 +33,7 @@ from support.servers import (
 
 
 def chat(server: Server, *messages: dict[str, str]) -> dict[str, Any]:
-    body = {"model": "lambda-llm demo", "messages": messages, "temperature": 0}
+    body = {"model": "lambda-llm-demo", "messages": messages, "temperature": 0}
     answer: dict[str, Any] = httpx2.post(f"{server.url}{PATH}", json=body, timeout=LIMIT_SECONDS).json()
     return answer
 

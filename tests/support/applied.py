@@ -207,7 +207,7 @@ def event(method: str, path: str, body: Mapping[str, Any] | None = None) -> byte
 
 def asked_by_invoke(aws: LocalAWS, alias_arn: str) -> str:
     """The answer to the question, by invoking the alias."""
-    request = {"model": "lambda-llm demo", "messages": [user(QUESTION)], "temperature": 0}
+    request = {"model": "lambda-llm-demo", "messages": [user(QUESTION)], "temperature": 0}
     with closing(aws.client("lambda")) as client:
         answered = client.invoke(FunctionName=alias_arn, Payload=event("POST", "/v1/chat/completions", request))
         assert "FunctionError" not in answered

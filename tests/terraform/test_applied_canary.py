@@ -15,7 +15,7 @@ from support.rewrite import rewrite
 from support.servers import until
 
 FUNCTION = "lambda-llm-canary"
-BETTER = "a better model"
+BETTER = "a-better-model"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_newest_gets_its_share_and_then_everything(canary: Any, applied: App
 
     def both_answered() -> bool:
         seen.add(health(first["url"])["model"])
-        return seen == {"lambda-llm demo", BETTER}
+        return seen == {"lambda-llm-demo", BETTER}
 
     until(both_answered)
 

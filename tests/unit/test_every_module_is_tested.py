@@ -80,7 +80,7 @@ TESTED_ELSEWHERE = {
     "pruner/handler": ["terraform/test_pruner.py"],
     "serving/answering": ["unit/serving/test_chat.py", "unit/serving/test_streaming.py"],
     "serving/app": ["unit/serving/test_errors.py", "conformance/test_openapi.py"],
-    "serving/body_limit": ["unit/serving/test_errors.py"],
+    "serving/request_body": ["unit/serving/test_errors.py"],
     "serving/health": ["unit/serving/test_chat.py", "integration/test_web_adapter.py"],
     "serving/logprobs": ["unit/serving/test_chat_features.py", "unit/serving/test_completions.py"],
     "serving/models": ["unit/serving/test_tokens.py"],

@@ -22,6 +22,13 @@ Placement = Annotated[
     str | None,
     typer.Option(help="Placement of the weights: copied (fastest), mapped (least memory), or auto."),
 ]
+AllowHost = Annotated[
+    list[str],
+    typer.Option(
+        help="Further name by which clients reach this server, as a request's Host has it; * for any. Others are "
+        "refused, as they may be web pages."
+    ),
+]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 Memory = Annotated[int | None, typer.Option(help="Memory limit in MB; default: what is free.")]
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lambda_llm.cli.console import JSON, Port, err, listening, out
+from lambda_llm.cli.console import JSON, AllowHost, Port, err, listening, out
 from lambda_llm.errors import LambdaLLMError
 
 
@@ -22,6 +22,7 @@ def proxy(
     region: Annotated[
         str | None, typer.Option(help="Region of the function, where URL is a custom domain in front of it.")
     ] = None,
+    allow_host: AllowHost = [],  # noqa: B006 - typer's way, never changed
     as_json: JSON = False,
 ) -> None:
     """Serve a Function URL locally without signatures, for tools that only take a base URL and an API key.
@@ -37,7 +38,8 @@ def proxy(
     from rich.markup import escape
 
     from lambda_llm.aws.function_url import function_url_auth
-    from lambda_llm.cli.signing_proxy import LOOPBACK, Proxy
+    from lambda_llm.cli.signing_proxy import Proxy
+    from lambda_llm.serving.hosts import LOOPBACK, LocalNames
     from lambda_llm.serving.server import Server
 
     target = url.rstrip("/").removesuffix("/v1")
@@ -63,7 +65,7 @@ def proxy(
                 err.print(f"[yellow]Everybody who can reach {escape(host)} uses your AWS credentials.[/]")
             err.print(f"Signing for {escape(target)} in {auth.region}. Any API key works.")
             err.print(f"Serving on [bold]{here}[/] (Ctrl-C stops). Talk to it with: lambda-llm chat {here}")
-        app = Proxy(target, auth, anywhere=host not in LOOPBACK)
+        app = Proxy(target, auth, LocalNames.of(host, allow_host))
         # Without uvicorn's header: the function's own is passed on.
         server = Server(app, app.stop_answering, log_level="warning", lifespan="on", server_header=False)
         server.run(sockets=[bound])

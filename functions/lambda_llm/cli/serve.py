@@ -8,6 +8,7 @@ from lambda_llm.cli.console import (
     JSON,
     KV,
     SHA256,
+    AllowHost,
     Context,
     Memory,
     Placement,
@@ -41,6 +42,11 @@ def serve(
         str | None, typer.Option(help="Evaluated before serving, and kept in the KV cache.")
     ] = None,
     page: Annotated[bool | None, typer.Option(help="Serve a chat page at /; default: yes.")] = None,
+    cors: Annotated[
+        list[str],
+        typer.Option(help="Origin of a web page that may use this server, like https://example.com; * for any."),
+    ] = [],  # noqa: B006 - typer's way, never changed
+    allow_host: AllowHost = [],  # noqa: B006 - as above
     as_json: JSON = False,
 ) -> None:
     """Serve a model on this machine as on Lambda: same loading, same API, same errors.
@@ -50,11 +56,15 @@ def serve(
 
     Example: `lambda-llm serve s3://bucket/model.gguf --context 4096`
     """
+    from starlette.middleware.cors import CORSMiddleware
+
     from lambda_llm.inference.init import init
     from lambda_llm.inference.settings import Settings
     from lambda_llm.inference.snapshot.memory import resident
     from lambda_llm.serving import metrics
     from lambda_llm.serving.app import create_app
+    from lambda_llm.serving.hosts import LocalNames
+    from lambda_llm.serving.local_only import LocalOnly
     from lambda_llm.serving.server import Server
 
     settings = Settings.load(
@@ -81,6 +91,9 @@ def serve(
             err.print(f"Or in a browser: [bold]{address}[/]")
         app = create_app(environment.engine, environment.serving, with_page=with_page)
         metrics.install(app)
+        if cors:
+            app.add_middleware(CORSMiddleware, allow_origins=cors, allow_methods=["*"], allow_headers=["*"])
+        app.add_middleware(LocalOnly, names=LocalNames.of(host, allow_host, cors))
         Server(app, app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 

@@ -5,7 +5,6 @@ connection are returned in OpenAI's format.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
@@ -18,11 +17,7 @@ from starlette.types import Receive, Scope, Send
 from lambda_llm.aws.errors import CredentialsError
 from lambda_llm.aws.signing import SigV4Auth
 from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES, MIB, TIMEOUT_MAX_SECONDS
-
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-"""Host names of this machine's loopback interface."""
-
-_LOOPBACK_ADDRESS: Final = re.compile(rf"(https?://)?({'|'.join(map(re.escape, LOOPBACK))}|\[::1\])(:\d+)?")
+from lambda_llm.serving.hosts import LocalNames
 
 CONNECT_SECONDS: Final = 10
 _EVENTS: Final = b"text/event-stream"
@@ -92,16 +87,16 @@ class _Response:
 class Proxy:
     """An ASGI application that signs every request and forwards it to one Function URL; run it with its lifespan."""
 
-    def __init__(self, target: str, auth: SigV4Auth, *, anywhere: bool = False) -> None:
+    def __init__(self, target: str, auth: SigV4Auth, names: LocalNames) -> None:
         """Configure the proxy; it connects with the first request.
 
         Args:
             target: URL of the server, without a path.
             auth: signs the requests.
-            anywhere: accept any host name, not only those of `LOOPBACK`.
+            names: by which the proxy is known.
         """
         self._target = httpx2.URL(target)
-        self._anywhere = anywhere
+        self._names = names
         self._client = httpx2.AsyncClient(
             auth=auth,
             timeout=httpx2.Timeout(TIMEOUT_MAX_SECONDS, connect=CONNECT_SECONDS),
@@ -154,16 +149,12 @@ class Proxy:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _require_local(self, request: Request) -> None:
-        """Reject requests of web pages, which would use the credentials of whoever opens them in a browser here.
-
-        A page of another site sends its `Origin`; after DNS rebinding its own name is the `Host`.
-        """
-        names = [request.headers[name] for name in ("host", "origin") if name in request.headers]
-        if not self._anywhere and not all(_LOOPBACK_ADDRESS.fullmatch(each) for each in names):
+        """Reject requests of web pages, which would use the credentials of whoever opens them in a browser here."""
+        if foreign := self._names.foreign(request.headers):
             raise _ProblemError(
                 HTTPStatus.FORBIDDEN,
                 "This proxy signs with AWS credentials, so it accepts requests from programs on its own machine only, "
-                "not from web pages: use the URL that it printed.",
+                f"not from web pages ({foreign!r}): use the URL that it printed, or allow that name with --allow-host.",
                 "not_local",
             )
 

@@ -9,6 +9,7 @@ import jinja2
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from lambda_llm.engine import tool_call_formats
+from lambda_llm.engine.control_tokens import ControlTokens
 from lambda_llm.engine.errors import TemplateError
 from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK, instructions
@@ -93,6 +94,7 @@ class ChatTemplate:
         markers = [*self.tool_call_format.control, *((THINK, END_THINK) if self.thinks else ())] if source else []
         tokens = [model.tokenize(marker, add_special=False) for marker in markers]
         self.preserved_tokens = frozenset(each[0] for each in tokens if len(each) == 1)
+        self._control_tokens = ControlTokens(model, source, markers)
 
     def tokens(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Render messages, followed by the header of the model's turn, to token ids; see `prompt`."""
@@ -103,6 +105,10 @@ class ChatTemplate:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] = (),
         variables: Mapping[str, Any] | None = None,
+        *,
+        continues: bool = True,
+        parse_control: bool = False,
+        at_most: int | None = None,
     ) -> Prompt:
         """Render and tokenize a conversation, followed by the header of the model's turn.
 
@@ -110,15 +116,25 @@ class ChatTemplate:
             messages: OpenAI's `{"role": …, "content": …}`, also with tool calls and their results.
             tools: in OpenAI's format; where the template does not support tools, they go into the system message.
             variables: for the template, for example `enable_thinking`; none of `RESERVED`.
+            continues: whether a last message of the assistant is the beginning of the model's turn.
+            parse_control: parse the text of control tokens in messages into these tokens, instead of as plain text.
+            at_most: number of tokens; bounds the time.
 
         Raises:
             TemplateError: the template rejects the messages, or there is none.
+            ContextOverflowError: there are more than `at_most` tokens.
         """
-        text = self.render(messages, tools, variables)
-        # Many templates write BOS themselves; a second one would confuse the model.
-        bos = self._model.bos
-        tokens = self._model.tokenize(text, add_special=not (bos and text.startswith(bos)))
-        return Prompt(text, tokens, thinking=text.rstrip().endswith(THINK))
+        marks = None
+        if not parse_control:
+            messages, tools, marks = self._control_tokens.marked(messages, tools)
+        begun = messages[-1] if continues and len(messages) > 1 and _can_be_continued(messages[-1]) else None
+        text = self.render(messages[:-1] if begun else messages, tools, variables)
+        thinking = text.rstrip().endswith(THINK)
+        if begun:
+            text += _beginning(begun, thinking=thinking)
+            thinking = False
+        tokens = self._control_tokens.tokens(text, marks, at_most)
+        return Prompt(marks.removed(text) if marks else text, tokens, thinking=thinking)
 
     def render(
         self,
@@ -197,6 +213,23 @@ class ChatTemplate:
             for call, each in zip(message["tool_calls"], functions, strict=True)
         ]
         return {**message, "content": message["content"] or self._shape.empty, "tool_calls": calls}
+
+
+def _can_be_continued(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "assistant" and not message.get("tool_calls")
+
+
+def _beginning(message: Mapping[str, Any], *, thinking: bool) -> str:
+    """What the model has said already of a turn whose header has been written.
+
+    Args:
+        message: of the assistant.
+        thinking: whether the header opens reasoning, which is closed before content.
+    """
+    thought, content = message.get("reasoning_content") or "", message["content"] or ""
+    if thinking:
+        return f"{thought}\n{END_THINK}\n\n{content}"
+    return f"{THINK}\n{thought}\n{END_THINK}\n\n{content}" if thought else content
 
 
 def _called(form: _CallShape) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """An encoder's context: whole texts in, one vector of numbers for each out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.context import Context
-from lambda_llm.engine.errors import EngineError, InputTooLongError
+from lambda_llm.engine.control_tokens import ControlTokens
+from lambda_llm.engine.errors import ContextOverflowError, EngineError, InputTooLongError
 from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.gguf.options import KVType, ModelOptions
 
@@ -66,7 +67,7 @@ class Encoder(Context):
             raise EngineError("The model's header names no pooling, so its token embeddings can't become one vector.")
         for index, text in enumerate(texts):
             if len(text) > self.context_length:
-                raise InputTooLongError(index, len(text), self.context_length)
+                raise InputTooLongError(f"text {index}", len(text), self.context_length)
         rows = np.zeros((len(texts), self.outputs), dtype=np.float32)
         self._cancel_with(cancellation)
         for first, group in _groups(texts, self.context_length):
@@ -76,16 +77,34 @@ class Encoder(Context):
                 rows[first + sequence] = np.ctypeslib.as_array(vector, (self.outputs,))
         return rows
 
-    def pair(self, first: str, second: str) -> list[int]:
-        """The token ids of a query and a document in one sequence, with the model's separators.
+    def tokens(self, text: str, which: str) -> list[int]:
+        """The token ids of a text, with the model's separators around it.
+
+        Args:
+            text: any text.
+            which: it is, for the error.
+
+        Raises:
+            InputTooLongError: it is longer than the context.
+        """
+        try:
+            return self.model.tokenize(text, add_special=True, parse_special=False, at_most=self.context_length)
+        except ContextOverflowError as error:
+            raise InputTooLongError(which, error.prompt_tokens, self.context_length) from error
+
+    def pairing(self, query: str) -> Callable[[str, str], list[int]]:
+        """A function from a document (and which one it is) to the token ids of the query and it, with separators.
 
         BERT expects `[CLS] first [SEP] second [SEP]`, XLM-RoBERTa `<s> first </s></s> second </s>`; a model whose
         file has a template named `rerank` (Qwen3's reranker) expects that.
+
+        Raises:
+            InputTooLongError: the query is longer than the context; the function raises it for the document.
         """
+        first = self.tokens(query, "the query")
         template: bytes | None = llama_cpp.llama_model_chat_template(self.model.handle, b"rerank")
         if template:
-            text = template.decode().replace("{query}", first).replace("{document}", second)
-            return self.model.tokenize(text, add_special=False)
+            return self._by_template(template.decode(), query)
         begins, ends, separates = (
             bool(flag(self.model.vocabulary))
             for flag in (
@@ -94,9 +113,21 @@ class Encoder(Context):
                 llama_cpp.llama_vocab_get_add_sep,
             )
         )
-        between = [int(llama_cpp.llama_vocab_sep(self.model.vocabulary))] if ends and separates else []
-        rest = self.model.tokenize(second, add_special=True, parse_special=False)
-        return [*self.model.tokenize(first, add_special=True, parse_special=False), *between, *rest[begins:]]
+        if ends and separates:
+            first.append(int(llama_cpp.llama_vocab_sep(self.model.vocabulary)))
+        return lambda document, which: [*first, *self.tokens(document, which)[begins:]]
+
+    def _by_template(self, template: str, query: str) -> Callable[[str, str], list[int]]:
+        control = ControlTokens(self.model, template, ())
+        before, _, behind = template.partition("{document}")
+
+        def tokens(document: str, which: str) -> list[int]:
+            self.tokens(document, which)
+            (one, other), marks = control.marked_texts(query, document)
+            text = f"{before.replace('{query}', one)}{other}{behind.replace('{query}', one)}"
+            return control.tokens(text, marks, at_most=None)
+
+        return tokens
 
     def _parameters(self, context_length: int, kv_type: KVType) -> Any:
         parameters = super()._parameters(context_length, kv_type)

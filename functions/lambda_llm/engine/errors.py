@@ -11,13 +11,14 @@ class ContextOverflowError(LambdaLLMError):
     """The prompt leaves no room in the context for a single token.
 
     Attributes:
-        prompt_tokens: length of the prompt, in tokens.
+        prompt_tokens: length of the prompt, in tokens; of its beginning, where that was too long already.
         context_length: in tokens.
     """
 
-    def __init__(self, prompt_tokens: int, context_length: int) -> None:
+    def __init__(self, prompt_tokens: int, context_length: int, *, at_least: bool = False) -> None:
+        counted = f"at least {prompt_tokens}" if at_least else str(prompt_tokens)
         super().__init__(
-            f"This model's context length is {context_length} tokens, but the prompt has {prompt_tokens} tokens, which "
+            f"This model's context length is {context_length} tokens, but the prompt has {counted} tokens, which "
             "leaves no room for a response: shorten the prompt."
         )
         self.prompt_tokens = prompt_tokens
@@ -27,10 +28,10 @@ class ContextOverflowError(LambdaLLMError):
 class InputTooLongError(LambdaLLMError):
     """A text is longer than an encoder's context."""
 
-    def __init__(self, index: int, tokens: int, context_length: int) -> None:
+    def __init__(self, which: str, tokens: int, context_length: int) -> None:
         super().__init__(
-            f"This model's context length is {context_length} tokens, but text {index} has {tokens}: shorten or split "
-            "it."
+            f"This model's context length is {context_length} tokens, but {which} has {tokens} or more: shorten or "
+            "split it."
         )
 
 

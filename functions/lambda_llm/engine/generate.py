@@ -164,7 +164,8 @@ class Generation:
                         self._append(token)
                 self._save()
             except CancelledError:
-                stats.finish_reason = FinishReason.CANCELLED
+                stats.finish_reason = self._cut_short()
+                self._save()
             finally:
                 ended = time.perf_counter()
                 self._drop_shifted()
@@ -184,9 +185,14 @@ class Generation:
         """Whether the session store is used, so that `settle` may have to wait."""
         return self._turn is not None
 
-    def cancelled_while_waiting(self) -> None:
-        """Record that the request was cancelled before it ran."""
-        self.stats.finish_reason = FinishReason.CANCELLED
+    def skip(self, reason: FinishReason = FinishReason.CANCELLED) -> None:
+        """Record that the request ended before it ran."""
+        self.stats.finish_reason = reason
+
+    def _cut_short(self) -> FinishReason:
+        """The reason of a generation that was cancelled; at its deadline, what there is of an answer is one."""
+        answered = self.cancellation.expired and self.stats.completion_tokens > 0
+        return FinishReason.LENGTH if answered else FinishReason.CANCELLED
 
     def take_scored(self) -> list[Scored]:
         """The tokens of the text yielded since the last call, with log probabilities; empty without `top_logprobs`."""
@@ -225,7 +231,7 @@ class Generation:
         if stopped:
             return FinishReason.STOP
         if self.cancellation.cancelled:
-            return FinishReason.CANCELLED
+            return self._cut_short()
         return FinishReason.LENGTH if self.stats.completion_tokens >= self._longest else None
 
 

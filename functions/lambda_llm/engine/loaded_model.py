@@ -2,20 +2,26 @@
 
 import ctypes
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
 import llama_cpp
 
 from lambda_llm.engine import native
-from lambda_llm.engine.errors import EngineError
+from lambda_llm.engine.errors import ContextOverflowError, EngineError
 from lambda_llm.gguf.errors import UnsupportedModelError
 from lambda_llm.gguf.memory_plan import EMBEDDING
 from lambda_llm.gguf.options import Weights
 
 _ALIGNMENT: Final = 64
 """Bytes; more than ggml requires of a buffer's address (TENSOR_ALIGNMENT in ggml-impl.h)."""
+_BYTES_PER_TOKEN: Final = 8
+"""Of most texts a token has fewer bytes: if the first so many bytes have too many tokens, the rest need not be read."""
+_CUT_TOKENS: Final = 64
+"""By how many tokens a text that was cut anywhere may be longer than the same part of the whole."""
+_CONTROL: Final = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+_SPECIAL: Final = _CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
 _PIECE_BYTES: Final = 128
 """Nearly every token is shorter; a longer one costs a second call."""
 
@@ -61,9 +67,13 @@ class LoadedModel:
 
     @property
     def chat_template(self) -> str:
-        """The Jinja template in the GGUF file, or an empty string."""
-        template: bytes | None = llama_cpp.llama_model_chat_template(self.handle, None)
-        return template.decode() if template else ""
+        """The default Jinja template in the GGUF file, or an empty string."""
+        return self._template(None)
+
+    @property
+    def tool_template(self) -> str:
+        """The Jinja template for conversations with tools, `tool_use`, or an empty string."""
+        return self._template(b"tool_use")
 
     @property
     def bos(self) -> str:
@@ -75,18 +85,59 @@ class LoadedModel:
         """Text of the end-of-sequence token, or an empty string."""
         return self._control_text(llama_cpp.llama_vocab_eos(self.vocabulary))
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool = True) -> list[int]:
+    def tokenize(
+        self, text: str, *, add_special: bool, parse_special: bool = True, at_most: int | None = None
+    ) -> list[int]:
         """Turn text into token ids.
 
         Args:
             text: any text.
             add_special: add BOS (and EOS) where the model's header says so.
             parse_special: parse the text of control tokens into these tokens, instead of treating it as plain text.
+            at_most: number of tokens; bounds the time, which llama.cpp needs in proportion to the square of the length
+                of some texts.
 
         Raises:
+            ContextOverflowError: there are more than `at_most` tokens.
             EngineError: llama.cpp failed.
         """
         data = text.encode()
+        if at_most is not None:
+            part = at_most * _BYTES_PER_TOKEN
+            while part < len(data):
+                count = len(self._tokenize(data[:part], add_special=add_special, parse_special=parse_special))
+                if count > at_most + _CUT_TOKENS:
+                    raise ContextOverflowError(count, at_most, at_least=True)
+                part *= 2
+        tokens = self._tokenize(data, add_special=add_special, parse_special=parse_special)
+        if at_most is not None and len(tokens) > at_most:
+            raise ContextOverflowError(len(tokens), at_most)
+        return tokens
+
+    def prompt_tokens(self, text: str, *, at_most: int | None = None) -> list[int]:
+        """The token ids of a prompt: with one BOS where the header asks for it, and never an EOS behind it.
+
+        Args:
+            text: any text; may begin with the text of BOS.
+            at_most: see `tokenize`.
+
+        Raises:
+            ContextOverflowError, EngineError: as `tokenize`.
+        """
+        tokens = self.tokenize(text, add_special=False, at_most=at_most)
+        begins = int(llama_cpp.llama_vocab_bos(self.vocabulary))
+        if llama_cpp.llama_vocab_get_add_bos(self.vocabulary) and begins >= 0 and tokens[:1] != [begins]:
+            tokens.insert(0, begins)
+        return tokens
+
+    def special_texts(self) -> Iterator[tuple[str, bool]]:
+        """Texts of the tokens that are no ordinary text, each with whether it is user-defined instead of a control."""
+        for token in range(self.vocabulary_size):
+            kind = llama_cpp.llama_vocab_get_attr(self.vocabulary, token)
+            if kind & _SPECIAL and (text := self._control_text(token)):
+                yield text, not kind & _CONTROL
+
+    def _tokenize(self, data: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         size = len(data) + 2  # every token but BOS and EOS takes at least a byte
         tokens = (llama_cpp.llama_token * size)()
         count = llama_cpp.llama_tokenize(self.vocabulary, data, len(data), tokens, size, add_special, parse_special)
@@ -126,6 +177,10 @@ class LoadedModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _template(self, name: bytes | None) -> str:
+        template: bytes | None = llama_cpp.llama_model_chat_template(self.handle, name)
+        return template.decode(errors="replace") if template else ""
 
     def _control_text(self, token: int) -> str:
         text: bytes | None = llama_cpp.llama_vocab_get_text(self.vocabulary, token) if token >= 0 else None

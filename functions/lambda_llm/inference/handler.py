@@ -7,6 +7,7 @@ model is verified and warm, or raises, which fails the init.
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from mangum import Mangum
@@ -17,6 +18,7 @@ from snapshot_restore_py import register_after_restore, register_before_snapshot
 from lambda_llm.inference.init import init
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
+from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES
 from lambda_llm.serving.app import create_app
 from lambda_llm.telemetry import logs
 
@@ -90,7 +92,11 @@ register_before_snapshot(_hooks.before_snapshot)
 register_after_restore(_hooks.after_restore)
 
 handle = Mangum(
-    create_app(_environment.engine, _environment.serving, with_page=bool(_settings.page)),
+    create_app(
+        _environment.engine,
+        replace(_environment.serving, response_bytes=BUFFERED_PAYLOAD_BYTES),
+        with_page=bool(_settings.page),
+    ),
     lifespan="off",
     custom_handlers=[PlainInvoke],
 )

@@ -95,15 +95,21 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
         engine.close()
         raise
     warmed = time.perf_counter()
+    name = settings.model_name or header.name or reference.name
     logger.info(
         "ready: opened in %.2f s, warmed in %.2f s, CPU backend %s", opened - began, warmed - opened, backend.variant()
     )
     return Environment(
         engine=engine,
         serving=ServingOptions(
-            model_id=settings.model_name or header.name or reference.name,
+            model_id=slug(name),
+            aliases=[slug(alias) for alias in settings.model_aliases],
+            names=[name, *settings.model_aliases, *filter(None, [header.name])],
             queue=settings.queue,
             keep_alive_seconds=settings.keepalive_seconds,
+            answer_seconds=settings.answer_seconds,
+            max_tokens=settings.max_tokens,
+            parse_control=settings.parse_control_tokens,
             trust_user=settings.trust_user,
             resident_before=before,
         ),
@@ -113,3 +119,8 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
         warm_tokens=warm_tokens,
         resources=[storage] if storage else [],
     )
+
+
+def slug(name: str) -> str:
+    """A model's name as an id: without white space and control characters, which no client expects in one."""
+    return "-".join("".join(each if each.isprintable() else " " for each in name).split()) or "model"

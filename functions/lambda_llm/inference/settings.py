@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError as UnreadableError
 
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weights
+from lambda_llm.limits import TIMEOUT_MAX_SECONDS
 from lambda_llm.loading.sources.base import ModelReference
 
 PREFIX = "LAMBDA_LLM_"
@@ -40,7 +41,10 @@ class Settings(BaseSettings):
         None, pattern="^[0-9a-fA-F]{64}$", description="SHA-256 of the model in hex; refused when different"
     )
     model_size: int | None = Field(None, gt=0, description="size of the model in bytes; refused when different")
-    model_name: str | None = Field(None, description="id under which the API offers the model")
+    model_name: str | None = Field(
+        None, description="id under which the API offers the model; spaces become hyphens; default: the model's name"
+    )
+    model_aliases: tuple[str, ...] = Field((), description="further ids of the model, as a JSON list")
     context: int | None = Field(
         None, ge=8, description=f"context length in tokens; default: the model's, {DEFAULT_CONTEXT:,} at most"
     )
@@ -62,6 +66,22 @@ class Settings(BaseSettings):
     )
     keepalive_seconds: float = Field(
         10, gt=0, description="seconds without an event after which a stream gets a keep-alive comment"
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="longest answer in tokens, whatever a request says: Lambda does not tell a function that a client "
+        "left, so an abandoned answer computes to its end",
+    )
+    answer_seconds: float = Field(
+        TIMEOUT_MAX_SECONDS,
+        gt=0,
+        description="seconds that a request may take; on Lambda an answer also ends before the function's time-out",
+    )
+    parse_control_tokens: bool = Field(
+        False,  # noqa: FBT003 - a default
+        description="whether the text of control tokens in messages means these tokens; by default it is plain text, "
+        "so that no user can forge a turn",
     )
     trust_user: bool = Field(
         False,  # noqa: FBT003 - a default

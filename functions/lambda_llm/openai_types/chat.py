@@ -3,22 +3,28 @@
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
+import json
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
 from lambda_llm.openai_types.common import (
+    AcceptedInput,
     CompletionInput,
     Input,
     JSONObject,
+    MaxTokens,
+    Returned,
     Text,
     Unsupported,
     Usage,
+    Verbosity,
     Whole,
     check_stream_options,
     check_tools,
     refuse,
 )
+from lambda_llm.openai_types.response_format import ResponseFormat
 
 TOOLS_MAX: Final = 128
 TOP_LOGPROBS_MAX: Final = 20
@@ -27,21 +33,36 @@ Name = Annotated[StrictStr, Field(pattern="^[a-zA-Z0-9_-]{1,64}$")]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-class TextPart(Input):
+class TextPart(Returned):
     """One part of a message; this server supports text only."""
 
-    type: Literal["text"]
-    text: Text
+    type: Literal["text", "refusal"]
+    text: Text | None = None
+    refusal: Text | None = None
+
+    @model_validator(mode="after")
+    def _has_its_text(self) -> Self:
+        if getattr(self, self.type) is None:
+            raise refuse(self.type, "Field required", code="missing_required_parameter")
+        return self
+
+    def written(self) -> str:
+        """The part's text."""
+        return (self.text if self.type == "text" else self.refusal) or ""
 
 
-class CalledFunction(Input):
+def _as_json(arguments: Any) -> Any:
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else arguments
+
+
+class CalledFunction(Returned):
     """The function of a tool call."""
 
     name: Text
-    arguments: Text = Field(description="JSON")
+    arguments: Annotated[Text, BeforeValidator(_as_json)] = Field(description="JSON")
 
 
-class ToolCall(Input):
+class ToolCall(Returned):
     """A tool call in an assistant message."""
 
     id: Text
@@ -49,47 +70,55 @@ class ToolCall(Input):
     function: CalledFunction
 
 
-class Message(Input):
+class Message(Returned):
     """One message. `developer` is OpenAI's newer name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Annotated[list[TextPart], Field(min_length=1)] | None = None
+    content: Text | list[TextPart] | None = Field(None, description="parts are joined by newlines")
     name: Text | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=TOOLS_MAX)] | None = None
     tool_call_id: Text | None = None
     reasoning_content: Text | None = Field(None, description="the model's reasoning, for templates that use it")
-    refusal: Unsupported = None
+    reasoning: Any = Field(None, description="another name of `reasoning_content`, if it is a text")
+    refusal: Text | None = Field(None, description="the text of a message without content")
     audio: Unsupported = None
     function_call: Unsupported = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
-        if self.role != "assistant":
-            for name in ("tool_calls", "reasoning_content"):
-                if getattr(self, name) is not None:
-                    raise refuse(name, f"a message of role '{self.role}' must have none")
-        if (self.tool_call_id is not None) != (self.role == "tool"):
-            if self.role == "tool":
-                raise refuse("tool_call_id", "Field required", code="missing_required_parameter")
-            raise refuse("tool_call_id", f"a message of role '{self.role}' must have none")
-        if self.content is None and not self.tool_calls:
-            if "content" in self.model_fields_set:
+        if self.role != "assistant" and self.tool_calls:
+            raise refuse("tool_calls", f"a message of role '{self.role}' must have none")
+        if self.role == "tool" and self.tool_call_id is None:
+            raise refuse("tool_call_id", "Field required", code="missing_required_parameter")
+        # What an assistant did not say may be null; what others say must be there.
+        if self.content is None and not (self.tool_calls or self.refusal or self._thought()):
+            if "content" not in self.model_fields_set:
+                raise refuse("content", "Field required", code="missing_required_parameter")
+            if self.role != "assistant":
                 raise refuse("content", "Input should be a valid string, or a list of parts")
-            raise refuse("content", "Field required", code="missing_required_parameter")
+        if self.content == [] and self.role == "user":
+            raise refuse("content", "List should have at least 1 item")
         return self
+
+    def _thought(self) -> str | None:
+        if self.role != "assistant":
+            return None
+        return self.reasoning_content or (self.reasoning if isinstance(self.reasoning, str) else None)
 
     def rendered(self) -> dict[str, Any]:
         """The message in the form that chat templates expect."""
         content = self.content
-        text = content if isinstance(content, str) or content is None else "".join(part.text for part in content)
-        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
+        if isinstance(content, list):
+            content = "\n".join(part.written() for part in content)
+        if content is None and not self.tool_calls:
+            content = self.refusal or ""
+        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
         if self.tool_calls:
             message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
-        if self.tool_call_id is not None:
+        if self.role == "tool":
             message["tool_call_id"] = self.tool_call_id
-        if self.reasoning_content is not None:
-            message["reasoning_content"] = self.reasoning_content
+        if thought := self._thought():
+            message["reasoning_content"] = thought
         return message
 
 
@@ -149,36 +178,12 @@ class ToolChoice(Input):
         return {function.name for function in allowed if function}
 
 
-class JSONSchema(Input):
-    """A named schema for the content."""
-
-    name: Name
-    description: Text | None = None
-    schema_: JSONObject = Field(default_factory=dict, alias="schema")
-    strict: StrictBool | None = None
-
-
-class ResponseFormat(Input):
-    """The format that the content is constrained by."""
-
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JSONSchema | None = None
-
-    @model_validator(mode="after")
-    def _fits_its_type(self) -> Self:
-        if self.type == "json_schema" and self.json_schema is None:
-            raise refuse("json_schema", "Field required", code="missing_required_parameter")
-        if self.type != "json_schema" and self.json_schema is not None:
-            raise refuse("json_schema", f"it belongs to the type 'json_schema', and the type is '{self.type}'")
-        return self
-
-
-class ChatCompletionRequest(CompletionInput):
+class ChatCompletionRequest(CompletionInput, AcceptedInput):
     """Body of `POST /v1/chat/completions`."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
-    max_tokens: Annotated[Whole, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=TOP_LOGPROBS_MAX)] | None = None
     response_format: ResponseFormat | None = None
@@ -187,15 +192,11 @@ class ChatCompletionRequest(CompletionInput):
     parallel_tool_calls: StrictBool | None = None
     reasoning_effort: Effort | None = Field(None, description="for models whose chat template supports it")
     chat_template_kwargs: JSONObject | None = Field(None, description="variables for the model's chat template")
-    # Only values without an effect: this server lacks what others would enable.
-    store: Literal[False] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    continue_final_message: StrictBool | None = Field(
+        None, description="whether the response continues a last message of the assistant; default: yes"
+    )
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
-    verbosity: Literal["medium"] | None = None
-    prompt_cache_key: Text | None = Field(None, description="not needed: prefixes are found by their content")
-    prompt_cache_retention: Literal["in_memory"] | None = None
-    safety_identifier: Text | None = Field(None, description="accepted for clients that send it; not used")
+    verbosity: Verbosity | None = Field(None, description="accepted for clients that send it; changes nothing")
     audio: Unsupported = None
     function_call: Unsupported = None
     functions: Unsupported = None

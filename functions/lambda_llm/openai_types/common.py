@@ -8,10 +8,20 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-STOP_TEXTS_MAX: Final = 4
+STOP_TEXTS_MAX: Final = 32
+"""OpenAI takes 4; editors that complete code send up to 14."""
 CHOICES_MAX: Final = 16
 """Maximum number of choices per request; they are generated one after the other."""
 BIASES_MAX: Final = 1024
@@ -45,13 +55,53 @@ Text = Annotated[StrictStr, AfterValidator(_valid_unicode)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(_valid_json)]
 _StopText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_valid_unicode)]
 Whole = Annotated[int, Field(strict=True)]
-Unsupported = Annotated[None, Field(description="not supported; null is accepted for clients that send it")]
+
+
+def _neutral(value: Any) -> Any:
+    """None for what asks for nothing, as clients send it for fields that their user did not set."""
+    return None if value is False or value in ("", []) else value
+
+
+Unsupported = Annotated[
+    None, BeforeValidator(_neutral), Field(description="not supported; null is accepted for clients that send it")
+]
+
+
+def _as_many_as_fit(tokens: int) -> int:
+    if tokens == 0:
+        raise PydanticCustomError("no_tokens", "Input should be at least 1, or -1 for as many as the context allows")
+    return tokens
+
+
+MaxTokens = Annotated[
+    Whole, Field(ge=-1), AfterValidator(_as_many_as_fit), Field(description="-1: as many as the context allows")
+]
+
+
+def limit_of(tokens: int | None) -> int | None:
+    """A value of `MaxTokens` as a limit; None: as many as the context allows."""
+    return None if tokens == -1 else tokens
 
 
 class Input(BaseModel):
-    """A part of a request; unknown fields are refused by name, never ignored."""
+    """A part of a request; unknown fields are refused by name, never ignored, unless they are null."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_unknown_nulls(cls, given: Any) -> Any:
+        """Clients send null for what they don't set."""
+        if not isinstance(given, dict) or None not in given.values():
+            return given
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        return {name: value for name, value in given.items() if value is not None or name in known}
+
+
+class Returned(BaseModel):
+    """A part of a message: SDKs send back what they were given, with fields of their own, which are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 def refuse(field: str, message: str, *, code: str = "invalid_value") -> PydanticCustomError:
@@ -76,16 +126,34 @@ class StreamOptions(Input):
 class SamplingInput(Input):
     """Fields of every endpoint that generates."""
 
-    model: StrictStr
+    model: StrictStr | None = Field(None, description="may be left out, as one model is served")
     stream: StrictBool | None = False
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, strict=True)] | None = None
-    top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1, description="llama.cpp's top-k; 0: all tokens")] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1, strict=True, description="0: the most likely token only")] | None = None
+    top_k: Annotated[Whole, Field(ge=-1, le=2**31 - 1, description="llama.cpp's top-k; 0 or -1: all tokens")] | None = (
+        None
+    )
     min_p: Annotated[float, Field(ge=0, le=1, strict=True, description="llama.cpp's min-p")] | None = None
     repeat_penalty: (
         Annotated[float, Field(gt=0, le=10, strict=True, description="llama.cpp's repetition penalty")] | None
     ) = None
     user: StrictStr | None = Field(None, description="the tenant, where LAMBDA_LLM_TRUST_USER is set")
+
+
+Verbosity = Literal["low", "medium", "high"]
+
+
+class AcceptedInput(Input):
+    """Fields of conversations that concern OpenAI's storage, billing and caches; all but one change nothing here."""
+
+    prompt_cache_key: Text | None = Field(
+        None, description="id of a conversation, whose keys and values are then not reused by others"
+    )
+    prompt_cache_retention: Text | None = None
+    store: StrictBool | None = Field(None, description="nothing is stored")
+    service_tier: Text | None = None
+    metadata: dict[str, Any] | None = None
+    safety_identifier: Text | None = None
 
 
 def check_stream_options(options: Input | None, *, stream: bool | None) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StrictBool, model_validator
 from lambda_llm.openai_types.common import (
     CHOICES_MAX,
     CompletionInput,
+    MaxTokens,
     Text,
     Unsupported,
     Usage,
@@ -17,6 +18,7 @@ from lambda_llm.openai_types.common import (
     check_stream_options,
     refuse,
 )
+from lambda_llm.openai_types.response_format import ResponseFormat
 
 LOGPROBS_MAX: Final = 5
 DEFAULT_TOKENS: Final = 16
@@ -34,7 +36,10 @@ class CompletionRequest(CompletionInput):
         | TokenIds
         | Annotated[list[TokenIds], Field(min_length=1, max_length=CHOICES_MAX)]
     )
-    max_tokens: Annotated[Whole, Field(ge=1)] | None = Field(None, description=f"default: {DEFAULT_TOKENS}")
+    max_tokens: MaxTokens | None = Field(
+        None, description=f"default: {DEFAULT_TOKENS}; -1: as many as the context allows"
+    )
+    response_format: ResponseFormat | None = None
     echo: StrictBool | None = Field(None, description="return the prompt before the completion")
     logprobs: Annotated[Whole, Field(ge=0, le=LOGPROBS_MAX)] | None = None
     best_of: Literal[1] | None = None

@@ -4,11 +4,11 @@ Sources: https://platform.openai.com/docs/api-reference/embeddings, vLLM's class
 rerank APIs, whose shape llama-server has too.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StrictBool, StrictStr
+from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
 
-from lambda_llm.openai_types.common import Input, Text
+from lambda_llm.openai_types.common import Input, Text, refuse
 
 _Some = Annotated[Text, Field(min_length=1)]
 _Token = Annotated[int, Field(ge=0, strict=True)]
@@ -17,7 +17,7 @@ _Token = Annotated[int, Field(ge=0, strict=True)]
 class EmbeddingsRequest(Input):
     """Body of `POST /v1/embeddings`."""
 
-    model: StrictStr
+    model: StrictStr | None = Field(None, description="may be left out, as one model is served")
     input: (
         _Some
         | Annotated[list[_Some], Field(min_length=1)]
@@ -32,7 +32,7 @@ class EmbeddingsRequest(Input):
 class ClassifyRequest(Input):
     """Body of `POST /v1/classify`."""
 
-    model: StrictStr
+    model: StrictStr | None = Field(None, description="may be left out, as one model is served")
     input: _Some | Annotated[list[_Some], Field(min_length=1)]
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
 
@@ -44,13 +44,47 @@ class Document(Input):
 
 
 class RerankRequest(Input):
-    """Body of `POST /v1/rerank`."""
+    """Body of `POST /v1/rerank`: with `documents`, as Jina and Cohere have it, or `texts`, as TEI has it."""
 
-    model: StrictStr
+    model: StrictStr | None = Field(None, description="may be left out, as one model is served")
     query: _Some
-    documents: Annotated[list[_Some | Document], Field(min_length=1)]
+    documents: Annotated[list[_Some | Document], Field(min_length=1)] | None = None
+    texts: Annotated[list[_Some], Field(min_length=1)] | None = None
     top_n: Annotated[int, Field(ge=1, strict=True)] | None = None
     return_documents: StrictBool | None = None
+    return_text: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _has_texts(self) -> Self:
+        if self.documents is None and self.texts is None:
+            raise refuse("documents", "Field required", code="missing_required_parameter")
+        if self.documents is not None and self.texts is not None:
+            raise refuse("texts", "give 'documents' or 'texts', not both")
+        return self
+
+
+class ScoreRequest(Input):
+    """Body of `POST /v1/score`, as vLLM has it."""
+
+    model: StrictStr | None = Field(None, description="may be left out, as one model is served")
+    text_1: _Some | Annotated[list[_Some], Field(min_length=1)] = Field(description="one query, or one per text")
+    text_2: _Some | Annotated[list[_Some], Field(min_length=1)]
+    user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        self.pairs()
+        return self
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each text with its query."""
+        texts = [self.text_2] if isinstance(self.text_2, str) else self.text_2
+        queries = [self.text_1] if isinstance(self.text_1, str) else self.text_1
+        if len(queries) not in {1, len(texts)}:
+            raise refuse(
+                "text_1", f"there are {len(queries)} texts for the {len(texts)} of 'text_2'; give one, or as many"
+            )
+        return list(zip(queries * (len(texts) // len(queries)), texts, strict=True))
 
 
 class InputUsage(BaseModel):
@@ -113,3 +147,30 @@ class RerankList(BaseModel):
     model: str
     results: list[Ranked]
     usage: InputUsage
+
+
+class Scored(BaseModel):
+    """One text with its score, from 0 to 1."""
+
+    index: int
+    object: Literal["score"] = "score"
+    score: float
+
+
+class ScoreList(BaseModel):
+    """Response to `POST /v1/score`, in the order of the request."""
+
+    id: str
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    data: list[Scored]
+    usage: InputUsage
+
+
+class RankedText(BaseModel):
+    """One entry of the response to `POST /v1/rerank` with `texts`: the most relevant text first."""
+
+    index: int
+    score: float
+    text: str | None = None

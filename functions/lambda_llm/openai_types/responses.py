@@ -9,33 +9,32 @@ from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from lambda_llm.openai_types.chat import TOOLS_MAX, Effort, Name
 from lambda_llm.openai_types.common import (
+    AcceptedInput,
     Input,
     JSONObject,
+    MaxTokens,
+    Returned,
     SamplingInput,
     Text,
     Unsupported,
-    Whole,
+    Verbosity,
     check_stream_options,
     check_tools,
     refuse,
 )
 
 
-class InputPart(Input):
+class InputPart(Returned):
     """One part of an item; this server supports text only."""
 
     type: Literal["input_text", "output_text", "text", "reasoning_text", "summary_text"]
     text: Text
-    annotations: list[Any] | None = None
-    logprobs: list[Any] | None = None
 
 
-class Item(Input):
+class Item(Returned):
     """A message, a tool call, its result, or reasoning; items of earlier responses are accepted unchanged."""
 
     type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
-    id: Text | None = None
-    status: Literal["in_progress", "completed", "incomplete"] | None = None
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: Text | list[InputPart] | None = None
     call_id: Text | None = None
@@ -43,7 +42,6 @@ class Item(Input):
     arguments: Text | None = None
     output: Text | list[InputPart] | None = None
     summary: list[InputPart] | None = None
-    encrypted_content: Unsupported = None
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
@@ -104,18 +102,17 @@ class Format(Input):
     """The format that the text is constrained by."""
 
     type: Literal["text", "json_object", "json_schema"]
-    name: Name | None = None
+    name: Text | None = None
     description: Text | None = None
     schema_: JSONObject | None = Field(None, alias="schema")
     strict: StrictBool | None = None
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
-        for name, value in (("name", self.name), ("schema", self.schema_)):
-            if self.type == "json_schema" and value is None:
-                raise refuse(name, "Field required", code="missing_required_parameter")
-            if self.type != "json_schema" and value is not None:
-                raise refuse(name, f"it belongs to the type 'json_schema', and the type is '{self.type}'")
+        if self.type == "json_schema" and self.schema_ is None:
+            raise refuse("schema", "Field required", code="missing_required_parameter")
+        if self.type == "text" and self.schema_ is not None:
+            raise refuse("schema", "it belongs to the type 'json_schema', and the type is 'text'")
         return self
 
 
@@ -123,15 +120,15 @@ class TextConfig(Input):
     """Options of the text output."""
 
     format: Format | None = None
-    verbosity: Literal["medium"] | None = None
+    verbosity: Verbosity | None = Field(None, description="accepted for clients that send it; changes nothing")
 
 
 class ReasoningConfig(Input):
     """Options of the reasoning."""
 
     effort: Effort | None = None
-    summary: Unsupported = None
-    generate_summary: Unsupported = None
+    summary: Text | None = Field(None, description="reasoning is returned as it is, never summarized")
+    generate_summary: Text | None = Field(None, description="older name of `summary`")
 
 
 class ResponseStreamOptions(Input):
@@ -140,29 +137,22 @@ class ResponseStreamOptions(Input):
     include_obfuscation: Literal[False] | None = Field(None, description="not supported; only false is accepted")
 
 
-class ResponseRequest(SamplingInput):
+class ResponseRequest(SamplingInput, AcceptedInput):
     """Body of `POST /v1/responses`. Nothing is stored: each request has the whole conversation."""
 
     input: Text | Annotated[list[Item], Field(min_length=1)]
     instructions: Text | None = None
-    max_output_tokens: Annotated[Whole, Field(ge=1)] | None = None
+    max_output_tokens: MaxTokens | None = None
     text: TextConfig | None = None
     reasoning: ReasoningConfig | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=TOOLS_MAX)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: StrictBool | None = None
     stream_options: ResponseStreamOptions | None = None
-    # Only values without an effect: this server lacks what others would enable.
-    store: Literal[False] | None = Field(None, description="responses are never stored")
     background: Literal[False] | None = None
-    truncation: Literal["disabled"] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    metadata: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    include: Annotated[list[Any], Field(max_length=0)] | None = None
+    truncation: Literal["auto", "disabled"] | None = Field(None, description="as LAMBDA_LLM_CONTEXT_OVERFLOW says")
+    include: list[Text] | None = Field(None, description="what there is to include is always included")
     top_logprobs: Literal[0] | None = None
-    prompt_cache_key: Text | None = Field(None, description="not needed: prefixes are found by their content")
-    prompt_cache_retention: Literal["in_memory"] | None = None
-    safety_identifier: Text | None = Field(None, description="accepted for clients that send it; not used")
     access_programs: Unsupported = None
     background_options: Unsupported = None
     context_management: Unsupported = None
@@ -283,7 +273,7 @@ class ResponseObject(BaseModel):
     incomplete_details: IncompleteDetails | None = None
     instructions: str | None
     max_output_tokens: int | None
-    metadata: dict[str, str] = {}
+    metadata: dict[str, Any] = {}
     model: str
     output: list[OutputItem] = []
     parallel_tool_calls: bool
@@ -295,6 +285,13 @@ class ResponseObject(BaseModel):
     tool_choice: str | dict[str, Any]
     tools: list[dict[str, Any]]
     top_p: float
-    truncation: Literal["disabled"] = "disabled"
+    truncation: Literal["auto", "disabled"] = "disabled"
     usage: ResponseUsage | None = None
     user: str | None
+
+
+class InputTokens(BaseModel):
+    """Response to `POST /v1/responses/input_tokens` and `/v1/chat/completions/input_tokens`."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int

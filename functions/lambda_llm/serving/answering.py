@@ -14,6 +14,7 @@ from lambda_llm.engine.output_parser import Content, OutputParser, Part, Reasoni
 from lambda_llm.engine.sampling import Constraint, Sampling, Scored, check_constraint
 from lambda_llm.engine.tool_call_formats.base import END_THINK, Tool
 from lambda_llm.openai_types.common import Usage
+from lambda_llm.openai_types.response_format import ResponseFormat
 from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.generations import Caller, Limits, make_generations, usage_of
 from lambda_llm.serving.service import Service
@@ -33,6 +34,18 @@ class OutputSchema(NamedTuple):
     param: str
 
 
+def schema_of(wanted: ResponseFormat | None) -> OutputSchema | None:
+    """The schema of a `response_format`; None: the text is not constrained."""
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.json_schema is not None and wanted.json_schema.schema_ is not None:
+        schema = wanted.json_schema
+        return OutputSchema(schema.schema_, strict=bool(schema.strict), param="response_format.json_schema.schema")
+    if wanted.schema_ is not None:
+        return OutputSchema(wanted.schema_, strict=False, param="response_format.schema")
+    return OutputSchema({"type": "object"}, strict=True, param="response_format")
+
+
 @dataclass(frozen=True)
 class Conversation:
     """A request's conversation, in the form that chat templates expect.
@@ -46,6 +59,7 @@ class Conversation:
         calls: whether the model may, must or must not call tools.
         parallel: allow several calls.
         schema: that the content is constrained by.
+        continues: whether a last message of the assistant is continued, instead of being followed by another.
         variables: for the template.
     """
 
@@ -57,6 +71,7 @@ class Conversation:
     calls: Literal["none", "auto", "required"] = "auto"
     parallel: bool = True
     schema: OutputSchema | None = None
+    continues: bool = True
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -108,7 +123,14 @@ class Answers:
             )
         tools = conversation.tools if conversation.calls != "none" else ()
         try:
-            prompt = template.prompt(conversation.messages, tools, conversation.variables)
+            prompt = template.prompt(
+                conversation.messages,
+                tools,
+                conversation.variables,
+                continues=conversation.continues,
+                parse_control=service.options.parse_control,
+                at_most=service.engine.decoder.context_length,
+            )
             generations = make_generations(
                 service,
                 [prompt.tokens],

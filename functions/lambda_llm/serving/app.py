@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 
 from lambda_llm import __version__
 from lambda_llm.engine.engine import Engine
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.serving import chat, completions, encoders, health, models, page, responses, tokens
-from lambda_llm.serving.body_limit import BodyLimit
 from lambda_llm.serving.errors import install
+from lambda_llm.serving.paths import Paths
+from lambda_llm.serving.request_body import RequestBody
 from lambda_llm.serving.service import Service, ServingOptions
 from lambda_llm.serving.worker import Worker
 
@@ -56,8 +58,13 @@ def create_app(engine: Engine, options: ServingOptions, *, with_page: bool = Fal
     )
     app.state.service = service
     app.state.stop_answering = service.worker.stop
-    app.add_middleware(BodyLimit)
     install(app)
-    for router in (*ROUTERS, *((page.router,) if with_page else ())):
-        app.include_router(router(service))
+    routers = [router(service) for router in (*ROUTERS, *((page.router,) if with_page else ()))]
+    for each in routers:
+        app.include_router(each)
+    app.add_middleware(RequestBody)
+    # The outermost one: everything inside knows one spelling of each path.
+    app.add_middleware(
+        Paths, known={route.path for each in routers for route in each.routes if isinstance(route, Route)}
+    )
     return app

@@ -1,6 +1,5 @@
 """`POST /v1/chat/completions`."""
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -8,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from lambda_llm.engine.output_parser import CallArguments, CallStart, Content, Reasoning
 from lambda_llm.openai_types.chat import (
@@ -27,14 +26,17 @@ from lambda_llm.openai_types.chat import (
     Logprobs,
     ToolChoice,
 )
+from lambda_llm.openai_types.common import limit_of
 from lambda_llm.openai_types.errors import ErrorResponse
+from lambda_llm.openai_types.responses import InputTokens
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event, quoted
-from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step
+from lambda_llm.serving.answering import Answers, Conversation, Step, schema_of
 from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.generations import Caller, Limits, sampling_of
 from lambda_llm.serving.logprobs import logprobs
+from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, cancel_on_disconnect
+from lambda_llm.serving.streaming import EventStream, while_connected
 
 
 def router(service: Service) -> APIRouter:
@@ -52,17 +54,25 @@ def router(service: Service) -> APIRouter:
     )
     async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
         service.check_generates(body.model)
-        answers = await asyncio.to_thread(_prepare, service, body)
+        caller = Caller.of(service, body, request)
+        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
         answer = _Answer(service, answers, with_logprobs=bool(body.logprobs))
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
             return await EventStream.begun(answer.events(with_usage=with_usage))
-        return await cancel_on_disconnect(request, answer.whole())
+        return await while_connected(request, answer.whole())
+
+    @routes.post("/v1/chat/completions/input_tokens")
+    async def input_tokens(body: ChatCompletionRequest, request: Request) -> InputTokens:
+        service.check_generates(body.model)
+        caller = Caller.of(service, body, request)
+        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
+        return InputTokens(input_tokens=len(answers.generations[0].prompt))
 
     return routes
 
 
-def _prepare(service: Service, body: ChatCompletionRequest) -> Answers:
+def _prepare(service: Service, body: ChatCompletionRequest, caller: Caller) -> Answers:
     choice = body.tool_choice
     calls: Any = choice if isinstance(choice, str) else "auto"
     if isinstance(choice, ToolChoice):
@@ -73,31 +83,26 @@ def _prepare(service: Service, body: ChatCompletionRequest) -> Answers:
         callable_tools=frozenset(choice.chosen()) if isinstance(choice, ToolChoice) else None,
         calls=calls,
         parallel=body.parallel_tool_calls is not False,
-        schema=_schema(body),
+        schema=schema_of(body.response_format),
+        continues=body.continue_final_message is not False,
         variables={**effort(service, body.reasoning_effort, "reasoning_effort"), **(body.chat_template_kwargs or {})},
     )
     limits = Limits(
-        max_tokens=body.max_completion_tokens or body.max_tokens,
+        max_tokens=limit_of(body.max_completion_tokens or body.max_tokens),
         stop=body.stops(),
         choices=body.n or 1,
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
     )
-    return Answers.prepare(service, conversation, sampling_of(service, body), limits, Caller.of(body))
+    if not body.stream:
+        limits = bounded(
+            service, limits, 1, "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+        )
+    return Answers.prepare(service, conversation, sampling_of(service, body), limits, caller)
 
 
 def _function(function: Function) -> dict[str, Any]:
     """A function as chat templates expect it: always with `parameters`."""
     return {"parameters": {"type": "object", "properties": {}}, **function.model_dump(exclude_none=True)}
-
-
-def _schema(body: ChatCompletionRequest) -> OutputSchema | None:
-    wanted = body.response_format
-    if wanted is None or wanted.type == "text":
-        return None
-    if wanted.json_schema is None:
-        return OutputSchema({"type": "object"}, strict=True, param="response_format")
-    schema = wanted.json_schema
-    return OutputSchema(schema.schema_, strict=bool(schema.strict), param="response_format.json_schema.schema")
 
 
 def effort(service: Service, wanted: str | None, param: str) -> dict[str, Any]:
@@ -141,20 +146,22 @@ class _Answer:
 
     async def whole(self) -> Response:
         """One response with all choices."""
-        messages = [AnswerMessage(content=None) for _ in self._choices]
         steps_of: list[list[Step]] = [[] for _ in self._choices]
         async with self._answers.run() as steps:
             async for step in steps:
                 if step is not None:
                     steps_of[step.choice].append(step)
+        return await json_response(self._service, lambda: self._complete(steps_of))
+
+    def _complete(self, steps_of: Sequence[Sequence[Step]]) -> dict[str, Any]:
         choices = [
             Choice(
                 index=number,
-                message=_message(steps_of[number]),
-                logprobs=self._logprobs([scored for step in steps_of[number] for scored in step.scored]),
-                finish_reason=steps_of[number][-1].reason or "stop",
+                message=_message(steps),
+                logprobs=self._logprobs([scored for step in steps for scored in step.scored]),
+                finish_reason=steps[-1].reason or "stop",
             )
-            for number in range(len(messages))
+            for number, steps in enumerate(steps_of)
         ]
         completion = ChatCompletion(**self._identity, choices=choices, usage=self._answers.usage())
         content = completion.model_dump()
@@ -164,7 +171,7 @@ class _Answer:
                 for name, value in choice["message"].items()
                 if value is not None or name in {"content", "refusal"}
             }
-        return JSONResponse(content)
+        return content
 
     async def events(self, *, with_usage: bool) -> AsyncGenerator[str, None]:
         """The choices as a stream of events: for each its role, its deltas and its finish reason."""

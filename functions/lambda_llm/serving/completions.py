@@ -1,6 +1,5 @@
 """`POST /v1/completions`: text completion, without a chat template."""
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -8,11 +7,12 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.engine.generate import FinishReason
 from lambda_llm.engine.sampling import Scored
+from lambda_llm.openai_types.common import limit_of
 from lambda_llm.openai_types.completions import (
     DEFAULT_TOKENS,
     Completion,
@@ -32,8 +32,9 @@ from lambda_llm.serving.generations import (
     usage_of,
 )
 from lambda_llm.serving.logprobs import finite, token_text
+from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, cancel_on_disconnect
+from lambda_llm.serving.streaming import EventStream, while_connected
 
 
 def router(service: Service) -> APIRouter:
@@ -51,11 +52,12 @@ def router(service: Service) -> APIRouter:
     )
     async def completions(body: CompletionRequest, request: Request) -> Response:
         service.check_generates(body.model)
-        answer = await asyncio.to_thread(_Answer, service, body)
+        caller = Caller.of(service, body, request)
+        answer = await while_connected(request, service.worker.plan(lambda: _Answer(service, body, caller)))
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
             return await EventStream.begun(answer.events(with_usage=with_usage))
-        return await cancel_on_disconnect(request, answer.whole())
+        return await while_connected(request, answer.whole())
 
     return routes
 
@@ -63,7 +65,7 @@ def router(service: Service) -> APIRouter:
 class _Answer:
     """Writes the completions of one request."""
 
-    def __init__(self, service: Service, body: CompletionRequest) -> None:
+    def __init__(self, service: Service, body: CompletionRequest, caller: Caller) -> None:
         """Tokenize the prompts and prepare their generations.
 
         Raises:
@@ -75,14 +77,16 @@ class _Answer:
         prompts = body.prompts()
         self._echoes = [self._text(prompt) if body.echo else "" for prompt in prompts for _ in range(self._choices)]
         limits = Limits(
-            max_tokens=body.max_tokens or DEFAULT_TOKENS,
+            max_tokens=DEFAULT_TOKENS if body.max_tokens is None else limit_of(body.max_tokens),
             stop=body.stops(),
             choices=self._choices,
             top_logprobs=body.logprobs,
         )
-        tokens = [self._tokens(prompt) for prompt in prompts]
+        if not body.stream:
+            limits = bounded(service, limits, len(prompts), "max_tokens")
         try:
-            self._generations = make_generations(service, tokens, sampling_of(service, body), limits, Caller.of(body))
+            tokens = [self._tokens(prompt) for prompt in prompts]
+            self._generations = make_generations(service, tokens, sampling_of(service, body), limits, caller)
         except ContextOverflowError as error:
             raise explain(error, "prompt") from error
         self._offsets = [0] * len(self._generations)
@@ -96,7 +100,8 @@ class _Answer:
         if isinstance(prompt, list):
             check_tokens(self._service, prompt, "prompt")
             return prompt
-        if tokens := self._model.tokenize(prompt, add_special=True):
+        room = self._service.engine.decoder.context_length
+        if tokens := self._model.tokenize(prompt, add_special=True, at_most=room):
             return tokens
         raise APIError(
             HTTPStatus.BAD_REQUEST,
@@ -119,6 +124,9 @@ class _Answer:
                 if piece is not None:
                     texts[piece.choice] += piece.text
                     scored[piece.choice] += piece.scored
+        return await json_response(self._service, lambda: self._complete(texts, scored))
+
+    def _complete(self, texts: Sequence[str], scored: Sequence[Sequence[Scored]]) -> dict[str, Any]:
         choices = [
             CompletionChoice(
                 index=number,
@@ -129,7 +137,7 @@ class _Answer:
             for number, text in enumerate(texts)
         ]
         usage = usage_of(self._generations, self._choices)
-        return JSONResponse(Completion(**self._identity, choices=choices, usage=usage).model_dump())
+        return Completion(**self._identity, choices=choices, usage=usage).model_dump()
 
     async def events(self, *, with_usage: bool) -> AsyncGenerator[str, None]:
         """The choices as a stream of events."""

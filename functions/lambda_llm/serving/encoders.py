@@ -1,22 +1,22 @@
-"""`POST /v1/embeddings`, `/v1/classify` and `/v1/rerank`: the endpoints of encoders.
+"""`POST /v1/embeddings`, `/v1/classify`, `/v1/rerank` and `/v1/score`: the endpoints of encoders.
 
-Sources: https://platform.openai.com/docs/api-reference/embeddings, vLLM's classification API, Jina's and Cohere's
-rerank APIs, whose shape llama-server has too.
+Sources: https://platform.openai.com/docs/api-reference/embeddings, vLLM's classification and score APIs, and
+Jina's, Cohere's and TEI's rerank APIs, whose shapes llama-server has too.
 """
 
 import base64
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from fastapi.responses import Response
 
-from lambda_llm.engine.cancellation import Cancellation
+from lambda_llm.engine.cancellation import Cancellation, CancelledError
 from lambda_llm.engine.encoder import Encoder, Pooling, Rows
 from lambda_llm.engine.errors import InputTooLongError, NotEncoderError
 from lambda_llm.openai_types.embeddings import (
@@ -29,17 +29,26 @@ from lambda_llm.openai_types.embeddings import (
     EmbeddingsRequest,
     InputUsage,
     Ranked,
+    RankedText,
     RerankList,
     RerankRequest,
+    Scored,
+    ScoreList,
+    ScoreRequest,
 )
 from lambda_llm.openai_types.errors import ErrorResponse
+from lambda_llm.serving.deadline import deadline_of
 from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.generations import check_tokens
+from lambda_llm.serving.response_size import NUMBER_BYTES, check_size, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import cancel_on_disconnect
+from lambda_llm.serving.streaming import while_connected
 
 INPUTS_MAX: Final = 2048
 """Maximum number of texts in a request; OpenAI's limit."""
+
+PACKED_BYTES: Final = 6
+"""A number of a vector in base64, at most."""
 
 _Given = str | Sequence[int] | tuple[str, str]
 """An input: a text, token ids, or a query with a document."""
@@ -52,21 +61,21 @@ def router(service: Service) -> APIRouter:
 
     @routes.post("/v1/embeddings", response_model=EmbeddingList)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
-        return await cancel_on_disconnect(request, _json(encoding.embeddings(body)))
+        return await while_connected(request, encoding.embeddings(body, request))
 
     @routes.post("/v1/classify", response_model=ClassificationList)
     async def classify(body: ClassifyRequest, request: Request) -> Response:
-        return await cancel_on_disconnect(request, _json(encoding.classify(body)))
+        return await while_connected(request, encoding.classify(body, request))
 
-    @routes.post("/v1/rerank", response_model=RerankList)
+    @routes.post("/v1/rerank", response_model=RerankList | list[RankedText])
     async def rerank(body: RerankRequest, request: Request) -> Response:
-        return await cancel_on_disconnect(request, _json(encoding.rerank(body)))
+        return await while_connected(request, encoding.rerank(body, request))
+
+    @routes.post("/v1/score", response_model=ScoreList)
+    async def score(body: ScoreRequest, request: Request) -> Response:
+        return await while_connected(request, encoding.score(body, request))
 
     return routes
-
-
-async def _json(answering: Awaitable[BaseModel]) -> Response:
-    return JSONResponse((await answering).model_dump(exclude_none=True))
 
 
 class _Encoding:
@@ -76,7 +85,7 @@ class _Encoding:
         self._service = service
         self._id = service.options.model_id
 
-    async def embeddings(self, body: EmbeddingsRequest) -> EmbeddingList:
+    async def embeddings(self, body: EmbeddingsRequest, request: Request) -> Response:
         self._service.check_model(body.model)
         encoder = self._require_encoder("makes no embeddings", "an embedding model", _embeds)
         if body.dimensions not in {None, encoder.outputs}:
@@ -93,51 +102,96 @@ class _Encoding:
         for each in given:
             if not isinstance(each, str):
                 check_tokens(self._service, each, "input")
-        rows, usage = await self._encode(encoder, given)
-        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         packed = body.encoding_format == "base64"
-        data = [
-            Embedding(index=index, embedding=_packed(row) if packed else row.tolist()) for index, row in enumerate(rows)
-        ]
-        return EmbeddingList(data=data, model=self._id, usage=usage)
+        size = len(given) * encoder.outputs * (PACKED_BYTES if packed else NUMBER_BYTES)
+        check_size(self._service, size, "input", "send fewer texts, or set 'encoding_format' to 'base64'")
+        rows, usage = await self._encode(encoder, given, "input", request)
 
-    async def classify(self, body: ClassifyRequest) -> ClassificationList:
+        def content() -> dict[str, Any]:
+            vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            data = [
+                Embedding(index=index, embedding=_packed(row) if packed else row.tolist())
+                for index, row in enumerate(vectors)
+            ]
+            return EmbeddingList(data=data, model=self._id, usage=usage).model_dump()
+
+        return await json_response(self._service, content)
+
+    async def classify(self, body: ClassifyRequest, request: Request) -> Response:
         self._service.check_model(body.model)
         encoder = self._require_encoder("has no classes", "a classifier", _classifies)
-        rows, usage = await self._encode(encoder, [body.input] if isinstance(body.input, str) else body.input)
-        probabilities = np.exp(rows - rows.max(axis=1, keepdims=True))
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        texts = [body.input] if isinstance(body.input, str) else body.input
+        check_size(self._service, len(texts) * encoder.outputs * NUMBER_BYTES, "input", "send fewer texts")
+        rows, usage = await self._encode(encoder, texts, "input", request)
         labels = list(encoder.labels)
-        data = [
-            Classification(index=index, label=labels[int(row.argmax())], probs=row.tolist(), num_classes=len(labels))
-            for index, row in enumerate(probabilities)
-        ]
-        return ClassificationList(
-            id=f"classify-{uuid.uuid4().hex}",
-            created=int(time.time()),
-            model=self._id,
-            labels=labels,
-            data=data,
-            usage=usage,
-        )
 
-    async def rerank(self, body: RerankRequest) -> RerankList:
+        def content() -> dict[str, Any]:
+            probabilities = np.exp(rows - rows.max(axis=1, keepdims=True))
+            probabilities /= probabilities.sum(axis=1, keepdims=True)
+            data = [
+                Classification(
+                    index=index, label=labels[int(row.argmax())], probs=row.tolist(), num_classes=len(labels)
+                )
+                for index, row in enumerate(probabilities)
+            ]
+            return ClassificationList(
+                id=f"classify-{uuid.uuid4().hex}",
+                created=int(time.time()),
+                model=self._id,
+                labels=labels,
+                data=data,
+                usage=usage,
+            ).model_dump()
+
+        return await json_response(self._service, content)
+
+    async def rerank(self, body: RerankRequest, request: Request) -> Response:
         self._service.check_model(body.model)
+        param = "texts" if body.documents is None else "documents"
+        texts = [each if isinstance(each, str) else each.text for each in body.documents or body.texts or ()]
+        scores, usage = await self._scores([(body.query, text) for text in texts], param, request)
+        order = [int(index) for index in np.argsort(-scores, kind="stable")[: body.top_n]]
+
+        def content() -> Any:
+            if body.documents is None:
+                ranked = [
+                    RankedText(index=index, score=float(scores[index]), text=texts[index] if body.return_text else None)
+                    for index in order
+                ]
+                return [each.model_dump(exclude_none=True) for each in ranked]
+            results = [
+                Ranked(
+                    index=index,
+                    relevance_score=float(scores[index]),
+                    document=Document(text=texts[index]) if body.return_documents else None,
+                )
+                for index in order
+            ]
+            return RerankList(model=self._id, results=results, usage=usage).model_dump(exclude_none=True)
+
+        return await json_response(self._service, content)
+
+    async def score(self, body: ScoreRequest, request: Request) -> Response:
+        self._service.check_model(body.model)
+        scores, usage = await self._scores(body.pairs(), "text_2", request)
+
+        def content() -> dict[str, Any]:
+            data = [Scored(index=index, score=float(each)) for index, each in enumerate(scores)]
+            return ScoreList(
+                id=f"score-{uuid.uuid4().hex}", created=int(time.time()), model=self._id, data=data, usage=usage
+            ).model_dump()
+
+        return await json_response(self._service, content)
+
+    async def _scores(
+        self, pairs: Sequence[tuple[str, str]], param: str, request: Request
+    ) -> "tuple[np.ndarray[Any, np.dtype[np.float32]], InputUsage]":
+        """The relevance of each document to its query, from 0 to 1, of shape (pairs,)."""
         encoder = self._require_encoder("does not rerank", "a reranker", _reranks)
-        texts = [each if isinstance(each, str) else each.text for each in body.documents]
-        rows, usage = await self._encode(encoder, [(body.query, text) for text in texts])
+        rows, usage = await self._encode(encoder, pairs, param, request)
         # A single output is a logit; two are already the softmax of yes and no (Qwen3's reranker).
-        scores = 1 / (1 + np.exp(-rows[:, 0])) if encoder.outputs == 1 else rows[:, 0]
-        order = np.argsort(-scores, kind="stable")[: body.top_n]
-        results = [
-            Ranked(
-                index=int(index),
-                relevance_score=float(scores[index]),
-                document=Document(text=texts[index]) if body.return_documents else None,
-            )
-            for index in order
-        ]
-        return RerankList(model=self._id, results=results, usage=usage)
+        scores = rows[:, 0] if encoder.outputs != 1 else 1 / (1 + np.exp(-rows[:, 0]))
+        return scores.astype(np.float32), usage
 
     def _require_encoder(self, lacks: str, wanted: str, supports: Callable[[Encoder], bool]) -> Encoder:
         """The encoder, if it supports an endpoint.
@@ -164,20 +218,28 @@ class _Encoding:
             raise refusal
         return encoder
 
-    async def _encode(self, encoder: Encoder, texts: Sequence[_Given]) -> tuple[Rows, InputUsage]:
-        def tokens(text: _Given) -> Sequence[int]:
-            if isinstance(text, str):
-                return encoder.model.tokenize(text, add_special=True, parse_special=False)
-            return encoder.pair(*text) if isinstance(text, tuple) else text
+    async def _encode(
+        self, encoder: Encoder, texts: Sequence[_Given], param: str, request: Request
+    ) -> tuple[Rows, InputUsage]:
+        def tokenized(cancellation: Cancellation) -> Iterator[Sequence[int]]:
+            query, pair = "", None
+            for index, text in enumerate(texts):
+                if cancellation.cancelled:
+                    raise CancelledError
+                if isinstance(text, tuple):
+                    if pair is None or text[0] != query:
+                        query, pair = text[0], encoder.pairing(text[0])
+                    yield array("i", pair(text[1], f"text {index}"))
+                else:
+                    yield array("i", encoder.tokens(text, f"text {index}") if isinstance(text, str) else text)
 
         def encode(cancellation: Cancellation) -> tuple[Rows, InputUsage]:
-            tokenized = [tokens(text) for text in texts]
-            count = sum(map(len, tokenized))
+            inputs = list(tokenized(cancellation))
+            count = sum(map(len, inputs))
             with encoder.lock:
-                rows = encoder.encode(tokenized, cancellation)
+                rows = encoder.encode(inputs, cancellation)
             return rows, InputUsage(prompt_tokens=count, total_tokens=count)
 
-        param = "documents" if isinstance(texts[0], tuple) else "input"
         if len(texts) > INPUTS_MAX:
             raise APIError(
                 HTTPStatus.BAD_REQUEST,
@@ -185,8 +247,9 @@ class _Encoding:
                 param=param,
                 code="invalid_value",
             )
+        deadline = deadline_of(request, self._service.options.answer_seconds, saves=False)
         try:
-            return await self._service.worker.compute(encode)
+            return await self._service.worker.compute(encode, deadline)
         except InputTooLongError as error:
             raise explain(error, param) from error
 

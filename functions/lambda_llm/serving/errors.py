@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from lambda_llm.engine.errors import (
     ConstraintError,
@@ -22,9 +23,11 @@ from lambda_llm.engine.errors import (
     TemplateError,
 )
 from lambda_llm.openai_types.errors import ErrorBody, ErrorResponse
-from lambda_llm.serving.worker import QueueFullError, StoppingError
+from lambda_llm.serving.worker import DeadlineError, QueueFullError, StoppingError
 
 logger = logging.getLogger(__name__)
+
+_UNREADABLE: Final = "There was an error parsing the body"
 
 
 class APIError(Exception):
@@ -58,6 +61,7 @@ _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
     ConstraintError: (HTTPStatus.BAD_REQUEST, "invalid_schema"),
     QueueFullError: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
     StoppingError: (HTTPStatus.SERVICE_UNAVAILABLE, "server_stopping"),
+    DeadlineError: (HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded"),
 }
 
 
@@ -105,14 +109,26 @@ def install(app: FastAPI) -> None:
                 f"There is nothing at {where}: use one of {', '.join(app.openapi()['paths'])}.",
             ),
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("request_too_large", str(error.detail)),
-            HTTPStatus.BAD_REQUEST: ("invalid_json", "The request body can't be read: send one JSON object in UTF-8."),
+            HTTPStatus.REQUEST_TIMEOUT: ("request_timeout", str(error.detail)),
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_encoding", str(error.detail)),
+            HTTPStatus.BAD_REQUEST: (
+                "invalid_json",
+                # FastAPI's own words for a body that is not text.
+                "The request body can't be read: send one JSON object in UTF-8."
+                if error.detail == _UNREADABLE
+                else str(error.detail),
+            ),
             HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
         }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
         response = APIError(error.status_code, message, code=code).response()
         response.headers.update(error.headers or {})
         return response
 
+    def gone(_: Request, __: Exception) -> Response:
+        return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody reads it
+
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(HTTPException, http)
     kinds: tuple[type[Exception], ...] = (APIError, *_EXPECTED, Exception)
     for kind in kinds:

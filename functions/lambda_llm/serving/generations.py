@@ -5,17 +5,21 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
+from fastapi import Request
+
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.generate import Generation, GenerationRequest
 from lambda_llm.engine.prefix_cache import CacheScope
 from lambda_llm.engine.sampling import Sampling
 from lambda_llm.openai_types.common import (
+    AcceptedInput,
     CompletionInput,
     CompletionTokensDetails,
     PromptTokensDetails,
     SamplingInput,
     Usage,
 )
+from lambda_llm.serving.deadline import deadline_of
 from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.service import Service
 
@@ -43,18 +47,24 @@ class Caller:
 
     Attributes:
         user: the request's field `user`; ignored unless `ServingOptions.trust_user` is set.
+        session: id of the conversation, if the request gives one.
+        deadline: when the request must have been answered, as `time.monotonic` tells it.
     """
 
     user: str | None
+    session: str | None = None
+    deadline: float | None = None
 
     @classmethod
-    def of(cls, body: SamplingInput) -> "Caller":
-        """The caller named in a request."""
-        return cls(body.user)
+    def of(cls, service: Service, body: SamplingInput, request: Request) -> "Caller":
+        """The caller of a request."""
+        session = body.prompt_cache_key if isinstance(body, AcceptedInput) else None
+        deadline = deadline_of(request, service.options.answer_seconds, saves=service.engine.sessions is not None)
+        return cls(body.user, session, deadline)
 
     def scope(self, service: Service) -> CacheScope:
         """The scope within which the caller's keys and values may be reused."""
-        return CacheScope(tenant=(self.user or "") if service.options.trust_user else "")
+        return CacheScope(tenant=(self.user or "") if service.options.trust_user else "", session=self.session)
 
 
 def make_generations(
@@ -85,7 +95,8 @@ def make_generations(
         NotGenerativeError: the model is an encoder.
         ContextOverflowError: a prompt leaves no room for one token.
     """
-    cancellation = Cancellation()
+    cancellation = Cancellation(caller.deadline)
+    longest = min((each for each in (limits.max_tokens, service.options.max_tokens) if each is not None), default=None)
     scope = caller.scope(service)
     return [
         service.engine.generate(
@@ -93,7 +104,7 @@ def make_generations(
                 prompt,
                 # With the same seed all choices would be equal.
                 replace(sampling, seed=None if sampling.seed is None else sampling.seed + number),
-                max_tokens=limits.max_tokens,
+                max_tokens=longest,
                 stop=limits.stop,
                 top_logprobs=limits.top_logprobs,
                 preserved_tokens=preserved_tokens,
@@ -128,7 +139,7 @@ def sampling_of(service: Service, body: SamplingInput) -> Sampling:
     return Sampling(
         temperature=1.0 if body.temperature is None else body.temperature,
         top_p=1.0 if body.top_p is None else body.top_p,
-        top_k=body.top_k or 0,
+        top_k=max(body.top_k or 0, 0),
         min_p=body.min_p or 0.0,
         repeat_penalty=body.repeat_penalty or 1.0,
         **extra,

@@ -1,10 +1,11 @@
 """`GET /health`: the model being served, with its memory and counters."""
 
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Literal
 
 import psutil
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from lambda_llm.engine import backend
@@ -49,7 +50,8 @@ class Requests(BaseModel):
 class Health(BaseModel):
     """Response to `GET /health`; the server does not listen before the model is ready."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok", "stuck"] = Field(description="stuck, with the status 503: the worker has not left a request")
+    worker: Literal["idle", "busy", "stuck"] = Field(description="what the thread that computes does")
     model: str
     context: int
     threads: int
@@ -65,9 +67,14 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter()
     engine, options = service.engine, service.options
 
-    @routes.get("/health")
-    async def health() -> Health:
+    @routes.get("/health", responses={503: {"model": Health}})
+    async def health(response: Response) -> Health:
+        stuck = service.worker.state == "stuck"
+        if stuck:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Health(
+            status="stuck" if stuck else "ok",
+            worker=service.worker.state,
             model=options.model_id,
             context=engine.context.context_length,
             threads=engine.context.threads,

@@ -1,6 +1,5 @@
 """`POST /v1/responses`: OpenAI's newer API for conversations, stateless."""
 
-import asyncio
 import json
 import time
 import uuid
@@ -8,15 +7,17 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel
 
 from lambda_llm.engine.output_parser import CallArguments, CallStart, Content, Reasoning
+from lambda_llm.openai_types.common import limit_of
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.openai_types.responses import (
     CallItem,
     IncompleteDetails,
     InputPart,
+    InputTokens,
     InputTokensDetails,
     Item,
     MessageItem,
@@ -36,8 +37,9 @@ from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, St
 from lambda_llm.serving.chat import call_id, effort
 from lambda_llm.serving.errors import explain
 from lambda_llm.serving.generations import Caller, Limits, sampling_of
+from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, cancel_on_disconnect
+from lambda_llm.serving.streaming import EventStream, while_connected
 
 
 def router(service: Service) -> APIRouter:
@@ -55,11 +57,19 @@ def router(service: Service) -> APIRouter:
     )
     async def responses(body: ResponseRequest, request: Request) -> Response:
         service.check_generates(body.model)
-        answers = await asyncio.to_thread(_prepare, service, body)
+        caller = Caller.of(service, body, request)
+        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
         answer = _Answer(service, answers, body)
         if body.stream:
             return await EventStream.begun(answer.events())
-        return await cancel_on_disconnect(request, answer.whole())
+        return await while_connected(request, answer.whole())
+
+    @routes.post("/v1/responses/input_tokens")
+    async def input_tokens(body: ResponseRequest, request: Request) -> InputTokens:
+        service.check_generates(body.model)
+        caller = Caller.of(service, body, request)
+        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
+        return InputTokens(input_tokens=len(answers.generations[0].prompt))
 
     return routes
 
@@ -67,7 +77,7 @@ def router(service: Service) -> APIRouter:
 # -- the conversation -------------------------------------------------------------------------------
 
 
-def _prepare(service: Service, body: ResponseRequest) -> Answers:
+def _prepare(service: Service, body: ResponseRequest, caller: Caller) -> Answers:
     choice = body.tool_choice
     calls: Any = choice if isinstance(choice, str) else "auto"
     if isinstance(choice, ToolChoice):
@@ -92,12 +102,13 @@ def _prepare(service: Service, body: ResponseRequest) -> Answers:
         schema=_schema(body),
         variables=effort(service, body.reasoning.effort if body.reasoning else None, "reasoning.effort"),
     )
+    limits = Limits(max_tokens=limit_of(body.max_output_tokens))
     return Answers.prepare(
         service,
         conversation,
         sampling_of(service, body),
-        Limits(max_tokens=body.max_output_tokens),
-        Caller.of(body),
+        limits if body.stream else bounded(service, limits, 1, "max_output_tokens"),
+        caller,
     )
 
 
@@ -155,7 +166,7 @@ def _complete(turn: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(content: str | Sequence[InputPart] | None) -> str:
-    return content if isinstance(content, str) else "".join(part.text for part in content or ())
+    return content if isinstance(content, str) else "\n".join(part.text for part in content or ())
 
 
 # -- the response -----------------------------------------------------------------------------------
@@ -177,12 +188,14 @@ class _Answer:
             max_output_tokens=body.max_output_tokens,
             model=service.options.model_id,
             parallel_tool_calls=body.parallel_tool_calls is not False,
-            reasoning={"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
+            reasoning={"effort": None, "summary": None} | (_given(body.reasoning) if body.reasoning else {}),
             temperature=1.0 if body.temperature is None else body.temperature,
             text={"format": _given(body.text.format) if body.text and body.text.format else {"type": "text"}},
             tool_choice=_given(choice) if isinstance(choice, ToolChoice) else choice or "auto",
             tools=[{"strict": None, "parameters": None} | _given(tool) for tool in body.tools or ()],
             top_p=1.0 if body.top_p is None else body.top_p,
+            metadata=body.metadata or {},
+            truncation=body.truncation or "disabled",
             user=body.user,
         )
 
@@ -193,7 +206,7 @@ class _Answer:
                 if step is not None:
                     for _ in self._events(step):
                         pass
-        return JSONResponse(self._response.model_dump())
+        return await json_response(self._service, self._response.model_dump)
 
     async def events(self) -> AsyncGenerator[str, None]:
         """The response as a stream of events, in OpenAI's order."""

@@ -1,11 +1,13 @@
 """What every endpoint uses: the engine, its options, and the thread that runs it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import NotGenerativeError
+from lambda_llm.limits import MIB
 from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.worker import Worker
 
@@ -15,16 +17,28 @@ class ServingOptions:
     """How an engine is served.
 
     Attributes:
-        model_id: the model's name in requests and responses.
+        model_id: the model's name in responses and in the list of models, without spaces.
+        aliases: further ids in the list of models.
+        names: further names that requests may give.
         queue: requests that may wait while another runs; more are refused with a 429.
         keep_alive_seconds: idle time of a stream after which a keep-alive comment is sent.
+        answer_seconds: time that a request may take, from the end of its planning.
+        max_tokens: maximum length of any choice in tokens, whatever a request says; None: what the context allows.
+        response_bytes: maximum size of a response that is returned in one piece.
+        parse_control: parse the text of control tokens in messages into these tokens, instead of as plain text.
         trust_user: whether the field `user` identifies a request's tenant.
         resident_before: resident memory of this process before the model was loaded, in bytes.
     """
 
     model_id: str
+    aliases: Sequence[str] = ()
+    names: Sequence[str] = ()
     queue: int = 16
     keep_alive_seconds: float = 10.0
+    answer_seconds: float = 900.0
+    max_tokens: int | None = None
+    response_bytes: int = 32 * MIB
+    parse_control: bool = False
     trust_user: bool = False
     resident_before: int = 0
 
@@ -45,16 +59,16 @@ class Service:
     worker: Worker
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def check_model(self, name: str) -> None:
+    def check_model(self, name: str | None) -> None:
         """Refuse a request for another model.
 
         Args:
-            name: as the request gives it.
+            name: as the request gives it; None: it names none, which is the one that is served.
 
         Raises:
             APIError: 404, `model_not_found`.
         """
-        if name != self.options.model_id:
+        if name is not None and name not in {self.options.model_id, *self.options.aliases, *self.options.names}:
             raise APIError(
                 HTTPStatus.NOT_FOUND,
                 f"The model {name!r} does not exist here: this server has {self.options.model_id!r}.",
@@ -62,11 +76,11 @@ class Service:
                 code="model_not_found",
             )
 
-    def check_generates(self, name: str) -> None:
+    def check_generates(self, name: str | None) -> None:
         """Refuse a request to generate text with another model, or with an encoder.
 
         Args:
-            name: as the request gives it.
+            name: as the request gives it, or None.
 
         Raises:
             APIError: 404, `model_not_found`, or 400, `unsupported_model`.

@@ -6,12 +6,14 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
+
+Result = TypeVar("Result")
 
 SSE_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -39,17 +41,23 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def cancel_on_disconnect(request: Request, response: Coroutine[Any, Any, Response]) -> Response:
-    """Await a response, or cancel it as soon as the client disconnects."""
-    task = asyncio.ensure_future(response)
+async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Await what a response needs, or cancel it as soon as the client disconnects.
+
+    Raises:
+        ClientDisconnect: the client has disconnected.
+        Exception: any that `work` raises.
+    """
+    task = asyncio.ensure_future(work)
     disconnected = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait([task, disconnected], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
+        if not disconnected.done():
             return await task
+        # Even if the work has just been done: whoever comes next might not be told again.
         task.cancel()
         await asyncio.wait([task])
-        return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody reads it
+        raise ClientDisconnect
     finally:
         task.cancel()
         disconnected.cancel()

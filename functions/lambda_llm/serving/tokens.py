@@ -3,15 +3,22 @@
 Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
 """
 
-import asyncio
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
+from fastapi.responses import Response
 from pydantic import BaseModel, Field, StrictBool
 
+from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.openai_types.common import Input, Text, Whole
+from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.generations import check_tokens
+from lambda_llm.serving.response_size import json_response
 from lambda_llm.serving.service import Service
+
+TOKENS_MAX: Final = 100_000
+"""Tokens in a request: some 400 KB of text."""
 
 
 class TokenizeRequest(Input):
@@ -39,7 +46,7 @@ class Tokens(BaseModel):
 class DetokenizeRequest(Input):
     """Body of `POST /detokenize`."""
 
-    tokens: list[Annotated[Whole, Field(ge=0)]]
+    tokens: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(max_length=TOKENS_MAX)]
 
 
 class Detokenized(BaseModel):
@@ -53,24 +60,39 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter()
     model = service.engine.model
 
-    def piece(token: int) -> TokenPiece:
+    def piece(token: int) -> dict[str, Any]:
         text = model.piece(token, control=True)
         try:
-            return TokenPiece(id=token, piece=text.decode())
+            return {"id": token, "piece": text.decode()}
         except UnicodeDecodeError:
-            return TokenPiece(id=token, piece=list(text))
+            return {"id": token, "piece": list(text)}
 
-    @routes.post("/tokenize")
-    async def tokenize(body: TokenizeRequest) -> Tokens:
-        tokens = await asyncio.to_thread(
-            model.tokenize, body.content, add_special=body.add_special, parse_special=body.parse_special
-        )
-        return Tokens(tokens=[piece(token) for token in tokens] if body.with_pieces else tokens)
+    def tokens_of(body: TokenizeRequest) -> dict[str, Any]:
+        try:
+            tokens = model.tokenize(
+                body.content, add_special=body.add_special, parse_special=body.parse_special, at_most=TOKENS_MAX
+            )
+        except ContextOverflowError as error:
+            raise APIError(
+                HTTPStatus.BAD_REQUEST,
+                f"'content' has more than {TOKENS_MAX:,} tokens: send it in parts.",
+                param="content",
+                code="invalid_value",
+            ) from error
+        return {"tokens": [piece(token) for token in tokens] if body.with_pieces else tokens}
 
-    @routes.post("/detokenize")
-    async def detokenize(body: DetokenizeRequest) -> Detokenized:
+    def text_of(body: DetokenizeRequest) -> dict[str, Any]:
+        return {"content": b"".join(model.piece(each, control=True) for each in body.tokens).decode(errors="replace")}
+
+    @routes.post("/tokenize", response_model=Tokens)
+    async def tokenize(body: TokenizeRequest) -> Response:
+        tokens = await service.worker.plan(lambda: tokens_of(body))
+        return await json_response(service, lambda: tokens)
+
+    @routes.post("/detokenize", response_model=Detokenized)
+    async def detokenize(body: DetokenizeRequest) -> Response:
         check_tokens(service, body.tokens, "tokens")
-        text = b"".join(model.piece(token, control=True) for token in body.tokens)
-        return Detokenized(content=text.decode(errors="replace"))
+        text = await service.worker.plan(lambda: text_of(body))
+        return await json_response(service, lambda: text)
 
     return routes

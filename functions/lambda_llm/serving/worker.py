@@ -1,14 +1,14 @@
-"""The decode thread, and its bridge to the event loop, which it never blocks."""
+"""The decode thread and the planning threads, and their bridge to the event loop, which they never block."""
 
 import asyncio
 import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 from lambda_llm.engine.cancellation import Cancellation, CancelledError
 from lambda_llm.engine.generate import FinishReason, Generation
@@ -23,8 +23,29 @@ _RETRY_MAX: Final = 60
 """Seconds; OpenAI's client ignores a longer `Retry-After`."""
 
 
+STUCK_SECONDS: Final = 10.0
+"""How long the decode thread may take to leave a request that was cancelled: it does so between two operations of
+llama.cpp, which take milliseconds."""
+
+PLANNERS: Final = 2
+"""Threads that render, tokenize and compile schemas, besides the decode thread."""
+
+
 class StoppingError(LambdaLLMError):
     """The server stopped before the response was complete."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is stopping, so the response is incomplete: send the request again.")
+
+
+class DeadlineError(LambdaLLMError):
+    """The time for a request was over before there was anything of an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There was not enough time for the first token of an answer: send a shorter prompt, or try again, as what "
+            "was evaluated is kept for a while; a longer time-out of the function gives more time."
+        )
 
 
 class QueueFullError(LambdaLLMError):
@@ -75,7 +96,7 @@ class Worker:
     """
 
     def __init__(self, queue: int) -> None:
-        """Create the thread.
+        """Create the threads.
 
         Args:
             queue: requests that may wait while another runs.
@@ -85,7 +106,37 @@ class Worker:
         self._queue = queue
         self._seconds = 1.0
         self._thread = ThreadPoolExecutor(1, "lambda-llm-decode")
+        self._planners = ThreadPoolExecutor(PLANNERS, "lambda-llm-plan")
         self._active: set[Cancellation] = set()
+        self._running: Cancellation | None = None
+        self._closed = False
+
+    @property
+    def state(self) -> Literal["idle", "busy", "stuck"]:
+        """What the decode thread does; stuck: it has not left a cancelled request for `STUCK_SECONDS`."""
+        running = self._running
+        if running is None:
+            return "idle"
+        ended = running.ended_at
+        return "busy" if ended is None or time.monotonic() - ended < STUCK_SECONDS else "stuck"
+
+    async def plan(self, job: Callable[[], Result]) -> Result:
+        """Prepare a request on a planning thread: it counts as a request that waits until the thread has ended.
+
+        Args:
+            job: must be bounded, as it can't be interrupted.
+
+        Raises:
+            QueueFullError: at once; nothing was started.
+            StoppingError: after `stop`.
+            Exception: any that `job` raises.
+        """
+        self._check_room()
+        try:
+            return await asyncio.shield(self._submit(self._planners, job).done)
+        except asyncio.CancelledError:
+            self.counts.cancelled += 1
+            raise
 
     @asynccontextmanager
     async def run(
@@ -93,7 +144,8 @@ class Worker:
     ) -> AsyncIterator[AsyncIterator[Piece | None]]:
         """Queue the generations of one request, which run one after the other; the context yields their pieces.
 
-        Leaving the context early cancels them.
+        Leaving the context early cancels them. The place in the queue is free as soon as the last one has ended,
+        however long a client takes to read.
 
         Args:
             generations: at least one; all share one `Cancellation`.
@@ -103,71 +155,105 @@ class Worker:
             QueueFullError: at once; nothing was started.
             EngineError: from the pieces, where the engine failed.
             StoppingError: from the pieces, after `stop`.
+            DeadlineError: from the pieces, where the deadline came before the first token.
         """
         self._check_room()
         running = _Run(generations)
-        self.counts.active += 1
-        self._active.add(running.cancellation)
-        job = self._thread.submit(running.generate)
-        running.done = asyncio.wrap_future(job)
+        cancellation = running.cancellation
+        job = running.job = self._submit(self._thread, self._computing(running.generate, cancellation), cancellation)
+        job.done.add_done_callback(lambda _: self._ended(running))
         try:
             yield running.pieces(keep_alive_seconds)
         finally:
-            running.cancellation.cancel()
-            try:
-                if job.cancel():  # it was still in the queue, perhaps for minutes to come
-                    running.never_ran()
-                else:
-                    await running.settled()
-                    self._seconds += (running.seconds - self._seconds) / 4  # moving average
-            finally:
-                self._active.discard(running.cancellation)
-                self.counts.active -= 1
-                for generation in generations:
-                    self._count(generation)
+            cancellation.cancel()
+            job.future.cancel()  # if it is still in the queue, perhaps for minutes to come
+            await job.settled()
 
-    async def compute(self, job: Callable[[Cancellation], Result]) -> Result:
-        """Queue another job than a generation and return its result; cancelling this coroutine cancels the job.
+    async def compute(self, task: Callable[[Cancellation], Result], deadline: float | None = None) -> Result:
+        """Queue another task than a generation and return its result; cancelling this coroutine cancels the task.
 
         Args:
-            job: runs on the thread; must end when its `Cancellation` is called.
+            task: runs on the thread; must end when its `Cancellation` is called.
+            deadline: when it is called, as `time.monotonic` tells it; None: never.
 
         Raises:
             QueueFullError: at once; nothing was started.
             StoppingError: after `stop`.
-            Exception: any that `job` raises.
+            DeadlineError: the deadline came first.
+            Exception: any that `task` raises.
         """
         self._check_room()
-        cancellation = Cancellation()
-        self.counts.active += 1
-        self._active.add(cancellation)
-        future = self._thread.submit(job, cancellation)
-        done = asyncio.wrap_future(future)
-        done.add_done_callback(
-            lambda ended: ended.cancelled() or ended.exception()
-        )  # retrieved, even if nobody awaits it
+        cancellation = Cancellation(deadline)
+        job = self._submit(self._thread, self._computing(lambda: task(cancellation), cancellation), cancellation)
         try:
-            result = await asyncio.shield(done)
+            result = await asyncio.shield(job.done)
         except (asyncio.CancelledError, CancelledError) as error:
-            cancellation.cancel()
-            future.cancel()
             self.counts.cancelled += 1
+            if cancellation.expired:
+                raise DeadlineError from error
             if isinstance(error, CancelledError):
-                raise StoppingError("The server is stopping: send the request again.") from error
+                raise StoppingError from error
+            cancellation.cancel()
+            job.future.cancel()
             raise
         except Exception:
             self.counts.failed += 1
             raise
-        finally:
-            self._active.discard(cancellation)
-            self.counts.active -= 1
         self.counts.completed += 1
         return result
 
     def _check_room(self) -> None:
+        if self._closed:
+            raise StoppingError
         if self.counts.active > self._queue:
             retry = math.ceil(self._seconds * self.counts.active)
             raise QueueFullError(self._queue, min(max(retry, 1), _RETRY_MAX))
+
+    def _submit(
+        self, pool: ThreadPoolExecutor, task: Callable[[], Result], cancellation: Cancellation | None = None
+    ) -> "_Job[Result]":
+        """Give a task to a thread; its request is active until the thread has ended with it."""
+        future = pool.submit(task)
+        job = _Job(future, asyncio.wrap_future(future))
+        self.counts.active += 1
+        timer: asyncio.TimerHandle | None = None
+        if cancellation:
+            self._active.add(cancellation)
+            if cancellation.deadline is not None:
+                left = cancellation.deadline - time.monotonic()
+                timer = asyncio.get_running_loop().call_later(max(0, left), _expire, cancellation, future)
+
+        def ended(done: "asyncio.Future[Result]") -> None:
+            self.counts.active -= 1
+            if cancellation:
+                self._active.discard(cancellation)
+            if timer:
+                timer.cancel()
+            if not done.cancelled():
+                done.exception()  # retrieved, even if nobody awaits it
+
+        job.done.add_done_callback(ended)
+        return job
+
+    def _computing(self, task: Callable[[], Result], cancellation: Cancellation) -> Callable[[], Result]:
+        """A task that the decode thread is seen to be busy with."""
+
+        def run() -> Result:
+            self._running = cancellation
+            try:
+                return task()
+            finally:
+                self._running = None
+
+        return run
+
+    def _ended(self, running: "_Run") -> None:
+        """Count the generations of a request, of which the thread has left the last one."""
+        running.end()
+        if running.seconds:
+            self._seconds += (running.seconds - self._seconds) / 4  # moving average
+        for generation in running.generations:
+            self._count(generation)
 
     def stop(self) -> None:
         """Cancel every request, the running one within one token; their pieces raise `StoppingError`."""
@@ -175,9 +261,11 @@ class Worker:
             cancellation.cancel()
 
     def close(self) -> None:
-        """Cancel every request and end the thread."""
+        """Cancel every request and end the threads."""
+        self._closed = True
         self.stop()
-        self._thread.shutdown(cancel_futures=True)
+        for pool in (self._thread, self._planners):
+            pool.shutdown(cancel_futures=True)
 
     def _count(self, generation: Generation) -> None:
         stats = generation.stats
@@ -201,21 +289,51 @@ class Worker:
         )
 
 
+@dataclass(frozen=True)
+class _Job(Generic[Result]):
+    """A task on a thread.
+
+    Attributes:
+        future: cancelling it has an effect as long as the task waits.
+        done: completes when the thread has ended with it. Never cancelled itself: that would only end the wait.
+    """
+
+    future: "Future[Result]"
+    done: "asyncio.Future[Result]"
+
+    async def settled(self) -> None:
+        """Wait until the thread has ended with it, even while this coroutine is being cancelled."""
+        cancelled = False
+        while not self.done.done():
+            try:
+                await asyncio.wait([self.done])
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            raise asyncio.CancelledError
+
+
+def _expire(cancellation: Cancellation, future: "Future[Any]") -> None:
+    cancellation.expire()
+    future.cancel()
+
+
 class _Run:
     """The generations of one request, between the thread and the event loop.
 
     Attributes:
+        generations: at least one.
         cancellation: ends them.
-        done: completes when the thread has finished them.
+        job: the thread's.
         seconds: that the thread spent on them.
     """
 
-    done: "asyncio.Future[None]"
+    job: _Job[None]
 
     def __init__(self, generations: Sequence[Generation]) -> None:
+        self.generations = generations
         self.cancellation = generations[0].cancellation
         self.seconds = 0.0
-        self._generations = generations
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
 
@@ -223,16 +341,18 @@ class _Run:
         """Run them; the part on the thread."""
         began = time.monotonic()
         try:
-            for number, generation in enumerate(self._generations):
-                if self.cancellation.cancelled:  # while it was in the queue
-                    generation.cancelled_while_waiting()
-                    continue
-                for text in generation:
-                    self._put(Piece(number, text, generation.take_scored()))
+            for number, generation in enumerate(self.generations):
+                if self.cancellation.cancelled:
+                    # At the deadline, choices that were not reached are empty ones, as long as there is another.
+                    generation.skip(
+                        FinishReason.LENGTH if number and self.cancellation.expired else FinishReason.CANCELLED
+                    )
+                else:
+                    for text in generation:
+                        self._put(Piece(number, text, generation.take_scored()))
                 self._put(Piece(number, "", generation.take_scored(), ended=True))
         finally:
             self.seconds = time.monotonic() - began
-            self._put(None)
 
     def _put(self, piece: Piece | None) -> None:
         self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
@@ -249,27 +369,17 @@ class _Run:
             if piece is None:
                 break
             yield piece
-        await asyncio.shield(self.done)
-        for generation in self._generations:
+        if not self.job.done.cancelled():
+            self.job.done.result()
+        for generation in self.generations:
             if generation.remembered:
                 await asyncio.to_thread(generation.settle)
-        if any(generation.stats.finish_reason is FinishReason.CANCELLED for generation in self._generations):
-            raise StoppingError("The server is stopping, so the response is incomplete: send the request again.")
+        if any(generation.stats.finish_reason is FinishReason.CANCELLED for generation in self.generations):
+            raise DeadlineError if self.cancellation.expired else StoppingError
 
-    def never_ran(self) -> None:
-        """Record that they were cancelled in the queue."""
-        for generation in self._generations:
-            generation.cancelled_while_waiting()
-
-    async def settled(self) -> None:
-        """Wait until the thread has left the engine, even while this task is being cancelled."""
-        cancelled = False
-        while not self.done.done():
-            try:
-                await asyncio.wait([self.done])
-            except asyncio.CancelledError:
-                cancelled = True
-        if not self.done.cancelled():
-            self.done.exception()  # retrieved; `pieces` raises it
-        if cancelled:
-            raise asyncio.CancelledError
+    def end(self) -> None:
+        """End the pieces; called once the thread has ended, or if the generations never left the queue."""
+        if self.job.done.cancelled():
+            for generation in self.generations:
+                generation.skip()
+        self._pieces.put_nowait(None)

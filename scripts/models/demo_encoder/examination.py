@@ -53,7 +53,7 @@ def _answers(encoder: Encoder, entries: Sequence[Entry]) -> list[_Answer]:
     fit = [entry for entry in entries if entry.grade != "long"]  # stories are longer than the model's context
     answers = []
     for entry in fit:
-        scores = encoder.encode([encoder.pair(entry.held_out, other.answer) for other in fit])[:, 0]
+        scores = encoder.encode([encoder.pairing(entry.held_out)(other.answer, "the answer") for other in fit])[:, 0]
         answers.append((entry.held_out, entry.id, fit[scores.argmax()].id))
     return answers
 

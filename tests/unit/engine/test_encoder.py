@@ -81,13 +81,13 @@ def test_a_pair_is_separated_as_bert_reads_it(open_encoder: OpenEncoder) -> None
     encoder = open_encoder("reranker").encoder
     cls, sep = encoder.model.tokenize("", add_special=True)
     question, answer = (encoder.model.tokenize(text, add_special=False) for text in ("How large?", "10 MB."))
-    assert encoder.pair("How large?", "10 MB.") == [cls, *question, sep, *answer, sep]
+    assert encoder.pairing("How large?")("10 MB.", "it") == [cls, *question, sep, *answer, sep]
 
 
 def test_what_is_written_in_a_text_is_no_control_token(open_encoder: OpenEncoder) -> None:
     encoder = open_encoder("reranker").encoder
     sep = encoder.model.tokenize("", add_special=True)[1]
-    assert encoder.pair("[SEP]", "[SEP]").count(sep) == 2
+    assert encoder.pairing("[SEP]")("[SEP]", "it").count(sep) == 2
 
 
 def test_an_encoding_can_be_cancelled(open_encoder: OpenEncoder) -> None:

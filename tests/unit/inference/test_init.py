@@ -27,7 +27,7 @@ def test_a_warm_environment_has_what_the_api_needs(demo_model: Path, weights: We
     environment = init(settings(demo_model, weights=weights, context=512, memory_mb=2000))
     engine = environment.engine
     try:
-        assert environment.serving.model_id == "lambda-llm demo"
+        assert environment.serving.model_id == "lambda-llm-demo"
         assert engine.plan.options.placement is weights
         assert (engine.decoder.context_length, engine.decoder.threads) == (512, 1)
         assert environment.loaded.file.closed
@@ -44,9 +44,9 @@ def test_a_warm_environment_has_what_the_api_needs(demo_model: Path, weights: We
 @pytest.mark.parametrize(
     ("changes", "name", "expected"),
     [
-        ({}, {}, "lambda-llm demo"),
+        ({}, {}, "lambda-llm-demo"),
         ({}, {"general.name": None}, "my-model"),
-        ({"model_name": "mine"}, {}, "mine"),
+        ({"model_name": "my own"}, {}, "my-own"),
     ],
 )
 def test_the_model_s_id_is_the_setting_its_own_name_or_the_file_s(
@@ -99,7 +99,7 @@ def test_an_encoder_is_known_by_its_header_and_warm() -> None:
     engine = environment.engine
     try:
         assert environment.engine.encodes
-        assert environment.serving.model_id == "lambda-llm demo classifier"
+        assert environment.serving.model_id == "lambda-llm-demo-classifier"
         assert (engine.encoder.context_length, environment.warm_tokens, engine.plan.kv_cache) == (CONTEXT, 0, 0)
     finally:
         engine.close()

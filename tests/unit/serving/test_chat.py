@@ -168,6 +168,7 @@ async def test_health_tells_what_is_served_and_what_was_done(client: httpx2.Asyn
     assert health["memory"].pop("resident") > MIB
     assert health == {
         "status": "ok",
+        "worker": "idle",
         "model": MODEL_ID,
         "context": engine.decoder.context_length,
         "threads": 1,

@@ -135,7 +135,7 @@ async def test_probabilities_are_told_with_the_place_of_each_token(client: httpx
         ({"best_of": 2}, "best_of", "invalid_value", "should be 1"),
         ({"echo": True, "logprobs": 1}, "echo", "invalid_value", "leave out 'echo' or 'logprobs'"),
         ({"logprobs": 6}, "logprobs", "invalid_value", "less than or equal to 5"),
-        ({"max_tokens": 0}, "max_tokens", "invalid_value", "greater than or equal to 1"),
+        ({"max_tokens": 0}, "max_tokens", "invalid_value", "at least 1, or -1"),
         ({"stream_options": {}}, "stream_options", "invalid_value", "set 'stream' to true"),
         ({"messages": []}, "messages", "unsupported_parameter", "not supported"),
         ({"model": "gpt-5"}, "model", "model_not_found", "does not exist here"),

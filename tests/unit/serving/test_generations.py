@@ -25,7 +25,8 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 """A request for each endpoint that generates."""
 
-KEEP_NOTHING = {"/v1/embeddings", "/v1/classify", "/v1/rerank", "/tokenize", "/detokenize"}
+COUNTS = {"/v1/chat/completions/input_tokens", "/v1/responses/input_tokens"}
+KEEP_NOTHING = {"/v1/embeddings", "/v1/classify", "/v1/rerank", "/v1/score", "/tokenize", "/detokenize", *COUNTS}
 """Endpoints without a KV cache behind them, so that there is nothing of one caller's for another."""
 
 
