@@ -61,7 +61,8 @@ class ChatTemplate:
     Attributes:
         tool_call_format: how the model writes tool calls.
         thinks: whether the model reasons before it answers.
-        preserved_tokens: control tokens that are part of the generated text: markers of tool calls and reasoning.
+        markers: ids of the markers of tool calls and reasoning that are tokens of their own, by their texts.
+        preserved_tokens: those ids; such control tokens are part of the generated text.
         reasoning_variables: template variables that control how much the model reasons.
     """
 
@@ -92,8 +93,9 @@ class ChatTemplate:
         self.reasoning_variables = frozenset(name for name in ("enable_thinking", "reasoning_effort") if name in source)
         # Without a template there are no conversations; and not every vocabulary can tokenize any text.
         markers = [*self.tool_call_format.control, *((THINK, END_THINK) if self.thinks else ())] if source else []
-        tokens = [model.tokenize(marker, add_special=False) for marker in markers]
-        self.preserved_tokens = frozenset(each[0] for each in tokens if len(each) == 1)
+        tokens = {marker: model.tokenize(marker, add_special=False) for marker in markers}
+        self.markers = {marker: each[0] for marker, each in tokens.items() if len(each) == 1}
+        self.preserved_tokens = frozenset(self.markers.values())
         self._control_tokens = ControlTokens(model, source, markers)
 
     def tokens(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -2,16 +2,19 @@
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import llama_cpp
+import llguidance
 import numpy as np
 
 from lambda_llm.engine import native
 from lambda_llm.engine.cancellation import Cancellation, CancelledError
 from lambda_llm.engine.context import Context
-from lambda_llm.engine.errors import EngineError
+from lambda_llm.engine.errors import EngineError, NonFiniteError
 from lambda_llm.engine.loaded_model import LoadedModel
+from lambda_llm.engine.matcher import token_trie
 from lambda_llm.gguf.errors import UnsupportedModelError
 from lambda_llm.gguf.memory_plan import BATCH_TOKENS
 from lambda_llm.gguf.options import KVType, ModelOptions
@@ -70,25 +73,38 @@ class Decoder(Context):
         """
         cached = self.truncate(common_prefix(self.evaluated, tokens[:-1]))
         self._cancel_with(cancellation)
-        for start in range(cached, len(tokens), BATCH_TOKENS):
-            part = tokens[start : start + BATCH_TOKENS]
-            array = (llama_cpp.llama_token * len(part))(*part)
-            self._decode(llama_cpp.llama_batch_get_one(array, len(part)), part)
+        self._extend(tokens[cached:])
         return cached
 
-    def append(self, token: int) -> None:
-        """Evaluate one more token, with the cancellation given to `evaluate` last; raises what `evaluate` raises."""
-        self._one[0] = token
-        self._decode(self._batch_of_one, (token,))
+    def append(self, *tokens: int) -> None:
+        """Evaluate more tokens, with the cancellation given to `evaluate` last; raises what `evaluate` raises."""
+        if len(tokens) == 1:
+            self._one[0] = tokens[0]
+            self._decode(self._batch_of_one, tokens)
+        else:
+            self._extend(tokens)
+
+    @cached_property
+    def trie(self) -> llguidance.LLTokenizer:
+        """The model's vocabulary for constraints; made when it is first needed, which the warm-up sees to."""
+        return token_trie(self.model)
 
     def sample(self, sampler: Any) -> int:
-        """Sample the next token from the current logits with a llama.cpp sampler chain."""
+        """Sample the next token from the current logits with a llama.cpp sampler chain; raises what `logits` raises."""
+        self.logits()
         return int(llama_cpp.llama_sampler_sample(sampler, self._context, -1))
 
     def logits(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
-        """The logits of the next token, of shape (vocabulary_size,); a view, valid until the next evaluation."""
+        """The logits of the next token, of shape (vocabulary_size,); a view, valid until the next evaluation.
+
+        Raises:
+            NonFiniteError: the model computed NaN or infinity, which llama.cpp's samplers end the process for.
+        """
         pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
+        logits = np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
+        if not np.isfinite(logits.max()):  # NaN wins every comparison
+            raise NonFiniteError
+        return logits
 
     # -- the KV cache -------------------------------------------------------------------------------
 
@@ -153,6 +169,12 @@ class Decoder(Context):
         first = llama_cpp.llama_memory_seq_pos_min(self._memory, _ASIDE)
         last = llama_cpp.llama_memory_seq_pos_max(self._memory, _ASIDE)
         return last == end - 1 and (first == start or not self.model.divisible)
+
+    def _extend(self, tokens: Sequence[int]) -> None:
+        for start in range(0, len(tokens), BATCH_TOKENS):
+            part = tokens[start : start + BATCH_TOKENS]
+            array = (llama_cpp.llama_token * len(part))(*part)
+            self._decode(llama_cpp.llama_batch_get_one(array, len(part)), part)
 
     def _decode(self, batch: Any, tokens: Sequence[int]) -> None:
         try:

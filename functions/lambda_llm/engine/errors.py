@@ -7,6 +7,16 @@ class EngineError(LambdaLLMError):
     """llama.cpp failed at an operation that should have worked."""
 
 
+class NonFiniteError(EngineError):
+    """The model computes logits that are NaN or infinite."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model computes numbers that are not finite (NaN or infinity), so its weights are damaged: convert or "
+            "download the model again."
+        )
+
+
 class ContextOverflowError(LambdaLLMError):
     """The prompt leaves no room in the context for a single token.
 
@@ -60,7 +70,7 @@ class TemplateError(LambdaLLMError):
 
 
 class ConstraintError(LambdaLLMError):
-    """The output of this model can't be constrained by this grammar."""
+    """The output of this model can't be constrained by this grammar or schema."""
 
 
 class SchemaError(LambdaLLMError):

@@ -2,6 +2,7 @@
 
 import codecs
 import time
+from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -128,6 +129,8 @@ class Generation:
         room = decoder.context_length - (0 if decoder.context_shift else len(self.prompt))
         self._longest = room if request.max_tokens is None else min(room, request.max_tokens)
         self._shifted = False
+        self._forced: deque[int] = deque()
+        self._pending: list[int] = []  # tokens of the answer that are not evaluated yet
         self._scored: list[tuple[int, Scored]] = []
         self._yielded = 0
 
@@ -142,11 +145,11 @@ class Generation:
             try:
                 self._prefill()
                 while stats.finish_reason is None:
-                    token = sampler.choose()
+                    token = self._next(sampler)
                     if stats.completion_tokens == 0:
                         first = time.perf_counter()
-                    stats.completion_tokens += 1
-                    if model.ends_turn(token):
+                    stats.completion_tokens += token is not None
+                    if token is None or model.ends_turn(token):
                         stats.finish_reason = FinishReason.STOP
                         break
                     if request.top_logprobs is not None:
@@ -161,7 +164,7 @@ class Generation:
                     stats.finish_reason = self._reason(stopped=stops.found)
                     if stats.finish_reason is None:
                         self._save()
-                        self._append(token)
+                        self._pending.append(token)
                 self._save()
             except CancelledError:
                 stats.finish_reason = self._cut_short()
@@ -206,11 +209,27 @@ class Generation:
             self._turn.load(cached, self.cancellation)
         self.stats.cached_tokens = self._decoder.evaluate(self.prompt, self.cancellation)
 
-    def _append(self, token: int) -> None:
-        if self._decoder.context_shift and len(self._decoder.evaluated) >= self._decoder.context_length:
-            make_room(self._decoder, fixed_prefix(self._prefixes, self.prompt))
-            self._shifted = True
-        self._decoder.append(token)
+    def _next(self, sampler: Sampler) -> int | None:
+        """The next token; those that a constraint forces are evaluated together, before the next choice."""
+        if not self._forced and self.request.top_logprobs is None:  # nobody computes the logits of forced tokens
+            self._forced += sampler.forced()
+        if self._forced:
+            return self._forced.popleft()
+        if self._pending:
+            self._append(self._pending)
+            self._pending = []
+        return sampler.choose()
+
+    def _append(self, tokens: Sequence[int]) -> None:
+        decoder = self._decoder
+        if not decoder.context_shift or len(decoder.evaluated) + len(tokens) <= decoder.context_length:
+            decoder.append(*tokens)
+            return
+        for token in tokens:
+            if len(decoder.evaluated) >= decoder.context_length:
+                make_room(decoder, fixed_prefix(self._prefixes, self.prompt))
+                self._shifted = True
+            decoder.append(token)
 
     def _drop_shifted(self) -> None:
         """Drop keys and values that were computed in the presence of tokens that are gone."""

@@ -10,30 +10,19 @@ from typing import Any, Final, NamedTuple, Self
 import llama_cpp
 import numpy as np
 
+from lambda_llm.engine.constraints import Constraint
 from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.errors import ConstraintError
+from lambda_llm.engine.matcher import Matcher
 
 _OWN_SEED: Final = 0xFFFFFFFF
 """LLAMA_DEFAULT_SEED: with this value llama.cpp draws a random seed."""
 _CANDIDATE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 """llama.cpp's `llama_token_data`."""
 _TAIL: Final = 64
-"""Characters that are searched for a marker: more than any marker with the white space behind it has."""
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A grammar that the output is constrained by.
-
-    Attributes:
-        grammar: in llama.cpp's GBNF, with the rule `root`.
-        after: markers that must have been generated, in this order, before it applies; none: from the first token on.
-        leading: only white space may come before the last marker; otherwise the grammar never applies.
-    """
-
-    grammar: str
-    after: tuple[str, ...] = ()
-    leading: bool = False
+"""Characters that are searched for a marker: more than any marker has."""
+GREEDY_BELOW: Final = 1e-6
+"""Temperatures below it are greedy: divided by them, logits would not be finite any more."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +30,8 @@ class Sampling:
     """How the next token is chosen.
 
     Attributes:
-        temperature: 0 is greedy; higher is more varied.
-        top_p: only the most likely tokens whose probabilities sum up to this are considered.
+        temperature: 0 (below 1e-6) is greedy; higher is more varied.
+        top_p: only the most likely tokens whose probabilities sum up to this are considered; 0 is greedy.
         top_k: only this many of the most likely tokens are considered; 0: all.
         min_p: only tokens with at least this fraction of the highest probability are considered.
         seed: makes the choice reproducible; None draws one from the system's entropy.
@@ -50,7 +39,7 @@ class Sampling:
         presence_penalty: subtracted from the logit of each token that was generated before.
         frequency_penalty: subtracted once for each time that the token was generated before.
         repeat_penalty: divides the (positive) logit of each token that was generated before.
-        constraint: grammar that the output is constrained by.
+        constraint: what the output must look like.
     """
 
     temperature: float = 1.0
@@ -92,9 +81,8 @@ def score(decoder: Decoder, token: int, top: int) -> Scored:
 class Sampler:
     """Samples the tokens of one generation; close it afterwards.
 
-    Without a constraint it is one llama.cpp sampler chain, which works on the logits in place, without a Python object
-    per token. With one, the chain's choice is checked against the grammar first; only where it doesn't match is the
-    grammar applied to the whole vocabulary, which is slow: 128,000 tokens, each character by character.
+    It is one llama.cpp sampler chain. Without a constraint the chain works on the logits in place, without a Python
+    object per token; with one it is given the tokens that the grammar allows, and no others.
     """
 
     def __init__(self, decoder: Decoder, sampling: Sampling) -> None:
@@ -105,21 +93,19 @@ class Sampler:
             sampling: how tokens are chosen.
 
         Raises:
-            ConstraintError: llama.cpp can't parse the grammar.
+            ConstraintError: llguidance can't compile the grammar.
         """
         self._decoder = decoder
-        model = decoder.model
-        self._grammar: Any = None
+        self._matcher: Matcher | None = None
         self._waiting: list[str] = []
         self._tail = ""
         self._chain = _chain(decoder, sampling)
         if sampling.constraint:
             self._constraint = sampling.constraint
             self._waiting = list(sampling.constraint.after)
-            self._candidates = np.zeros(model.vocabulary_size, _CANDIDATE)
-            self._ids = np.arange(model.vocabulary_size, dtype=np.int32)
+            self._candidates = np.zeros(decoder.model.vocabulary_size, _CANDIDATE)
             try:
-                self._start_grammar_when_due()
+                self._start_matcher_when_due()
             except ConstraintError:
                 self.close()
                 raise
@@ -129,74 +115,81 @@ class Sampler:
         """Whether the constraint does not apply yet: then pass the generated text to `observe`."""
         return bool(self._waiting)
 
-    def choose(self) -> int:
+    def choose(self) -> int | None:
         """Sample the next token from the decoder's current logits.
 
+        Returns:
+            The token; None where the output is complete and the vocabulary has no token that ends it.
+
         Raises:
+            NonFiniteError: the logits are not finite.
             ConstraintError: no token of this vocabulary matches the grammar.
+            EngineError: the grammar is over its limits.
         """
-        if not self._grammar:
+        if self._matcher is None:
             return self._decoder.sample(self._chain)
-        token = self._pick(self._all_candidates())
-        if not self._matches(token):
-            array = self._all_candidates()
-            llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(array))
-            if np.isneginf(self._candidates["logit"]).all():
-                raise ConstraintError("This model's vocabulary has no token that matches the schema: simplify it.")
-            token = self._pick(array)
+        logits = self._decoder.logits()
+        allowed = self._matcher.allowed()
+        if not allowed.size:
+            return None
+        candidates = self._candidates[: allowed.size]
+        candidates["id"], candidates["logit"] = allowed, logits[allowed]
+        token = self._pick(_array(candidates))
         llama_cpp.llama_sampler_accept(self._chain, token)
-        llama_cpp.llama_sampler_accept(self._grammar, token)
+        self._matcher.consume(token)
         return token
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next, whatever the logits; none without a constraint.
+
+        Raises:
+            EngineError: the grammar is over its limits.
+        """
+        tokens = self._matcher.forced() if self._matcher else []
+        for token in tokens:
+            llama_cpp.llama_sampler_accept(self._chain, token)
+        return tokens
 
     def observe(self, text: str) -> None:
         """Look for the next marker in the generated text, while `waiting`.
 
         Raises:
-            ConstraintError: llama.cpp can't parse the grammar.
+            ConstraintError: llguidance can't compile the grammar.
         """
         self._tail = (self._tail + text)[-_TAIL:]
-        text, marker = self._tail.strip(), self._waiting[0]
+        marker = self._waiting[0]
         if self._constraint.leading and len(self._waiting) == 1:
-            if text == marker[: len(text)] and text != marker:
+            begun = self._tail.lstrip()
+            if marker.startswith(begun) and begun != marker:
                 return
-            if text != marker:
+            if not begun.startswith(marker):
                 self._waiting.clear()  # the output does not begin with the marker: the grammar never applies
                 return
-        elif not text.endswith(marker):
+        _, found, behind = self._tail.partition(marker)
+        if not found:
             return
         del self._waiting[0]
         self._tail = ""
-        self._start_grammar_when_due()
+        if self._waiting:
+            self.observe(behind)
+            return
+        self._start_matcher_when_due()
+        if self._matcher and not self._matcher.follow(behind):
+            self._matcher = None  # the token with the end of the marker goes on in another way
 
     def close(self) -> None:
-        """Free the chain and the grammar; closing twice is fine."""
-        for sampler in (self._chain, self._grammar):
-            if sampler:
-                llama_cpp.llama_sampler_free(sampler)
-        self._chain = self._grammar = None
+        """Free the chain; closing twice is fine."""
+        if self._chain:
+            llama_cpp.llama_sampler_free(self._chain)
+        self._chain = self._matcher = None
 
-    def _start_grammar_when_due(self) -> None:
-        if self._waiting:
-            return
-        grammar = self._constraint.grammar.encode()
-        self._grammar = llama_cpp.llama_sampler_init_grammar(self._decoder.model.vocabulary, grammar, b"root")
-        if not self._grammar:
-            raise ConstraintError("llama.cpp can't parse the grammar that was generated from the schema: simplify it.")
-
-    def _all_candidates(self) -> Any:
-        """The whole vocabulary with its current logits."""
-        self._candidates["id"] = self._ids
-        self._candidates["logit"] = self._decoder.logits()
-        return _array(self._candidates)
+    def _start_matcher_when_due(self) -> None:
+        if not self._waiting:
+            self._matcher = Matcher(self._constraint, self._decoder.trie, self._decoder.model.vocabulary_size)
 
     def _pick(self, array: Any) -> int:
         llama_cpp.llama_sampler_apply(self._chain, ctypes.byref(array))
         return int(array.data[array.selected].id)
-
-    def _matches(self, token: int) -> bool:
-        one = np.array([(token, 1, 0)], _CANDIDATE)
-        llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(_array(one)))
-        return bool(one["logit"][0] == 1)
 
     def __enter__(self) -> Self:
         return self
@@ -205,15 +198,6 @@ class Sampler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def check_constraint(decoder: Decoder, constraint: Constraint) -> None:
-    """Check that llama.cpp accepts a constraint's grammar; needs no lock.
-
-    Raises:
-        ConstraintError: it can't parse the grammar, for example one that is left-recursive.
-    """
-    Sampler(decoder, Sampling(temperature=0, constraint=Constraint(constraint.grammar))).close()
 
 
 def _array(candidates: np.ndarray) -> Any:
@@ -243,7 +227,7 @@ def _chain(decoder: Decoder, sampling: Sampling) -> Any:
                 sampling.presence_penalty,
             )
         )
-    if sampling.temperature == 0:
+    if sampling.temperature < GREEDY_BELOW or sampling.top_p == 0:
         add(llama_cpp.llama_sampler_init_greedy())
         return chain
     if sampling.top_k:

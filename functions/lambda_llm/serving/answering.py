@@ -7,12 +7,13 @@ from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
 from lambda_llm.engine.chat_template import RESERVED, Prompt
+from lambda_llm.engine.constraints import Constraint, schema_constraint
 from lambda_llm.engine.errors import ConstraintError, ContextOverflowError, SchemaError, TemplateError
 from lambda_llm.engine.generate import FinishReason, Generation
-from lambda_llm.engine.json_schema import grammar_of
+from lambda_llm.engine.matcher import compiled
 from lambda_llm.engine.output_parser import Content, OutputParser, Part, Reasoning
-from lambda_llm.engine.sampling import Constraint, Sampling, Scored, check_constraint
-from lambda_llm.engine.tool_call_formats.base import END_THINK, Tool
+from lambda_llm.engine.sampling import Sampling, Scored
+from lambda_llm.engine.tool_call_formats.base import END_THINK, AnySchema, Tool
 from lambda_llm.openai_types.common import Usage
 from lambda_llm.openai_types.response_format import ResponseFormat
 from lambda_llm.serving.errors import APIError, explain
@@ -195,36 +196,38 @@ class Answers:
 
 
 def _constraint(service: Service, conversation: Conversation, prompt: Prompt) -> Constraint | None:
-    """The constraint of a conversation's tools and schema, accepted by llama.cpp; None: unconstrained.
+    """The constraint of a conversation's tools and schema, compiled; None: unconstrained.
 
     Raises:
         APIError: 400, `invalid_schema`.
     """
-    schema = conversation.schema
+    wanted = conversation.schema
+    engine = service.engine
     allowed = {
         number: Tool(function["name"], function.get("parameters") or {}, bool(function.get("strict")))
         for number, function in enumerate(tool["function"] for tool in conversation.tools)
         if conversation.callable_tools is None or function["name"] in conversation.callable_tools
     }
-    param = schema.param if schema else "tools"
     optional = conversation.calls == "auto"
+    calls = bool(allowed) and conversation.calls != "none"
+    param = wanted.param if wanted else "tools"
     try:
-        if allowed and conversation.calls != "none":
-            constraint = service.engine.template.tool_call_format.constraint(
+        schema = AnySchema.of(wanted.schema, strict=wanted.strict) if wanted else None
+        if calls:
+            param = "tools"
+            constraint = engine.template.tool_call_format.constraint(
                 allowed,
                 parallel=conversation.parallel,
                 optional=optional,
                 thinking=prompt.thinking,
-                alternative=(lambda grammar: grammar.json(schema.schema, strict=schema.strict))
-                if schema and optional
-                else None,
+                markers=engine.template.markers,
+                alternative=schema if optional else None,
             )
         elif schema:
-            grammar = grammar_of(schema.schema, strict=schema.strict, after_reasoning=prompt.thinking)
-            constraint = Constraint(grammar, (END_THINK,) if prompt.thinking else ())
+            constraint = schema_constraint(schema.exact, schema.wider, (END_THINK,) if prompt.thinking else ())
         else:
             return None
-        check_constraint(service.engine.decoder, constraint)
+        return compiled(constraint, engine.decoder.trie)
     except (SchemaError, ConstraintError) as error:
         number = getattr(error, "number", None)
         field_name = param if number is None else conversation.tool_param.format(number)
@@ -234,4 +237,3 @@ def _constraint(service: Service, conversation: Conversation, prompt: Prompt) ->
             param=field_name,
             code="invalid_schema",
         ) from error
-    return constraint

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
+from lambda_llm.engine.constraints import Constraint
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import ConstraintError
 from lambda_llm.engine.generate import FinishReason, Generation
-from lambda_llm.engine.sampling import Constraint, Sampling, Scored
+from lambda_llm.engine.sampling import Sampling, Scored
 from support.answers import EXPECTED, LONG_QUESTION, OpenEngine, answer, generation
 from support.models import write_llama
 
-NUMBERS = 'root ::= "[" number ("," number){3} "]"\nnumber ::= [1-9] [0-9]*'
+NUMBERS = 'start: "[" NUMBER ("," NUMBER){3} "]"\nNUMBER: /[1-9][0-9]*/'
 
 
 def first_words(engine: Engine, count: int = 40, **changes: Any) -> set[str]:
@@ -129,14 +130,14 @@ def test_a_grammar_holds_an_answer_to_a_form(engine: Engine, sampling: dict[str,
 
 
 def test_a_grammar_that_the_model_follows_by_itself_changes_nothing(engine: Engine) -> None:
-    constrained = Sampling(temperature=0, constraint=Constraint("root ::= .*"))
+    constrained = Sampling(temperature=0, constraint=Constraint(r"start: /(.|\n)*/"))
     assert answer(engine, sampling=constrained) == answer(engine)
 
 
 def test_a_grammar_can_wait_for_what_comes_before_it(engine: Engine) -> None:
     whole = answer(engine)
     mark = whole.split()[3]
-    constraint = Constraint('root ::= " [" [0-9]{2} "]"', after=(whole.split()[1], mark))
+    constraint = Constraint('start: " [" /[0-9]{2}/ "]"', after=(whole.split()[1], mark))
     text = answer(engine, sampling=Sampling(temperature=0, constraint=constraint))
     before, _, behind = text.partition(mark)
     assert whole.startswith(before + mark)
@@ -144,20 +145,20 @@ def test_a_grammar_can_wait_for_what_comes_before_it(engine: Engine) -> None:
 
 
 def test_one_seed_gives_one_constrained_answer(engine: Engine) -> None:
-    chosen = Sampling(temperature=2, seed=5, constraint=Constraint("root ::= [a-z ]{40}"))
+    chosen = Sampling(temperature=2, seed=5, constraint=Constraint("start: /[a-z ]{40}/"))
     assert len({answer(engine, sampling=chosen) for _ in range(3)}) == 1
 
 
 def test_a_grammar_that_the_vocabulary_can_t_write_ends_in_a_sentence(open_engine: OpenEngine, tmp_path: Path) -> None:
     engine = open_engine(write_llama(tmp_path / "noise.gguf"), context_length=64)
-    going = generation(engine, prompt=[1], sampling=Sampling(temperature=0, constraint=Constraint('root ::= "é"')))
+    going = generation(engine, prompt=[1], sampling=Sampling(temperature=0, constraint=Constraint('start: "é"')))
     with pytest.raises(ConstraintError, match="no token that matches the schema"):
         "".join(going)
     assert not engine.decoder.lock.locked()
 
 
 def test_a_grammar_that_is_none_is_refused(engine: Engine) -> None:
-    going = generation(engine, sampling=Sampling(constraint=Constraint("root ::= root")))
-    with pytest.raises(ConstraintError, match="can't parse the grammar"):
+    going = generation(engine, sampling=Sampling(constraint=Constraint("start: nothing")))
+    with pytest.raises(ConstraintError, match="can't compile it"):
         "".join(going)
     assert EXPECTED in answer(engine)

@@ -11,9 +11,11 @@ from lambda_llm.openai_types.common import STOP_TEXTS_MAX
 from support.answers import EXPECTED, QUESTION, user
 from support.chat import MODEL_ID, PATH, answering, body, made
 
-CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+CALL: dict[str, Any] = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
 RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "2"}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+
+CONTINUES_OR_NOT: list[dict[str, Any]] = [{}, {"continue_final_message": False}]
 
 
 async def answer_of(client: httpx2.AsyncClient, path: str = PATH, **changes: Any) -> str:
@@ -82,7 +84,7 @@ async def test_a_call_is_taken_back_with_what_an_sdk_added_to_it(
     def conversation(call: dict[str, Any]) -> list[dict[str, Any]]:
         return [user("Add."), {"role": "assistant", "content": None, "tool_calls": [call]}, RESULT]
 
-    added = {**CALL, **call, "function": {**CALL["function"], **function}}  # type: ignore[dict-item] # a dict
+    added = CALL | call | {"function": CALL["function"] | function}
     assert await answer_of(client, messages=conversation(added), tools=[TOOL]) == await answer_of(
         client, messages=conversation(CALL), tools=[TOOL]
     )
@@ -125,7 +127,7 @@ async def test_a_last_message_of_the_assistant_is_followed_by_another_where_that
     begun = {"role": "assistant", "content": "The function gets"}
     counts = [
         (await client.post(f"{PATH}/input_tokens", json=body(messages=[user(QUESTION), begun], **more))).json()
-        for more in ({}, {"continue_final_message": False})
+        for more in CONTINUES_OR_NOT
     ]
     assert counts[0]["input_tokens"] < counts[1]["input_tokens"]
 

@@ -154,9 +154,9 @@ CALL = "messages.0.tool_calls.0.function"
             "is 'text'",
         ),
         (form("string"), SCHEMA, "invalid_value", "valid dictionary"),
-        (form({"type": "strin"}), SCHEMA, "invalid_schema", "'type' must be one of object, array"),
-        (form({"oneOf": []}, strict=True), SCHEMA, "invalid_schema", "'oneOf' can't be enforced: leave it out"),
-        (form({"$ref": "#"}), SCHEMA, "invalid_schema", "can't parse the grammar"),
+        (form({"type": "strin"}, strict=True), SCHEMA, "invalid_schema", "'type' must be one of object, array"),
+        (form({"oneOf": []}, strict=True), SCHEMA, "invalid_schema", "'oneOf' must be a list of schemas"),
+        (form({"$ref": "#"}, strict=True), SCHEMA, "invalid_schema", "(it refers to itself): leave it out"),
         (form({"const": float("nan")}), SCHEMA, "invalid_value", "finite numbers"),
         # tools
         ({"tools": [{"type": "function"}]}, "tools.0.function", "missing_required_parameter", "required"),
@@ -164,7 +164,7 @@ CALL = "messages.0.tool_calls.0.function"
         ({"tools": [tool("a b")]}, "tools.0.function.name", "invalid_value", "match pattern"),
         ({"tools": [tool(), tool()]}, "tools.1.function.name", "invalid_value", "two functions of the name 'add'"),
         (
-            {"tools": [tool(), tool("b", parameters={"type": 5})]},
+            {"tools": [tool(), tool("b", parameters={"type": 5}, strict=True)]},
             f"tools.1.{PARAMETERS}",
             "invalid_schema",
             "'type' must",

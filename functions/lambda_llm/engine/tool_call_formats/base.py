@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from lambda_llm.engine.constraints import SPACE, Constraint, marked
 from lambda_llm.engine.errors import SchemaError
-from lambda_llm.engine.gbnf import literal
-from lambda_llm.engine.json_schema import Grammar
-from lambda_llm.engine.sampling import Constraint
+from lambda_llm.engine.schemas import Enforceable, enforceable, widest
 
 THINK, END_THINK = "<think>", "</think>"
 """The markers around a model's reasoning."""
@@ -32,6 +31,28 @@ class Tool:
     strict: bool = False
 
 
+class AnySchema(NamedTuple):
+    """A JSON Schema in two degrees.
+
+    Attributes:
+        exact: as far as it can be enforced.
+        wider: what to fall back to; the same where it is strict.
+    """
+
+    exact: Enforceable
+    wider: Enforceable
+
+    @classmethod
+    def of(cls, schema: Any, *, strict: bool) -> "AnySchema":
+        """Both degrees of a schema.
+
+        Raises:
+            SchemaError: see `enforceable`.
+        """
+        exact = enforceable(schema, strict=strict)
+        return cls(exact, exact if strict else widest(schema))
+
+
 @dataclass(frozen=True)
 class ToolCallFormat:
     """How calls are written: as the family's own chat template renders them, so that both agree.
@@ -52,6 +73,7 @@ class ToolCallFormat:
         end: ends a call that `head` does not match.
         next_call: begins a further call.
         control: texts that may be control tokens; such tokens are then part of the generated text.
+        arguments_key: key of the arguments, where a call is nothing but a JSON object; empty: it is not.
     """
 
     opening: str
@@ -67,6 +89,7 @@ class ToolCallFormat:
     end: str
     next_call: str
     control: tuple[str, ...]
+    arguments_key: str = ""
 
     def render(self, calls: Sequence[tuple[str, str]]) -> str:
         """Tool calls in this format.
@@ -84,7 +107,8 @@ class ToolCallFormat:
         parallel: bool,
         optional: bool,
         thinking: bool,
-        alternative: Callable[[Grammar], str] | None = None,
+        markers: Mapping[str, int],
+        alternative: AnySchema | None = None,
     ) -> Constraint:
         """A constraint by which the output calls these tools.
 
@@ -93,33 +117,103 @@ class ToolCallFormat:
             parallel: allow several calls.
             optional: constrain only calls that the model starts itself; otherwise it must call a tool.
             thinking: the prompt ends inside reasoning, which stays unconstrained.
-            alternative: adds rules for output that is not a call and returns their expression; with `optional` only.
+            markers: those of `control` that are tokens of their own, with their ids.
+            alternative: schema of output that is not a call; with `optional` only.
 
         Raises:
-            SchemaError: the parameters of a tool can't be used; its `number` is the tool's index.
+            SchemaError: the parameters of a strict tool can't be enforced; its `number` is the tool's index.
         """
-        grammar = Grammar()
-        bodies = []
-        for number, tool in tools.items():
-            try:
-                arguments = grammar.json(tool.parameters, strict=tool.strict) if tool.parameters else "object"
-            except SchemaError as error:
-                error.number = number
-                raise
-            arguments = "object" if arguments == "value" else arguments
-            bodies.append(f"{literal(tool.name + self.between)} {arguments} {literal(self.after)}")
-        body = grammar.add(" | ".join(bodies))
-        lazy = optional and alternative is None
-        first = self.opening + self.before
-        calls = f"{literal(first.removeprefix(self.mark).lstrip() if lazy else first)} {body}"
-        if parallel and self.separator is not None:
-            calls += f" ({literal(self.separator + self.before)} {body})*"
-        calls += f" {literal(self.closing)}"
-        grammar.define("root", rf"[ \n]{{0,2}} ({calls}{f' | {alternative(grammar)}' if alternative else ''})")
         after = (END_THINK,) if thinking else ()
+        lazy = optional and alternative is None
         if lazy:
-            return Constraint(grammar.text(), (*after, self.mark), leading=self.only_leading)
-        return Constraint(grammar.text(), after)
+            after = (*after, self.mark)
+        write = _Writer(self, parallel=parallel, lazy=lazy, space=bool(after), markers=markers)
+        schemas = {number: _arguments(number, tool) for number, tool in tools.items()}
+        names = [tool.name for tool in tools.values()]
+        exact = write.grammar(names, [each.exact for each in schemas.values()], alternative and alternative.exact)
+        wider = write.grammar(names, [each.wider for each in schemas.values()], alternative and alternative.wider)
+        return Constraint(exact, wider if wider != exact else None, after, leading=lazy and self.only_leading)
+
+
+def _arguments(number: int, tool: Tool) -> AnySchema:
+    try:
+        degrees = AnySchema.of(tool.parameters, strict=tool.strict)
+    except SchemaError as error:
+        error.number = number
+        raise
+    # Arguments are an object, where the schema doesn't say otherwise.
+    return AnySchema(*(each if each.schema else Enforceable({"type": "object"}, each.widened) for each in degrees))
+
+
+class _Writer:
+    """Writes grammars of calls."""
+
+    def __init__(
+        self, form: ToolCallFormat, *, parallel: bool, lazy: bool, space: bool, markers: Mapping[str, int]
+    ) -> None:
+        self._form = form
+        self._several = parallel and form.separator is not None
+        self._lazy = lazy
+        self._space = space
+        self._markers = markers
+
+    def grammar(self, names: Sequence[str], schemas: Sequence[Enforceable], alternative: Enforceable | None) -> str:
+        """A grammar of calls.
+
+        Args:
+            names: of the functions.
+            schemas: of their arguments.
+            alternative: schema of output that is not a call.
+        """
+        form = self._form
+        rules = [f"arguments{number}: %json {schema.grammar()}" for number, schema in enumerate(schemas)]
+        if alternative is not None and form.arguments_key:
+            # Both begin with a brace, and llguidance must know the whole of each to tell them apart.
+            rules = [
+                f"call{number}: %json {_whole_call(name, form.arguments_key, schema).grammar()}"
+                for number, (name, schema) in enumerate(zip(names, schemas, strict=True))
+            ]
+            calls = " | ".join(f"call{number}" for number in range(len(names)))
+        else:
+            rules.append(self._body(names))
+            calls = self._calls()
+        if alternative is not None:
+            rules.append(f"alternative: %json {alternative.grammar()}")
+            calls = f"({calls} | alternative)"
+        start = f"start: {'SPACE? ' if self._space else ''}{calls}"
+        return "\n".join([start, SPACE, *rules, ""])
+
+    def _calls(self) -> str:
+        form = self._form
+        first = form.opening + form.before
+        calls = f"{self._text(first.removeprefix(form.mark).lstrip() if self._lazy else first)} call"
+        if self._several:
+            calls += f" ({self._text((form.separator or '') + form.before)} call)*"
+        return f"{calls} {self._text(form.closing)}"
+
+    def _body(self, names: Sequence[str]) -> str:
+        form = self._form
+        bodies = (
+            f"{self._text(name + form.between)} arguments{number} {self._text(form.after)}"
+            for number, name in enumerate(names)
+        )
+        return f"call: {' | '.join(bodies)}"
+
+    def _text(self, value: str) -> str:
+        return marked(value, self._markers)
+
+
+def _whole_call(name: str, key: str, schema: Enforceable) -> Enforceable:
+    """The schema of a call that is nothing but a JSON object."""
+    inner = dict(schema.schema)
+    definitions = inner.pop("$defs", None)
+    whole = {
+        "type": "object",
+        "properties": {"name": {"const": name}, key: inner},
+        "required": ["name", key],
+        "additionalProperties": False,
+    }
+    return Enforceable(whole | ({"$defs": definitions} if definitions else {}))
 
 
 def instructions(tools: Sequence[Mapping[str, Any]], form: ToolCallFormat) -> str:

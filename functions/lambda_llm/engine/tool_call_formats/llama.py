@@ -25,6 +25,7 @@ FORMAT: Final = ToolCallFormat(
     end="<|eom_id|>",
     next_call=";",
     control=("<|python_tag|>",),
+    arguments_key="parameters",
 )
 
 
