@@ -35,6 +35,10 @@ def package(
         bool, typer.Option("--local", help="For the local AWS, with this machine's CPU and Python; takes seconds.")
     ] = False,
     verify: Annotated[Path | None, typer.Option(help="Check this zip instead of building one.")] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(help="With --verify: the zip's SHA-256 in hex, from a source that you trust more than the zip's."),
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Build the functions' zips for Lambda, or check one.
@@ -42,14 +46,17 @@ def package(
     Runs in a checkout of the project, on any Linux or macOS machine, without Docker: the compiler comes from PyPI.
     The first build takes minutes, later ones reuse what has not changed. The same inputs give the same bytes. A zip
     contains what its function imports and nothing else; a manifest and an SBOM (CycloneDX) are inside and beside it.
+    `--verify` finds damage and mistakes; whether somebody replaced zip and manifest together only `--sha256` can tell.
     `--local` uses the llama.cpp that `make build` compiled; such a zip runs only in the project's local AWS.
 
     Example: `lambda-llm package --function pruner --output dist/pruner.zip && lambda-llm package --verify
     dist/pruner.zip`
     """
     if verify is not None:
-        _verify(verify, as_json=as_json)
+        _verify(verify, sha256, as_json=as_json)
         return
+    if sha256 is not None:
+        raise PackageError("--sha256 is for checking a zip: add --verify ZIP.")
     if function is not None and function not in FUNCTIONS:
         raise PackageError(f"There is no function {function!r}: --function takes one of {', '.join(FUNCTIONS)}.")
     if output is not None and function is None:
@@ -107,18 +114,25 @@ def _print(name: str, built: dict[str, Any]) -> None:
     )
 
 
-def _verify(path: Path, *, as_json: bool) -> None:
+def _verify(path: Path, sha256: str | None, *, as_json: bool) -> None:
+    from rich.markup import escape
+
     from lambda_llm.packaging.verify import verify as check
     from lambda_llm.units import file_size
 
-    manifest = check(path)
+    manifest = check(path, sha256)
     if as_json:
         out.print_json(manifest.model_dump_json())
         return
     native = f", CPU backends {', '.join(manifest.native.cpu_variants)}" if manifest.native else ""
     glibc = f", needs GLIBC {manifest.glibc}" if manifest.glibc else ""
+    result = "is verified, it has the SHA-256 that you gave" if sha256 else "is consistent with its manifest"
     out.print(
-        f"[bold green]{path} is valid:[/] {manifest.function} of lambda-llm {manifest.version} for "
-        f"{manifest.architecture}, {manifest.runtime}, {len(manifest.files)} files, "
-        f"{file_size(manifest.unzipped_bytes)} unzipped{glibc}{native}"
+        f"[bold green]{escape(str(path))} {result}:[/] "
+        + escape(
+            f"{manifest.function} of lambda-llm {manifest.version} for {manifest.architecture}, {manifest.runtime}, "
+            f"{len(manifest.files)} files, {file_size(manifest.unzipped_bytes)} unzipped{glibc}{native}"
+        )
     )
+    if not sha256:
+        out.print("Whether it is the zip that was published, only its SHA-256 from elsewhere can tell: --sha256.")

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
 
 from lambda_llm.packaging.errors import PackageError
 
@@ -26,6 +29,12 @@ MACHINES: Final = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 """ELF's names for what Lambda calls an architecture."""
 
 _VERSION: Final = re.compile(rf"({'|'.join(NEWEST)})_(\d+(?:\.\d+)*)")
+
+
+PARTS: Final = 4096
+"""Most sections, dynamic tags and symbol versions of a library."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,12 @@ def read(path: str, file: IO[bytes]) -> SharedLibrary:
     """
     try:
         elf = ELFFile(file)
-        dynamic: list[Any] = list(elf.iter_sections("SHT_DYNAMIC"))
-        needs: list[Any] = list(elf.iter_sections("SHT_GNU_verneed"))
-        tags = [tag for part in dynamic for tag in part.iter_tags()]
-        versions = [version.name for part in needs for _, needed in part.iter_versions() for version in needed]
-    except ELFError as error:
-        raise PackageError(f"{path} is not a library for Linux ({error}): build the package again.") from error
+        sections: list[Any] = _few(elf.get_section(number) for number in range(elf.num_sections()))
+        tags: list[Any] = _few(tag for part in sections if isinstance(part, DynamicSection) for tag in part.iter_tags())
+        needs = [part for part in sections if isinstance(part, GNUVerNeedSection)]
+        versions = _few(version.name for part in needs for _, needed in part.iter_versions() for version in needed)
+    except Exception as error:  # elftools raises whatever a damaged header leads it to
+        raise PackageError(f"{path} is not a library for Linux ({error!r}): build the package again.") from error
     kinds = ("DT_NEEDED", "DT_RPATH", "DT_RUNPATH")
     by_kind = {kind: [tag for tag in tags if tag.entry.d_tag == kind] for kind in kinds}
     search = [tag.rpath for tag in by_kind["DT_RPATH"]] + [tag.runpath for tag in by_kind["DT_RUNPATH"]]
@@ -79,6 +88,14 @@ def read(path: str, file: IO[bytes]) -> SharedLibrary:
         tuple(folder for each in search for folder in each.split(":")),
         newest,
     )
+
+
+def _few(parts: Iterable[T]) -> list[T]:
+    """A list of what a real library has a few of, and a damaged header announces billions of."""
+    found = list(islice(parts, PARTS + 1))
+    if len(found) > PARTS:
+        raise ELFError(f"more than {PARTS:,} sections, tags or versions")
+    return found
 
 
 def check(library: SharedLibrary, architecture: str, package: Collection[str]) -> None:

@@ -2,14 +2,17 @@
 
 import base64
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from lambda_llm.packaging import archive
 
 NAME: Final = "lambda-llm-manifest.json"
 SBOM_NAME: Final = "lambda-llm-sbom.cdx.json"
+
+Text = Annotated[str, StringConstraints(pattern="^[ -~]+$", max_length=255)]
+"""Printed in terminals, so without control characters."""
 
 
 class NativeBuild(BaseModel):
@@ -25,11 +28,11 @@ class NativeBuild(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    llama_cpp_python: str
-    llama_cpp_source_sha256: str
-    compiler: str
+    llama_cpp_python: Text
+    llama_cpp_source_sha256: Text
+    compiler: Text
     build_options: dict[str, str]
-    cpu_variants: list[str]
+    cpu_variants: list[Text]
 
 
 class Manifest(BaseModel):
@@ -52,14 +55,14 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[2] = 2
-    function: str
-    version: str
+    function: Text
+    version: Text
     architecture: Literal["arm64", "x86_64"]
-    runtime: str
-    handler: str
-    exec_wrapper: str | None
+    runtime: Text
+    handler: Text
+    exec_wrapper: Text | None
     native: NativeBuild | None
-    glibc: str | None
+    glibc: Text | None
     unzipped_bytes: int
     files: dict[str, str]
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from random import Random
 
 import pytest
 
@@ -53,6 +54,27 @@ def test_a_truncated_library_is_no_library(length: int) -> None:
     assert length < len(data)
     with pytest.raises(PackageError, match=r"libllama\.so is not a library for Linux .*: build the package again"):
         elf.read(PATH, io.BytesIO(data[:length]))
+
+
+def test_a_damaged_header_is_read_or_told_and_never_a_stranger_s_error_or_endless() -> None:
+    sound = shared_library(needed=["libggml.so"], runpath="$ORIGIN", versions={"libc.so.6": ["GLIBC_2.34"]})
+    random = Random(1)  # noqa: S311 - reproducible
+    told = 0
+    for _ in range(1000):
+        damaged = bytearray(sound)
+        for _ in range(random.randint(1, 3)):
+            damaged[random.randrange(len(damaged))] = random.choice([0, 1, 0xFF, random.randrange(256)])
+        try:
+            elf.read(PATH, io.BytesIO(damaged))
+        except PackageError:
+            told += 1
+    assert 50 < told < 500
+
+
+def test_a_header_that_announces_more_than_a_library_has_is_refused() -> None:
+    many = shared_library(needed=[f"lib{number}.so" for number in range(elf.PARTS)])
+    with pytest.raises(PackageError, match="more than 4,096 sections, tags or versions"):
+        elf.read(PATH, io.BytesIO(many))
 
 
 def test_what_the_package_and_the_system_hold_may_be_needed() -> None:
