@@ -23,6 +23,7 @@ from lambda_llm.aws.errors import StorageError
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.decoder import Buffer, Decoder
 from lambda_llm.engine.errors import EngineError
+from lambda_llm.engine.kv_state import check_finite
 from lambda_llm.engine.prefix_cache import CacheScope
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class Counts:
         restored_tokens: tokens restored instead of prefilled.
         saved_entries: entries written.
         saved_bytes: bytes written.
-        damaged: entries that failed validation and were not used.
+        damaged: entries that failed validation and were neither used nor stored.
         failures: times that the storage failed or timed out.
     """
 
@@ -192,8 +193,10 @@ class SessionStore:
 
         Raises:
             DamagedError: it is damaged, truncated, or another entry.
+            EngineError: it has numbers that are not finite.
         """
         state = _validated(name, start, end, entry)
+        check_finite(state)
         self._remember(name)
         return state
 
@@ -206,8 +209,9 @@ class SessionStore:
             self.counts.misses += 1
 
     def refused(self, error: Exception) -> None:
-        """Count and log an entry that could not be used; it will be overwritten."""
-        self.counts.damaged += 1
+        """Count and log an entry that could not be used, and will be overwritten, or must not be stored."""
+        with self._lock:
+            self.counts.damaged += 1
         logger.warning("an entry of the session store was not used: %s", error)
 
     def failed(self, doing: str, error: BaseException | str) -> None:
@@ -220,11 +224,15 @@ class SessionStore:
     def _write(self, name: bytes, start: int, end: int, state: Buffer) -> None:
         digest = hashlib.sha256(state).digest()
         try:
+            check_finite(state)
             self._storage.put(name.hex(), [_HEADER.pack(_MAGIC, name, start, end, digest), state])
-        except StorageError as error:
+        except (EngineError, StorageError) as error:
             with self._lock:
                 self._known.pop(name, None)
-            self.failed("write an entry", error)
+            if isinstance(error, EngineError):
+                self.refused(error)
+            else:
+                self.failed("write an entry", error)
             return
         with self._lock:
             self.counts.saved_entries += 1

@@ -4,10 +4,13 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.generate import FinishReason, GenerationStats
 from lambda_llm.engine.prefix_cache import CacheScope
@@ -270,6 +273,52 @@ def test_an_entry_that_is_not_what_it_should_be_costs_a_prefill_and_no_more(
     assert here.store.counts.failures == 0
     # What was spoiled has been written anew.
     assert place().say(messages).stats.cached_tokens >= expected.stats.cached_tokens
+
+
+NOT_A_NUMBER = np.full(1, np.nan, "<f2").tobytes()
+
+
+def with_a_number_that_is_none(state: bytes) -> bytes:
+    """The last number of the last layer's values."""
+    return state[:-2] + NOT_A_NUMBER
+
+
+def test_an_entry_with_a_number_that_is_none_is_refused_though_its_digest_is_right(
+    place: Callable[..., Place], shelf: Shelf
+) -> None:
+    first = place().say([user(LONG_QUESTION)])
+    messages = [user(LONG_QUESTION), {"role": "assistant", "content": first.text}, user(QUESTION)]
+    for name, entry in shelf.objects.items():
+        state = with_a_number_that_is_none(entry[84:])
+        shelf.objects[name] = entry[:52] + sha256(state).digest() + state
+    here = place()
+    again = here.say(messages)
+    assert EXPECTED in again.text
+    assert again.stats.cached_tokens == 0
+    assert here.store.counts.damaged > 0
+    assert here.store.counts.failures == 0
+    there = place()
+    assert there.say(messages).stats.cached_tokens > 0, "what was refused has been written anew"
+    assert there.store.counts.damaged == 0
+
+
+class Miscalculating(Decoder):
+    """A decoder whose keys and values come out wrong."""
+
+    def read_state(self, start: int, end: int) -> bytearray:
+        return bytearray(with_a_number_that_is_none(bytes(super().read_state(start, end))))
+
+
+def test_a_number_that_is_none_is_not_stored(
+    place: Callable[..., Place], shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = place(kind=Miscalculating)
+    assert EXPECTED in here.say([user(QUESTION)]).text
+    assert shelf.objects == {}
+    assert here.store.counts.saved_entries == 0
+    assert here.store.counts.damaged > 0
+    assert here.store.counts.failures == 0, "the storage is not to blame"
+    assert "was not used: Keys and values have numbers that are not finite." in caplog.text
 
 
 def test_one_entry_missing_in_the_middle_costs_what_comes_after_it(place: Callable[..., Place], shelf: Shelf) -> None:

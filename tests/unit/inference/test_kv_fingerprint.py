@@ -1,6 +1,7 @@
 """What makes another's keys and values unusable, and what does not."""
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,19 @@ def test_a_checksum_that_the_store_tells_is_the_one_that_is_computed(demo_model:
     with loaded.file:
         assert loaded.inspection.described.crc64nvme is None
         assert kv_fingerprint(told_by_the_store(loaded)) == kv_fingerprint(loaded)
+
+
+def test_the_pinned_digest_is_the_place_whatever_other_checksums_say(demo_model: Path) -> None:
+    def pinned(digest: str | None, crc: int | None) -> bytes:
+        inspection = loaded.inspection
+        described = replace(inspection.described, crc64nvme=crc)
+        reference = replace(inspection.reference, sha256=digest)
+        return kv_fingerprint(replace(loaded, inspection=replace(inspection, described=described, reference=reference)))
+
+    digest = sha256(demo_model.read_bytes()).hexdigest()
+    loaded = load_model(str(demo_model), options=OPTIONS, sha256=digest.upper())
+    with loaded.file:
+        assert kv_fingerprint(loaded) == pinned(digest, 1) == pinned(digest.upper(), None)
+        assert pinned(digest, 1) != pinned("0" * 64, 1), "a model made to have the same CRC64NVME"
+        assert digest.encode() in pinned(digest, 1)
+        assert pinned(None, 1) != pinned(None, 2)
