@@ -1,7 +1,10 @@
 """The settings, read from `LAMBDA_LLM_*` environment variables."""
 
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,7 +15,11 @@ from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weigh
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
 from lambda_llm.loading.sources.base import ModelReference
 
-PREFIX = "LAMBDA_LLM_"
+PREFIX: Final = "LAMBDA_LLM_"
+
+OTHERS: Final = ("URL", "STATE", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST", "PROVIDER_MIRROR")
+"""Variables with the same prefix that others read, and a shell or a function may have beside the settings: callers of
+inference functions, durable functions (any that begins with `STATE`), the pruner, and the project's own scripts."""
 
 
 class ContextOverflow(StrEnum):
@@ -27,7 +34,7 @@ class ContextOverflow(StrEnum):
 
 
 class SettingsError(LambdaLLMError):
-    """A `LAMBDA_LLM_*` variable is missing or has a value that can't be used."""
+    """A `LAMBDA_LLM_*` variable is missing, unknown, or has a value that can't be used."""
 
 
 class Settings(BaseSettings):
@@ -128,22 +135,41 @@ class Settings(BaseSettings):
         """Read the environment; `overrides` that are not None take precedence.
 
         Raises:
-            SettingsError: names each wrong variable and what was expected.
+            SettingsError: names each wrong or unknown variable and what was expected.
         """
+        unknown = _unknown(cls.model_fields, os.environ)
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
-            return cls(**given)  # type: ignore[arg-type]  # pydantic validates what mypy can't see
+            settings = cls(**given)  # type: ignore[arg-type]  # pydantic validates what mypy can't see
         except ValidationError as error:
-            raise SettingsError(
-                "; ".join(
-                    f"{_variable(problem['loc'])} can't be used: {problem['msg']}"
-                    for problem in error.errors(include_url=False, include_input=False, include_context=False)
-                )
-            ) from None
+            wrong = [
+                f"{_variable(problem['loc'])} can't be used: {problem['msg']}"
+                for problem in error.errors(include_url=False, include_input=False, include_context=False)
+            ]
+            raise SettingsError("; ".join([*wrong, *unknown])) from None
         except UnreadableError as error:
             name = _variable((str(error).split('"')[1],))
             raise SettingsError(f'{name} can\'t be used: write it as JSON, for example ["one", "two"]') from None
+        if unknown:
+            raise SettingsError("; ".join(unknown))
+        return settings
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
     return PREFIX + str(location[0]).upper() if location else "a setting"
+
+
+def _unknown(fields: Iterable[str], environment: Iterable[str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    known = [*(field.upper() for field in fields), *OTHERS]
+    # Case does not matter, as in pydantic-settings.
+    found = sorted(name for name in environment if name.upper().startswith(PREFIX))
+    said = []
+    for name in found:
+        rest = name.upper().removeprefix(PREFIX)
+        if rest in known or rest.startswith("STATE"):
+            continue
+        near = get_close_matches(rest, known, n=1)
+        advice = f"did you mean {PREFIX}{near[0]}?" if near else "unset it; README.md has a table of all settings"
+        said.append(f"{name} is not a setting: {advice}")
+    return said

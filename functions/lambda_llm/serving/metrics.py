@@ -35,6 +35,10 @@ _OPERATIONS: Final = {
 }
 """`gen_ai.operation.name` by path."""
 
+_METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+_OTHER: Final = "_OTHER"
+"""OpenTelemetry's methods, and what it writes for any other: HTTP allows any word, and each would be a series."""
+
 _SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 _TO_FIRST: Final = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60)
 _PER_TOKEN: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
@@ -115,9 +119,10 @@ class Metrics:
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request whose response has ended."""
-        # Unknown paths share one series: otherwise clients could create any number of them.
+        # Unknown paths share one series, as unknown methods do: otherwise clients could create any number of them.
         route = getattr(scope.get("route"), "path", "")
-        self._http.labels(scope["method"], route, int(status)).observe(seconds)
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        self._http.labels(method, route, int(status)).observe(seconds)
         if route in _OPERATIONS:
             failed = str(int(status)) if status >= HTTPStatus.BAD_REQUEST else ""
             self._request.labels(_OPERATIONS[route], self._model, failed).observe(seconds)

@@ -1,12 +1,14 @@
 """What the variables may say, and which of them is named when it is wrong."""
 
 import os
+import re
 
 import pytest
 from pydantic import ValidationError
 
 from lambda_llm.gguf.options import KVType, Weights
-from lambda_llm.inference.settings import PREFIX, ContextOverflow, Settings, SettingsError
+from lambda_llm.inference.settings import OTHERS, PREFIX, ContextOverflow, Settings, SettingsError
+from support.modules import ROOT
 
 SHA256 = "0123456789abcdefABCDEF" + "0" * 42
 
@@ -128,3 +130,76 @@ def test_settings_stay_as_they_are() -> None:
     settings = Settings.load()
     with pytest.raises(ValidationError):
         settings.context = 5
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("LAMBDA_LLM_CONTXT", "LAMBDA_LLM_CONTEXT"),
+        ("LAMBDA_LLM_CONTEXT_LENGTH", "LAMBDA_LLM_CONTEXT"),
+        ("LAMBDA_LLM_MODEL_SHA", "LAMBDA_LLM_MODEL_SHA256"),
+        ("LAMBDA_LLM_KVTYPE", "LAMBDA_LLM_KV_TYPE"),
+        ("LAMBDA_LLM_KEEP_ALIVE_SECONDS", "LAMBDA_LLM_KEEPALIVE_SECONDS"),
+        ("LAMBDA_LLM_SESSION", "LAMBDA_LLM_SESSIONS"),
+        ("LAMBDA_LLM_SYSTEMPROMPT", "LAMBDA_LLM_SYSTEM_PROMPT"),
+        ("lambda_llm_thread", "LAMBDA_LLM_THREADS"),
+        ("LAMBDA_LLM_URI", "LAMBDA_LLM_URL"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, name: str, near: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert str(caught.value) == f"{name} is not a setting: did you mean {near}?"
+
+
+@pytest.mark.parametrize("name", ["LAMBDA_LLM_", "LAMBDA_LLM_ZZZ", "LAMBDA_LLM_BANANAS"])
+def test_a_variable_that_is_near_none_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    with pytest.raises(SettingsError, match=f"^{name} is not a setting: unset it; README.md has a table of all"):
+        Settings.load()
+
+
+def test_unknown_and_wrong_variables_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONTEXT", "THREAD", "SESSION"):
+        monkeypatch.setenv(PREFIX + name, "?")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    said = str(caught.value)
+    assert [part.split()[0] for part in said.split("; ")] == [
+        "LAMBDA_LLM_CONTEXT",
+        "LAMBDA_LLM_SESSION",
+        "LAMBDA_LLM_THREAD",
+    ]
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "STATE_BUCKET"])
+def test_what_others_read_is_no_mistake(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(PREFIX + name, "anything")
+    assert Settings.load().model == "s3://models/tiny.gguf"
+
+
+def test_variables_of_other_programs_are_no_business_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LAMBDA_LLMS", "AWS_LAMBDA_LLM_CONTXT", "LAMBDA_TASK_ROOT"):
+        monkeypatch.setenv(name, "1")
+    Settings.load()
+
+
+def test_every_variable_that_the_project_sets_or_reads_is_known() -> None:
+    known = {PREFIX + name for name in (*map(str.upper, Settings.model_fields), *OTHERS)}
+    sources = [
+        path
+        for folder, patterns in {"modules": ["*.tf"], "examples": ["*.tf", "*.py"], "functions": ["*.py"]}.items()
+        for pattern in patterns
+        for path in (ROOT / folder).rglob(pattern)
+        if ".terraform" not in path.parts
+    ] + [*ROOT.glob("*.tf"), *(ROOT / "scripts").rglob("*.py")]
+    found = {
+        name: path
+        for path in sources
+        for name in re.findall(r"\bLAMBDA_LLM_[A-Z][A-Z0-9_]*[A-Z0-9]\b", path.read_text())
+    }
+    assert {"LAMBDA_LLM_MODEL", "LAMBDA_LLM_PRUNE_FUNCTION", "LAMBDA_LLM_SESSIONS"} <= found.keys()
+    assert {name: path for name, path in found.items() if name not in known} == {}

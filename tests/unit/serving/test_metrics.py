@@ -98,6 +98,25 @@ async def test_refusals_are_counted_and_paths_that_are_none_share_one_series(scr
     assert "gen_ai_server_time_to_first_token_seconds_count" not in found
 
 
+async def test_what_clients_make_up_makes_no_series(scraped: httpx2.AsyncClient) -> None:
+    for path in (PATH, "/v1/models", "/v1/models/any", "/nowhere", "/metrics"):
+        await scraped.request("GET", path)
+        await scraped.request("X0", path)
+    before = {(name, *sorted(labels.items())) for name, each in (await samples(scraped)).items() for labels, _ in each}
+    for number in range(1, 6):
+        for path in (PATH, "/v1/models", f"/v1/models/{number}", f"/nowhere/{number}?{number}", f"{PATH}/{number}"):
+            for method in (f"X{number}", "PROPFIND", "GET"):
+                headers = {"authorization": str(number), "host": f"{number}.example", "user-agent": f"{number}"}
+                await scraped.request(method, path, headers=headers, content=b'{"model": "%d"}' % number)
+    found = await samples(scraped)
+    after = {(name, *sorted(labels.items())) for name, each in found.items() for labels, _ in each}
+    assert after == before
+    name = "http_server_request_duration_seconds_count"
+    assert value(found, name, http_request_method="_OTHER", http_route="", http_response_status_code="404") > 10
+    assert value(found, name, http_request_method="_OTHER", http_route=PATH, http_response_status_code="405") == 11
+    assert {labels["http_request_method"] for labels, _ in found[name]} == {"GET", "_OTHER"}
+
+
 @pytest.mark.parametrize("measured", [Broken], indirect=True)
 async def test_failures_are_counted(scraped: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
