@@ -230,10 +230,28 @@ def _constraint(service: Service, conversation: Conversation, prompt: Prompt) ->
         return compiled(constraint, engine.decoder.trie)
     except (SchemaError, ConstraintError) as error:
         number = getattr(error, "number", None)
-        field_name = param if number is None else conversation.tool_param.format(number)
-        raise APIError(
-            HTTPStatus.BAD_REQUEST,
-            f"{field_name!r} can't be used: {str(error).removesuffix('.')}.",
-            param=field_name,
-            code="invalid_schema",
-        ) from error
+        raise _unusable(param if number is None else conversation.tool_param.format(number), error) from error
+
+
+def constraint_of(service: Service, wanted: OutputSchema | None) -> Constraint | None:
+    """The constraint of an output that is JSON from its first character on, compiled; None: unconstrained.
+
+    Raises:
+        APIError: 400, `invalid_schema`.
+    """
+    if wanted is None:
+        return None
+    try:
+        schema = AnySchema.of(wanted.schema, strict=wanted.strict)
+        return compiled(schema_constraint(schema.exact, schema.wider), service.engine.decoder.trie)
+    except (SchemaError, ConstraintError) as error:
+        raise _unusable(wanted.param, error) from error
+
+
+def _unusable(param: str, error: Exception) -> APIError:
+    return APIError(
+        HTTPStatus.BAD_REQUEST,
+        f"{param!r} can't be used: {str(error).removesuffix('.')}.",
+        param=param,
+        code="invalid_schema",
+    )

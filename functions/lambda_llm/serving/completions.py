@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +23,7 @@ from lambda_llm.openai_types.completions import (
 )
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event
+from lambda_llm.serving.answering import constraint_of, schema_of
 from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.generations import (
     Caller,
@@ -86,7 +88,10 @@ class _Answer:
             limits = bounded(service, limits, len(prompts), "max_tokens")
         try:
             tokens = [self._tokens(prompt) for prompt in prompts]
-            self._generations = make_generations(service, tokens, sampling_of(service, body), limits, caller)
+            sampling = replace(
+                sampling_of(service, body), constraint=constraint_of(service, schema_of(body.response_format))
+            )
+            self._generations = make_generations(service, tokens, sampling, limits, caller)
         except ContextOverflowError as error:
             raise explain(error, "prompt") from error
         self._offsets = [0] * len(self._generations)
