@@ -13,8 +13,8 @@ def rewrite(source: Path, target: Path, changes: Mapping[str, Any]) -> Path:
     writer = GGUFWriter(target, str(reader.fields["general.architecture"].contents()))
     copy_fields(reader, writer, "", changes)
     for name, value in changes.items():
-        if name not in reader.fields and value is not None:  # a new one, a number
-            writer.add_uint32(name, value)
+        if name not in reader.fields and value is not None:  # a new one
+            (writer.add_bool if isinstance(value, bool) else writer.add_uint32)(name, value)
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
     writer.write_header_to_file()

@@ -60,6 +60,7 @@ TESTED_ELSEWHERE = {
     "openai_types/embeddings": ["unit/serving/test_encoders.py"],
     "openai_types/errors": ["unit/serving/test_errors.py"],
     "openai_types/models": ["unit/serving/test_tokens.py"],
+    "openai_types/response_format": ["unit/serving/test_accepted.py", "unit/serving/test_errors.py"],
     "openai_types/responses": ["unit/serving/test_responses.py"],
     "openai_types/sse": ["unit/serving/test_chat.py", "unit/serving/test_streaming.py"],
     "packaging/errors": ["unit/packaging/test_verify.py"],
@@ -81,14 +82,19 @@ TESTED_ELSEWHERE = {
     "pruner/handler": ["terraform/test_pruner.py"],
     "serving/answering": ["unit/serving/test_chat.py", "unit/serving/test_streaming.py"],
     "serving/app": ["unit/serving/test_errors.py", "conformance/test_openapi.py"],
-    "serving/request_body": ["unit/serving/test_errors.py"],
     "serving/health": ["unit/serving/test_chat.py", "integration/test_web_adapter.py"],
+    "serving/local_only": ["unit/serving/test_hosts.py"],
     "serving/logprobs": ["unit/serving/test_chat_features.py", "unit/serving/test_completions.py"],
     "serving/models": ["unit/serving/test_tokens.py"],
     "serving/page": ["integration/test_page.py"],
-    "serving/server": ["integration/test_web_adapter.py", "integration/test_cli.py"],
+    "serving/request_body": ["unit/serving/test_paths.py", "unit/serving/test_connections.py"],
+    "serving/server": [
+        "unit/serving/test_connections.py",
+        "integration/test_web_adapter.py",
+        "integration/test_cli.py",
+    ],
     "serving/service": ["unit/inference/test_init.py", "unit/serving/test_streaming.py"],
-    "serving/worker": ["unit/serving/test_streaming.py"],
+    "serving/worker": ["unit/serving/test_streaming.py", "unit/serving/test_deadline.py"],
 }
 """Modules without a test file of their own, because what they do shows only together with others."""
 

@@ -38,9 +38,10 @@ class Sessions(BaseModel):
 
 
 class Requests(BaseModel):
-    """Generations since the start, by outcome; `active` counts requests that wait or run."""
+    """Generations since the start, by outcome; see `lambda_llm.serving.worker.RequestCounts`."""
 
     active: int = 0
+    planning: int = 0
     completed: int = 0
     cancelled: int = 0
     failed: int = 0

@@ -12,7 +12,6 @@ from fastapi.responses import Response
 from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.generations import Limits
 from lambda_llm.serving.service import Service
-from lambda_llm.units import megabytes
 
 TEXT_BYTES: Final = 8
 """JSON of a generated token without log probabilities: most are shorter."""
@@ -65,7 +64,7 @@ def check_size(service: Service, size: int, param: str, remedy: str) -> None:
     if size > most:
         raise APIError(
             HTTPStatus.BAD_REQUEST,
-            f"The response would have about {megabytes(size)}, and at most {megabytes(most)} can be returned in one "
+            f"The response would have about {size:,} bytes, and at most {most:,} can be returned in one "
             f"piece: {remedy}.",
             param=param,
             code="response_too_large",
@@ -88,7 +87,7 @@ async def json_response(service: Service, content: Callable[[], Any]) -> Respons
     if len(body) > service.options.response_bytes:
         raise APIError(
             HTTPStatus.INTERNAL_SERVER_ERROR,
-            f"The response has {megabytes(len(body))}, and at most {megabytes(service.options.response_bytes)} can be "
+            f"The response has {len(body):,} bytes, and at most {service.options.response_bytes:,} can be "
             "returned in one piece: ask for fewer tokens or log probabilities, or set 'stream' to true.",
             code="response_too_large",
         )

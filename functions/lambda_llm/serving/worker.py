@@ -78,9 +78,15 @@ class Piece(NamedTuple):
 
 @dataclass
 class RequestCounts:
-    """Generations since the start, by outcome; `active` counts requests that wait or run."""
+    """Generations since the start, by outcome.
+
+    Attributes:
+        active: requests that wait or run now.
+        planning: those of them that are not in the queue yet.
+    """
 
     active: int = 0
+    planning: int = 0
     completed: int = 0
     cancelled: int = 0
     failed: int = 0
@@ -132,11 +138,10 @@ class Worker:
             Exception: any that `job` raises.
         """
         self._check_room()
-        try:
-            return await asyncio.shield(self._submit(self._planners, job).done)
-        except asyncio.CancelledError:
-            self.counts.cancelled += 1
-            raise
+        done = self._submit(self._planners, job).done
+        self.counts.planning += 1
+        done.add_done_callback(lambda _: self._planned())
+        return await asyncio.shield(done)
 
     @asynccontextmanager
     async def run(
@@ -246,6 +251,9 @@ class Worker:
                 self._running = None
 
         return run
+
+    def _planned(self) -> None:
+        self.counts.planning -= 1
 
     def _ended(self, running: "_Run") -> None:
         """Count the generations of a request, of which the thread has left the last one."""

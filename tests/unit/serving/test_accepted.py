@@ -91,7 +91,7 @@ async def test_a_call_is_taken_back_with_what_an_sdk_added_to_it(
 
 
 async def test_a_refusal_and_a_part_of_that_kind_are_texts(client: httpx2.AsyncClient) -> None:
-    texts = [
+    texts: list[dict[str, Any]] = [
         {"content": None, "refusal": "No."},
         {"content": [{"type": "refusal", "refusal": "No."}]},
         {"content": "No."},

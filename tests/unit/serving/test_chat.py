@@ -186,6 +186,7 @@ async def test_health_tells_what_is_served_and_what_was_done(client: httpx2.Asyn
         "sessions": None,
         "requests": {
             "active": 0,
+            "planning": 0,
             "completed": 1,
             "cancelled": 0,
             "failed": 0,

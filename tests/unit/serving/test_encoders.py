@@ -1,4 +1,4 @@
-"""`/v1/embeddings`, `/v1/classify` and `/v1/rerank` over the demo encoders."""
+"""`/v1/embeddings`, `/v1/classify`, `/v1/rerank` and `/v1/score` over the demo encoders."""
 
 import asyncio
 import base64
@@ -22,7 +22,7 @@ from support.answers import OpenEngine, plan_of
 from support.chat import MODEL_ID, PATH, answering, made
 from support.encoders import CONTEXT, ENCODERS, ENTRIES, OpenEncoder
 
-EMBEDDINGS, CLASSIFY, RERANK = "/v1/embeddings", "/v1/classify", "/v1/rerank"
+EMBEDDINGS, CLASSIFY, RERANK, SCORE = "/v1/embeddings", "/v1/classify", "/v1/rerank", "/v1/score"
 LIMIT_SECONDS = 60
 
 Ask = Callable[..., Awaitable[httpx2.Response]]
@@ -47,6 +47,7 @@ async def ask(serve: Any, open_encoder: OpenEncoder) -> Ask:
     """Post to the encoder that a path is for; fields come with the model's name."""
     names = {EMBEDDINGS: "embeddings", CLASSIFY: "classifier", RERANK: "reranker"}
     clients = {path: await serve(open_encoder(name)) for path, name in names.items()}
+    clients[SCORE] = clients[RERANK]
     return lambda path, **fields: clients[path].post(path, json={"model": MODEL_ID} | fields)
 
 
@@ -192,6 +193,44 @@ async def test_only_so_many_are_given_with_their_texts_if_asked_for(ask: Ask) ->
 # -- models of another kind -------------------------------------------------------------------------
 
 
+async def test_scores_and_ranks_are_the_same_numbers_in_every_form(ask: Ask) -> None:
+    query = "How much memory does the function get?"
+    ranked = (await ask(RERANK, query=query, documents=DOCUMENTS)).json()["results"]
+    expected = {each["index"]: each["relevance_score"] for each in ranked}
+    texts = (await ask(RERANK, query=query, texts=DOCUMENTS, return_text=True)).json()
+    assert {each["index"]: each["score"] for each in texts} == expected
+    assert [each["text"] for each in texts] == [DOCUMENTS[each["index"]] for each in ranked]
+    for queries in (query, [query], [query] * len(DOCUMENTS)):
+        answer = (await ask(SCORE, text_1=queries, text_2=DOCUMENTS)).json()
+        assert {each["index"]: each["score"] for each in answer["data"]} == expected
+    assert (await ask(SCORE, text_1=query, text_2=DOCUMENTS[0])).json()["data"][0]["score"] == expected[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        (RERANK, {"query": "a"}, "documents"),
+        (RERANK, {"query": "a", "documents": ["b"], "texts": ["b"]}, "texts"),
+        (SCORE, {"text_1": ["a", "b"], "text_2": ["c", "d", "e"]}, "text_1"),
+        (SCORE, {"text_1": "a", "text_2": []}, "text_2"),
+    ],
+)
+async def test_texts_and_queries_must_fit_each_other(ask: Ask, path: str, fields: dict[str, Any], param: str) -> None:
+    answer = await ask(path, **fields)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+async def test_a_long_query_is_refused_before_it_meets_any_document(ask: Ask) -> None:
+    answer = await ask(RERANK, query="word " * 200_000, documents=["b"] * 500)
+    assert "but the query has" in refused(answer, "documents", "context_length_exceeded")
+
+
+async def test_more_numbers_than_can_be_returned_are_refused(serve: Any, open_encoder: OpenEncoder) -> None:
+    client = await serve(open_encoder("embeddings"), response_bytes=1000)
+    answer = await client.post(EMBEDDINGS, json={"input": ["a"] * 100})
+    assert "send fewer texts" in refused(answer, "input", "response_too_large")
+
+
 @pytest.mark.parametrize("name", ["embeddings", "classifier", "reranker", None])
 async def test_a_model_refuses_what_it_is_not_for(
     serve: Any, open_encoder: OpenEncoder, open_engine: OpenEngine, name: str | None
@@ -245,6 +284,7 @@ async def test_requests_wait_for_their_turn_and_too_many_are_told_to_come_again(
         assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200, 200]
         assert (await client.get("/health")).json()["requests"] | {"generated_tokens": 0} == {
             "active": 0,
+            "planning": 0,
             "completed": 2,
             "cancelled": 0,
             "failed": 0,

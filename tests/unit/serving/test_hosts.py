@@ -44,7 +44,6 @@ HERE, EVERYWHERE = LocalNames.of("127.0.0.1"), LocalNames.of("0.0.0.0")  # noqa:
         (LocalNames.of("localhost", (), ["https://app.example"]), {"host": "app.example"}, "Host: app.example"),
         (LocalNames.of("localhost", (), ["*"]), {"origin": "null"}, None),
     ],
-    ids=str,
 )
 def test_a_name_is_this_server_s_or_it_is_not(names: LocalNames, headers: dict[str, str], foreign: str | None) -> None:
     assert names.foreign(Headers(headers)) == foreign
