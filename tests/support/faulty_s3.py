@@ -16,17 +16,22 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 from awscrt.checksums import crc64nvme
 
 BUCKET = "models"
 KEY = "tiny.gguf"
+ACCESS_POINT = "arn:aws:s3:us-west-2:123456789012:accesspoint/reader"
+"""Another name of the bucket."""
+ACCESS_POINT_HOST = "reader-123456789012"
+"""What a client that knows such names puts before the endpoint's."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Request:
     """What a client sent.
 
     Attributes:
-        method: HEAD or GET.
+        method: HEAD, GET or PUT.
         range: first and last byte asked for, or None.
         version_id: as asked for, or None.
         headers: with names in lower case.
@@ -91,9 +96,11 @@ class Exchange:
             self.headers["Content-Range"] = f"bytes {start}-{start + len(self.body) - 1}/{len(stored.body)}"
         return None
 
-    def refuse(self, status: int, code: str, message: str) -> None:
-        """Make the answer an error in S3's form."""
-        text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    def refuse(self, status: int, code: str, message: str, **fields: str) -> None:
+        """Make the answer an error in S3's form, with further fields."""
+        named = {"Code": code, "Message": message} | fields
+        inside = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in named.items())
+        text = f"<?xml version='1.0'?><Error>{inside}</Error>"
         self.status, self.headers, self.body = status, {"Content-Type": "application/xml"}, text.encode()
 
     def send_head(self) -> None:
@@ -268,6 +275,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - overridden
         pass
 
@@ -298,7 +309,12 @@ class _Handler(BaseHTTPRequestHandler):
             s3.requests.append(request)
             fault = s3.plan(request)
         exchange = Exchange(s3, self, request)
-        if unquote(parts.path) != f"/{BUCKET}/{KEY}":
+        path = unquote(parts.path)
+        if headers.get("host", "").startswith(f"{ACCESS_POINT_HOST}."):
+            path = f"/{BUCKET}{path}"
+        if request.method == "PUT":
+            exchange.refuse(501, "NotImplemented", "Uploads are only refused here.")
+        elif path != f"/{BUCKET}/{KEY}":
             exchange.refuse(404, "NoSuchKey", "The specified key does not exist.")
         else:
             exchange.prepare()
@@ -361,11 +377,12 @@ def after(count: int, fault: Fault, which: Callable[[Request], bool] = is_part) 
 # -- Faults -----------------------------------------------------------------------------------------
 
 
-def refuse(status: int, code: str, message: str = "") -> Fault:
-    """An error in S3's form."""
+def refuse(status: int, code: str, message: str = "", headers: Mapping[str, str] | None = None, **fields: str) -> Fault:
+    """An error in S3's form, with further fields and headers."""
 
     def fault(exchange: Exchange) -> None:
-        exchange.refuse(status, code, message)
+        exchange.refuse(status, code, message, **fields)
+        exchange.headers |= headers or {}
         exchange.send()
 
     return fault

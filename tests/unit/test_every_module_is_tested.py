@@ -13,6 +13,7 @@ TESTS = Path(__file__).parents[1]
 TESTED_ELSEWHERE = {
     "__init__": ["unit/test_public_api.py"],
     "aws/errors": ["unit/aws/test_function_url.py", "integration/loading/test_s3_objects.py"],
+    "aws/s3_client": ["integration/loading/test_remedies.py"],
     "aws/s3_objects": ["integration/loading/test_s3_objects.py"],
     "aws/signing": ["unit/aws/test_function_url.py"],
     "cli/__init__": ["unit/cli/test_help.py", "unit/cli/test_refusals.py"],
@@ -53,7 +54,7 @@ TESTED_ELSEWHERE = {
     "loading/push": ["integration/test_cli.py"],
     "loading/retries": ["integration/loading/test_faults.py"],
     "loading/sources/base": ["unit/loading/sources/test_registry.py", "integration/loading/sources/test_s3.py"],
-    "loading/sources/s3_errors": ["integration/loading/test_faults.py", "integration/loading/sources/test_s3.py"],
+    "loading/sources/s3_errors": ["integration/loading/test_remedies.py", "integration/loading/test_faults.py"],
     "openai_types/chat": ["unit/serving/test_chat.py", "unit/serving/test_errors.py"],
     "openai_types/common": ["unit/serving/test_errors.py", "unit/serving/test_fuzz.py"],
     "openai_types/completions": ["unit/serving/test_completions.py"],

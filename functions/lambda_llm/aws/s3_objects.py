@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import boto3
 import botocore.session
@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from lambda_llm.aws.errors import StorageError, StorageForbiddenError
+from lambda_llm.aws.s3_client import close, redirect_once
 from lambda_llm.aws.s3_uri import parse_prefix
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class S3Objects:
         self._descriptions = botocore.session.Session().get_component("data_loader")
 
     def get(self, name: str, most: int) -> bytes | None:
-        """An object's bytes, or None if it does not exist.
+        """An object's bytes, or None if it does not exist or a lifecycle rule has archived it.
 
         Args:
             name: below the prefix.
@@ -67,7 +68,7 @@ class S3Objects:
                     raise StorageError(f"an object has {response['ContentLength']:,} bytes, more than {most:,}")
                 return body.read()
         except ClientError as error:
-            if error.response["Error"].get("Code") == "NoSuchKey":
+            if error.response["Error"].get("Code") in {"NoSuchKey", "InvalidObjectState"}:  # the latter: archived
                 return None
             raise StorageError(str(error)) from error
         except _ERRORS as error:
@@ -103,8 +104,7 @@ class S3Objects:
         """Close every connection and drop the credentials."""
         with self._lock:
             if self._client is not None:
-                _close_pools(self._client)
-                self._client.close()
+                close(self._client)
                 self._client = None
 
     def after_restore(self) -> None:
@@ -129,12 +129,5 @@ class S3Objects:
                         response_checksum_validation="when_required",
                     ),
                 )
+                redirect_once(self._client)
             return self._client
-
-
-def _close_pools(client: Any) -> None:
-    """Close a client's idle connections now; `client.close` leaves that to the garbage collector."""
-    session = getattr(getattr(client, "_endpoint", None), "http_session", None)
-    pools = getattr(getattr(session, "_manager", None), "pools", {})
-    for key in list(pools.keys()):
-        pools[key].close()

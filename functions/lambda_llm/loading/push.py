@@ -10,6 +10,7 @@ from awscrt.checksums import crc64nvme
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lambda_llm.aws.s3_client import close, redirect_once
 from lambda_llm.errors import LoadError
 from lambda_llm.gguf.errors import CorruptError
 from lambda_llm.gguf.memory_plan import MemoryNeeds, memory_needs
@@ -18,9 +19,11 @@ from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.download import Progress
 from lambda_llm.loading.errors import ForbiddenError, NotFoundError, UnavailableError
 from lambda_llm.loading.load import inspect
+from lambda_llm.loading.retries import RetryError
 from lambda_llm.loading.sources.base import ModelReference
 from lambda_llm.loading.sources.registry import open_source
 from lambda_llm.loading.sources.s3 import object_location
+from lambda_llm.loading.sources.s3_errors import CREDENTIAL_ERRORS, described, shared_cause
 
 PART_BYTES: Final = 64 * MIB
 """Larger files are uploaded in parts of this size, several concurrently."""
@@ -80,14 +83,19 @@ def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
             progress(done, size)
 
     try:
-        boto3.Session().client("s3").upload_file(
-            str(file),
-            bucket,
-            key,
-            ExtraArgs={"ChecksumAlgorithm": "CRC64NVME", "Metadata": {"sha256": sha256}},
-            Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
-            Callback=uploaded,
-        )
+        client = boto3.Session().client("s3")
+        redirect_once(client)
+        try:
+            client.upload_file(
+                str(file),
+                bucket,
+                key,
+                ExtraArgs={"ChecksumAlgorithm": "CRC64NVME", "Metadata": {"sha256": sha256}},
+                Config=TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES),
+                Callback=uploaded,
+            )
+        finally:
+            close(client)
     except (ClientError, BotoCoreError, boto3.exceptions.S3UploadFailedError) as error:
         raise _explained(to, bucket, error) from error
     with Budget(60, to) as budget:
@@ -120,9 +128,24 @@ def _checksums(file: Path) -> tuple[str, int]:
 
 
 def _explained(to: str, bucket: str, error: Exception) -> LoadError:
-    text = str(error)
-    if "NoSuchBucket" in text:
+    # boto3 keeps only the text of S3's error.
+    refused = error if isinstance(error, ClientError) else error.__context__
+    if isinstance(refused, ClientError):
+        return _refused(to, bucket, refused)
+    if isinstance(error, CREDENTIAL_ERRORS):
+        return ForbiddenError(f"There are no credentials to write {to} ({error}): configure AWS credentials.")
+    return UnavailableError(f"{to} could not be written ({error}): try again.")
+
+
+def _refused(to: str, bucket: str, error: ClientError) -> LoadError:
+    text, code = described(error), error.response["Error"].get("Code", "")
+    if code == "NoSuchBucket":
         return NotFoundError(f"There is no bucket {bucket!r}: create it, or check the name and the region.")
-    if "AccessDenied" in text or "redentials" in text:
+    cause = shared_cause(error, to, text)
+    if isinstance(cause, RetryError):
+        return cause.explained  # boto3 has retried already
+    if isinstance(cause, LoadError):
+        return cause
+    if code == "AccessDenied":
         return ForbiddenError(f"S3 refuses to write {to} ({text}): the credentials need s3:PutObject on it.")
     return UnavailableError(f"{to} could not be written ({text}): try again.")

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import re
 from collections.abc import Generator
 from contextlib import closing
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
 
 from lambda_llm.aws.errors import S3URIError
+from lambda_llm.aws.s3_client import redirect_once
 from lambda_llm.aws.s3_uri import parse_object
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.errors import ForbiddenError, InvalidReferenceError, UnavailableError, no_descriptor
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 SOCKET_SECONDS: Final = 10
 """Silence after which a connection counts as stalled."""
+
+
+_COMPOSITE: Final = re.compile(r"[A-Za-z0-9+/=]+-\d+")
+"""A checksum of checksums and the number of parts.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html"""
 
 
 def open_s3(reference: ModelReference, budget: Budget) -> "S3Source":
@@ -85,6 +92,7 @@ class S3Source:
             raise no_descriptor(error, f"to read the AWS configuration for {self.uri}") or ForbiddenError(
                 f"No S3 client for {self.uri} ({error}): set AWS_REGION and credentials, as for the AWS CLI."
             ) from error
+        redirect_once(self._client)
         self._connections.watch(self._client)
 
     def describe(self) -> Description:
@@ -96,8 +104,7 @@ class S3Source:
         response = Retries(self._budget)(self._head)
         try:
             self._etag, self._size = response["ETag"], _not_negative(response["ContentLength"])
-            checksum = response.get("ChecksumCRC64NVME") if response.get("ChecksumType") != "COMPOSITE" else None
-            crc64nvme = _from_base64(checksum) if checksum else None
+            crc64nvme = _of_the_whole_object(response.get("ChecksumCRC64NVME"), response.get("ChecksumType"))
         except (KeyError, ValueError) as error:
             raise UnavailableError(f"S3's metadata of {self.uri} is invalid ({error}): check the endpoint.") from error
         if not self._pinned:
@@ -190,8 +197,13 @@ def _not_negative(number: int) -> int:
     return number
 
 
-def _from_base64(checksum: str) -> int:
-    """Parse a CRC64 in S3's notation."""
+def _of_the_whole_object(checksum: str | None, kind: str | None) -> int | None:
+    """Parse a CRC64 in S3's notation; None where there is none, or one of the checksums of an upload's parts.
+
+    S3 marks the latter by its type. Some S3-compatible stores don't, but all append the number of parts.
+    """
+    if not checksum or kind == "COMPOSITE" or _COMPOSITE.fullmatch(checksum):
+        return None
     try:
         raw = base64.b64decode(checksum, validate=True)
     except ValueError:
