@@ -64,14 +64,16 @@ locals {
     "LAMBDA_LLM_MEMORY_MB",
   ]
 
-  # The web adapter polls the health check until the server listens, which it does only after the warm-up. The adapter
-  # rejects external requests to the two snapshot paths.
+  # The web adapter polls the health check until the server listens, which it does only after the warm-up. The server
+  # rejects external requests to the two snapshot paths. Its status 555, for an event that is no request, fails the
+  # invocation, so that a queue does not delete the message.
   web_adapter = {
     AWS_LAMBDA_EXEC_WRAPPER                  = "/var/task/${module.function.exec_wrapper}"
     AWS_LWA_PORT                             = "8080"
     AWS_LWA_INVOKE_MODE                      = "response_stream"
     AWS_LWA_READINESS_CHECK_PATH             = "/health"
     AWS_LWA_READINESS_CHECK_HEALTHY_STATUS   = "200-399"
+    AWS_LWA_ERROR_STATUS_CODES               = "555"
     AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH = "/snapshot/before"
     AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH     = "/snapshot/after"
   }

@@ -8,7 +8,8 @@ model is verified and warm, or raises, which fails the init.
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any
 
 from mangum import Mangum
 from mangum.types import LambdaConfig, LambdaContext, LambdaEvent
@@ -16,21 +17,17 @@ from mangum.types import Response as ASGIResponse
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 
 from lambda_llm.inference.init import init
+from lambda_llm.inference.plain_invoke import body_of, path_of, require_answerable
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
 from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES
 from lambda_llm.serving.app import create_app
+from lambda_llm.serving.errors import APIError
 from lambda_llm.telemetry import logs
-
-CHAT: Final = "/v1/chat/completions"
 
 
 class PlainInvoke:
-    """A plain JSON invoke: the payload is a request body, and the result is the response body.
-
-    The request is `POST /v1/chat/completions`, or for an encoder `/v1/rerank` if the payload has documents, else
-    `/v1/classify` or `/v1/embeddings`, depending on the model.
-    """
+    """A plain JSON invoke: the payload is a request's body, and the result is the response's."""
 
     def __init__(self, event: LambdaEvent, context: LambdaContext, config: LambdaConfig) -> None:
         self._event = event
@@ -44,30 +41,21 @@ class PlainInvoke:
 
     @property
     def body(self) -> bytes:
-        """The payload, with streaming off: a plain invoke returns one result."""
-        event = self._event
-        streams = isinstance(event, dict) and self._path == CHAT
-        return json.dumps({**event, "stream": False} if streams else event).encode()
-
-    @property
-    def _path(self) -> str:
-        if not _environment.engine.encodes:
-            return CHAT
-        if isinstance(self._event, dict) and "documents" in self._event:
-            return "/v1/rerank"
-        return "/v1/classify" if _environment.engine.encoder.labels else "/v1/embeddings"
+        """The request's body."""
+        return body_of(_environment.engine, self._event)
 
     @property
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of the request."""
+        path = path_of(_environment.engine, self._event)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "http_version": "1.1",
             "method": "POST",
             "scheme": "https",
-            "path": self._path,
-            "raw_path": self._path.encode(),
+            "path": path,
+            "raw_path": path.encode(),
             "root_path": "",
             "query_string": b"",
             "headers": [(b"content-type", b"application/json")],
@@ -83,6 +71,40 @@ class PlainInvoke:
         return body
 
 
+class Door(Mangum):
+    """Answers every event that is a request, also one that is not as it should be."""
+
+    def __call__(self, event: LambdaEvent, context: LambdaContext) -> dict[str, Any]:
+        """See Mangum.
+
+        Raises:
+            UnansweredEventError: the event is one of a service.
+        """
+        require_answerable(event)
+        try:
+            request = self.infer(event, context)
+            _ = request.scope, request.body
+        except Exception:  # noqa: BLE001 - Mangum's readers trust the event, and fail in any way
+            return _malformed()
+        return super().__call__(event, context)
+
+
+def _malformed() -> dict[str, Any]:
+    """The answer to an HTTP event that can't be read."""
+    error = APIError(
+        HTTPStatus.BAD_REQUEST,
+        "The event has a requestContext, but is no HTTP request as Function URLs and API Gateway send them: send one, "
+        "or the JSON body alone.",
+        code="malformed_event",
+    )
+    return {
+        "statusCode": error.status,
+        "headers": {"content-type": "application/json"},
+        "body": error.body.model_dump_json(),
+        "isBase64Encoded": False,
+    }
+
+
 logs.configure()
 asyncio.set_event_loop(asyncio.new_event_loop())
 _settings = Settings.load()
@@ -91,7 +113,7 @@ _hooks = SnapshotHooks(_environment.engine.context, _environment.resources)
 register_before_snapshot(_hooks.before_snapshot)
 register_after_restore(_hooks.after_restore)
 
-handle = Mangum(
+handle = Door(
     create_app(
         _environment.engine,
         replace(_environment.serving, response_bytes=BUFFERED_PAYLOAD_BYTES),

@@ -12,15 +12,19 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Final
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.inference import raw_events
 from lambda_llm.inference.init import init
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
 from lambda_llm.serving.app import create_app
+from lambda_llm.serving.deadline import LAMBDA_CONTEXT
+from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.server import Server
 from lambda_llm.telemetry import logs
 
@@ -30,6 +34,8 @@ BEFORE_PATH: Final = "AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH"
 AFTER_PATH: Final = "AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH"
 PORT: Final = "AWS_LWA_PORT"
 DEFAULT_PORT: Final = 8080
+REQUEST_CONTEXT: Final = "x-amzn-request-context"
+"""Header in which the adapter gives the `requestContext` of a request that it forwards."""
 FAILED: Final = 1
 
 
@@ -38,7 +44,9 @@ def add_hook_routes(
 ) -> None:
     """Add routes for the snapshot hooks at the paths configured for the web adapter, if any.
 
-    The adapter rejects external requests to these paths. After a restore it uses a new HTTP client.
+    A request that comes through the adapter from outside is refused, whatever spelling of the path led here: the
+    adapter tells of the invocation in a header, over a caller's own, and has none for its own calls of the hooks. After
+    a restore it uses a new HTTP client.
 
     Args:
         app: the routes are added to it.
@@ -48,7 +56,12 @@ def add_hook_routes(
     """
 
     def add(variable: str, hook: Callable[[], None]) -> None:
-        async def run() -> Response:
+        async def run(request: Request) -> Response:
+            if REQUEST_CONTEXT in request.headers or LAMBDA_CONTEXT in request.headers:
+                logger.warning("a caller from outside asked for a snapshot hook and was refused")
+                return APIError(
+                    HTTPStatus.FORBIDDEN, "This path is for Lambda alone: use another one.", code="not_for_callers"
+                ).response()
             try:
                 await asyncio.to_thread(hook)
                 hang_up()
@@ -85,6 +98,7 @@ def main() -> int:
     server = Server(app, app.state.stop_answering, host="127.0.0.1", port=port, log_config=None)
     hooks = SnapshotHooks(environment.engine.context, environment.resources)
     add_hook_routes(app, hooks, os.environ, server.hang_up)
+    raw_events.add_route(app, environment.engine)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0

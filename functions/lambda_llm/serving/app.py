@@ -52,6 +52,7 @@ def create_app(engine: Engine, options: ServingOptions, *, with_page: bool = Fal
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # `Paths` finds what was meant
         lifespan=lifespan,
         # makes FastAPI leave out its own 422, which is never returned
         responses={"4XX": {"model": ErrorResponse}, 500: {"model": ErrorResponse}},

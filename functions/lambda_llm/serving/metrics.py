@@ -21,6 +21,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lambda_llm import __version__
@@ -166,4 +167,5 @@ def install(app: FastAPI) -> None:
         return Response(generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.include_router(routes)
-    app.add_middleware(_Timed, metrics=metrics)
+    # Behind `Paths`, so that every spelling of a path is counted as the one that was meant.
+    app.user_middleware.insert(1, Middleware(_Timed, metrics=metrics))

@@ -57,6 +57,7 @@ run "the_least_that_must_be_said" {
       AWS_LWA_INVOKE_MODE                      = "response_stream"
       AWS_LWA_READINESS_CHECK_PATH             = "/health"
       AWS_LWA_READINESS_CHECK_HEALTHY_STATUS   = "200-399"
+      AWS_LWA_ERROR_STATUS_CODES               = "555"
       AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH = "/snapshot/before"
       AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH     = "/snapshot/after"
     })
