@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter, quantize
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, quantize
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,16 @@ def write_llama(path: Path, shape: Shape = Shape(), *, tensors: bool = True) -> 
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def damaged(model: Path, target: Path, value: float, tensor: str = "token_embd.weight") -> Path:
+    """Copy a model with the first number of a tensor replaced: a weight, or the scale of a block of Q8_0."""
+    (found,) = (each for each in GGUFReader(model).tensors if each.name == tensor)
+    content = bytearray(model.read_bytes())
+    form = {GGMLQuantizationType.F32: "<f", GGMLQuantizationType.Q8_0: "<e"}[found.tensor_type]
+    struct.pack_into(form, content, int(found.data_offset), value)
+    target.write_bytes(content)
+    return target
 
 
 def padded(model: bytes, size: int) -> bytes:

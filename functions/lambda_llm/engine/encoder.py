@@ -10,7 +10,7 @@ import numpy as np
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.context import Context
 from lambda_llm.engine.control_tokens import ControlTokens
-from lambda_llm.engine.errors import ContextOverflowError, EngineError, InputTooLongError
+from lambda_llm.engine.errors import ContextOverflowError, EngineError, InputTooLongError, NonFiniteError
 from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.gguf.options import KVType, ModelOptions
 
@@ -62,6 +62,7 @@ class Encoder(Context):
             InputTooLongError: a text is longer than the context.
             CancelledError: `cancellation` was called.
             EngineError: llama.cpp failed, or the model has no pooling.
+            NonFiniteError: the model computed NaN or infinity.
         """
         if self.pooling is Pooling.NONE:
             raise EngineError("The model's header names no pooling, so its token embeddings can't become one vector.")
@@ -75,6 +76,8 @@ class Encoder(Context):
             for sequence in range(len(group)):
                 vector = llama_cpp.llama_get_embeddings_seq(self._context, sequence)
                 rows[first + sequence] = np.ctypeslib.as_array(vector, (self.outputs,))
+        if not np.isfinite(rows).all():
+            raise NonFiniteError
         return rows
 
     def tokens(self, text: str, which: str) -> list[int]:

@@ -131,7 +131,7 @@ class Generation:
         self._shifted = False
         self._forced: deque[int] = deque()
         self._pending: list[int] = []  # tokens of the answer that are not evaluated yet
-        self._scored: list[tuple[int, Scored]] = []
+        self._scored: list[Scored] = []
         self._yielded = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -153,7 +153,7 @@ class Generation:
                         stats.finish_reason = FinishReason.STOP
                         break
                     if request.top_logprobs is not None:
-                        self._scored.append((decoded, score(self._decoder, token, request.top_logprobs)))
+                        self._scored.append(score(self._decoder, token, request.top_logprobs, decoded))
                     new = characters.decode(model.piece(token, control=token in request.preserved_tokens))
                     decoded += len(new)
                     if sampler.waiting:
@@ -199,7 +199,7 @@ class Generation:
 
     def take_scored(self) -> list[Scored]:
         """The tokens of the text yielded since the last call, with log probabilities; empty without `top_logprobs`."""
-        ready = [scored for start, scored in self._scored if start < self._yielded]
+        ready = [scored for scored in self._scored if scored.at < self._yielded]
         del self._scored[: len(ready)]
         return ready
 

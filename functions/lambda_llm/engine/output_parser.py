@@ -48,6 +48,7 @@ class OutputParser:
 
     Attributes:
         calls: number of complete calls.
+        spans: where each part that was returned last is in the output, as start and end in characters.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class OutputParser:
             thinking: the prompt ends inside reasoning.
         """
         self.calls = 0
+        self.spans: list[tuple[int, int]] = []
+        self._read_until = self._skipped = 0
         self._form = form
         self._tools = tools
         self._buffer = ""
@@ -96,9 +99,17 @@ class OutputParser:
         return self._read(final=True)
 
     def _read(self, *, final: bool) -> list[Part]:
-        self._parts = []
-        while self._state(final):
-            pass
+        self._parts, self.spans = [], []
+        more = True
+        while more:
+            length, count = len(self._buffer), len(self._parts)
+            self._skipped = 0
+            more = self._state(final)
+            end = self._read_until + length - len(self._buffer)
+            for part in self._parts[count:]:
+                start = self._read_until + self._skipped
+                self.spans.append((start, start + len(part.text)) if isinstance(part, Content) else (start, end))
+            self._read_until = end
         return self._parts
 
     # Each state consumes the buffer and returns whether the next state should run at once.
@@ -258,8 +269,9 @@ class OutputParser:
     def _trimmed(self, text: str) -> str:
         """The text without white space that follows a marker."""
         if self._trim:
-            text = text.lstrip()
-            self._trim = not text
+            trimmed = text.lstrip()
+            self._skipped = len(text) - len(trimmed)
+            text, self._trim = trimmed, not trimmed
         return text
 
     def _take_arguments(self, size: int) -> None:

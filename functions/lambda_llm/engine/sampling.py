@@ -61,21 +61,30 @@ class Scored(NamedTuple):
         token: its id.
         logprob: natural logarithm of its probability.
         top: the most likely tokens at its position with their log probabilities, the most likely first.
+        at: where its text begins in the generated text, in characters.
     """
 
     token: int
     logprob: float
     top: Sequence[tuple[int, float]]
+    at: int = 0
 
 
-def score(decoder: Decoder, token: int, top: int) -> Scored:
-    """Log probabilities, from the current logits, of `token` and of the `top` most likely tokens."""
+def score(decoder: Decoder, token: int, top: int, at: int = 0) -> Scored:
+    """Log probabilities, from the current logits, of `token` and of the `top` most likely tokens.
+
+    Args:
+        decoder: which computed the logits.
+        token: that was chosen.
+        top: how many others to report.
+        at: where its text begins in the generated text, in characters.
+    """
     logits = decoder.logits().astype(np.float64)
     logits -= logits.max()
     logits -= np.log(np.exp(logits).sum())
     candidates = np.argpartition(logits, -top)[-top:] if top else np.empty(0, np.int64)
     ordered = candidates[np.argsort(-logits[candidates], kind="stable")]
-    return Scored(token, float(logits[token]), [(int(each), float(logits[each])) for each in ordered])
+    return Scored(token, float(logits[token]), [(int(each), float(logits[each])) for each in ordered], at)
 
 
 class Sampler:

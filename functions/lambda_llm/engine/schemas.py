@@ -44,9 +44,10 @@ _WHITE_SPACE: Final = r" |\r?\n[ \t]{0,20}"
 _TYPES: Final = ("object", "array", "string", "integer", "number", "boolean", "null")
 _ANNOTATIONS: Final = frozenset({
     "$anchor", "$comment", "$defs", "$dynamicAnchor", "$id", "$recursiveAnchor", "$schema", "$vocabulary",
-    "contentEncoding", "contentMediaType", "contentSchema", "default", "definitions", "deprecated", "description",
-    "discriminator", "enumDescriptions", "enumNames", "errorMessage", "example", "examples", "externalDocs", "id",
-    "markdownDescription", "nullable", "propertyOrdering", "readOnly", "title", "writeOnly", "xml",
+    "components", "contentEncoding", "contentMediaType", "contentSchema", "default", "definitions",
+    "deprecated", "description", "discriminator", "enumDescriptions", "enumNames", "errorMessage", "example",
+    "examples", "externalDocs", "id", "markdownDescription", "nullable", "propertyOrdering", "readOnly",
+    "title", "writeOnly", "xml",
 })  # fmt: skip
 """Keywords without an effect on validity: those of JSON Schema, OpenAPI, Gemini and editors. Neither has any `x-…`."""
 _OF_TYPE: Final[Mapping[str, Sequence[str]]] = {

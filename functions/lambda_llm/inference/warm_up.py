@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from lambda_llm.engine.chat_template import ChatTemplate
+from lambda_llm.engine.constraints import schema_constraint
 from lambda_llm.engine.decoder import common_prefix
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import NotGenerativeError
 from lambda_llm.engine.generate import GenerationRequest, check_room
+from lambda_llm.engine.matcher import compiled
 from lambda_llm.engine.sampling import Sampling
+from lambda_llm.engine.schemas import Enforceable
 
 PROBES: Final = ("Hello", "1")
 """Two user messages after a system prompt, without a letter in common: the common prefix of their prompts is what comes
@@ -16,6 +19,9 @@ before the user's text."""
 
 WARM_TOKENS: Final = 4
 """Generated at init, so that the snapshot contains the pages and threads that decoding needs."""
+
+
+_ANY_OBJECT: Final = Enforceable({"type": "object"})
 
 
 def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
@@ -30,6 +36,7 @@ def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
 
     Raises:
         TemplateError, ContextOverflowError: a system prompt can't be used with this model.
+        NonFiniteError: the model computes NaN or infinity.
     """
     decoder = engine.decoder
     for system_prompt in reversed(system_prompts):
@@ -43,6 +50,8 @@ def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
         prompt = engine.model.tokenize(PROBES[0], add_special=True) or [0]
     for _ in engine.generate(GenerationRequest(prompt, Sampling(temperature=0), max_tokens=WARM_TOKENS)):
         pass
+    # A constraint needs the vocabulary in another form, which takes half a second for 128,000 tokens.
+    compiled(schema_constraint(_ANY_OBJECT, _ANY_OBJECT), decoder.trie)
     # The next prompt shares all but the user's text with this one, so its prefill starts from this cache.
     with decoder.lock:
         decoder.evaluate(prompt)
@@ -58,6 +67,7 @@ def warm_up_encoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
 
     Raises:
         NotGenerativeError: there is a system prompt.
+        NonFiniteError: the model computes NaN or infinity.
     """
     if system_prompts:
         raise NotGenerativeError

@@ -210,8 +210,6 @@ class ChatCompletionRequest(CompletionInput, AcceptedInput):
         check_stream_options(self.stream_options, stream=self.stream)
         if self.top_logprobs is not None and not self.logprobs:
             raise refuse("top_logprobs", "set 'logprobs' to true with it, or leave it out")
-        if self.logprobs and self.tools:
-            raise refuse("logprobs", "it can't be combined with 'tools'; leave one of them out")
         choice = self.tool_choice.chosen() if isinstance(self.tool_choice, ToolChoice) else self.tool_choice
         check_tools([tool.function.name for tool in self.tools or ()], "function.name", choice)
         return self

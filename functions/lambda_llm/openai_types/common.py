@@ -135,7 +135,8 @@ class SamplingInput(Input):
     )
     min_p: Annotated[float, Field(ge=0, le=1, strict=True, description="llama.cpp's min-p")] | None = None
     repeat_penalty: (
-        Annotated[float, Field(gt=0, le=10, strict=True, description="llama.cpp's repetition penalty")] | None
+        # Logits are divided by it: far below 0.01 they would not be finite any more.
+        Annotated[float, Field(ge=0.01, le=10, strict=True, description="llama.cpp's repetition penalty")] | None
     ) = None
     user: StrictStr | None = Field(None, description="the tenant, where LAMBDA_LLM_TRUST_USER is set")
 

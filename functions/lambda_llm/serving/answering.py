@@ -82,7 +82,7 @@ class Step(NamedTuple):
     Attributes:
         choice: index of the choice.
         part: a part of its output; None in the last step.
-        scored: the part's tokens with log probabilities, if they were requested.
+        scored: tokens of the content with log probabilities, if they were requested.
         reason: why the choice ended; in the last step only.
     """
 
@@ -168,18 +168,18 @@ class Answers:
                 yield None
                 continue
             parser = self._parsers[piece.choice]
-            pending += [] if parser.thinking else piece.scored
-            parts = parser.feed(piece.text)
+            pending += piece.scored
+            parts, spans = parser.feed(piece.text), parser.spans
             if piece.ended:
                 parts += parser.finish()
-            for part in parts:
+                spans += parser.spans
+            for part, (start, end) in zip(parts, spans, strict=True):
                 if isinstance(part, Reasoning):
                     self._reasoning.append(part.text)
-                is_content = isinstance(part, Content)
-                yield Step(piece.choice, part, pending if is_content else ())
-                pending = [] if is_content else pending
+                inside, pending = _split(pending, start, end)
+                yield Step(piece.choice, part, inside if isinstance(part, Content) else ())
             if piece.ended:
-                yield Step(piece.choice, None, pending, self._reason(piece.choice))
+                yield Step(piece.choice, None, (), self._reason(piece.choice))
                 pending = []
 
     def _reason(self, choice: int) -> Literal["stop", "length", "tool_calls"]:
@@ -193,6 +193,19 @@ class Answers:
         model = self._service.engine.model
         reasoning = len(model.tokenize(text, add_special=False)) if text else 0
         return usage_of(self.generations, len(self.generations), reasoning)
+
+
+def _split(scored: Sequence[Scored], start: int, end: int) -> tuple[list[Scored], list[Scored]]:
+    """The tokens of the text from `start` to `end`, and those behind it.
+
+    Args:
+        scored: tokens in the order of their text; those before `start` are left out.
+        start: in characters.
+        end: as `start`.
+    """
+    ends = [*(each.at for each in scored[1:]), end]
+    inside = [each for each, until in zip(scored, ends, strict=False) if each.at < end and until > start]
+    return inside, [each for each in scored if each.at >= end]
 
 
 def _constraint(service: Service, conversation: Conversation, prompt: Prompt) -> Constraint | None:

@@ -2,18 +2,20 @@
 
 import json
 import math
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from lambda_llm.engine.constraints import Constraint
+from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.engine import Engine
-from lambda_llm.engine.errors import ConstraintError
+from lambda_llm.engine.errors import ConstraintError, NonFiniteError
 from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.engine.sampling import Sampling, Scored
 from support.answers import EXPECTED, LONG_QUESTION, OpenEngine, answer, generation
-from support.models import write_llama
+from support.models import damaged, write_llama
 
 NUMBERS = 'start: "[" NUMBER ("," NUMBER){3} "]"\nNUMBER: /[1-9][0-9]*/'
 
@@ -147,6 +149,132 @@ def test_a_grammar_can_wait_for_what_comes_before_it(engine: Engine) -> None:
 def test_one_seed_gives_one_constrained_answer(engine: Engine) -> None:
     chosen = Sampling(temperature=2, seed=5, constraint=Constraint("start: /[a-z ]{40}/"))
     assert len({answer(engine, sampling=chosen) for _ in range(3)}) == 1
+
+
+# -- forced tokens ----------------------------------------------------------------------------------
+
+
+class Counting(Decoder):
+    """Remembers how many tokens were evaluated at a time, after the prompt."""
+
+    batches: ClassVar[list[int]] = []
+
+    def append(self, *tokens: int) -> None:
+        self.batches.append(len(tokens))
+        super().append(*tokens)
+
+
+WORDS = "It is as sure as anything that the only possible answer to all of this is"
+FORCED = Constraint(f'start: "{WORDS} " /[0-9]/ " and nothing else."')
+
+
+@pytest.fixture
+def counting(open_engine: OpenEngine) -> Engine:
+    Counting.batches = []
+    return open_engine(kind=Counting)
+
+
+@pytest.mark.parametrize("sampling", [{"temperature": 0}, {"temperature": 2, "seed": 3, "presence_penalty": 2.0}])
+def test_forced_tokens_are_evaluated_together(counting: Engine, sampling: dict[str, Any]) -> None:
+    going = generation(counting, sampling=Sampling(constraint=FORCED, **sampling))
+    pieces = list(going)
+    assert re.fullmatch(f"{WORDS} [0-9] and nothing else\\.", "".join(pieces))
+    assert len(pieces) > 10, "each is a piece of its own"
+    assert going.stats.finish_reason is FinishReason.STOP
+    assert going.stats.completion_tokens == len(pieces) + 1, "with the end of the turn"
+    assert max(Counting.batches) > 10
+    assert sum(Counting.batches) <= len(pieces)
+    assert len(Counting.batches) <= 4
+
+
+def test_forced_or_chosen_the_answer_is_the_same(counting: Engine) -> None:
+    one_by_one = generation(counting, sampling=Sampling(temperature=0, constraint=FORCED), top_logprobs=2)
+    told = scored(one_by_one)
+    assert set(Counting.batches) == {1}, "log probabilities need the logits of every token"
+    assert "".join(piece for piece, _ in told) == answer(counting, sampling=Sampling(temperature=0, constraint=FORCED))
+    assert sum(len(group) for _, group in told) == one_by_one.stats.completion_tokens - 1
+    assert all(each.logprob <= 0 for _, group in told for each in group)
+
+
+@pytest.mark.parametrize("most", [1, 3, 9])
+def test_a_limit_counts_forced_tokens(counting: Engine, most: int) -> None:
+    going = generation(counting, sampling=Sampling(temperature=0, constraint=FORCED), max_tokens=most)
+    text = "".join(going)
+    assert WORDS.startswith(text)
+    assert going.stats.finish_reason is FinishReason.LENGTH
+    assert going.stats.completion_tokens == most
+
+
+def test_a_stop_text_among_forced_tokens_ends_the_answer(counting: Engine) -> None:
+    going = generation(counting, sampling=Sampling(temperature=0, constraint=FORCED), stop=["possible"])
+    assert "".join(going) == WORDS.partition("possible")[0]
+    assert going.stats.finish_reason is FinishReason.STOP
+
+
+def test_a_cancelled_answer_ends_within_its_forced_tokens(counting: Engine) -> None:
+    going = generation(counting, sampling=Sampling(temperature=0, constraint=FORCED))
+    text = ""
+    for piece in going:
+        text += piece
+        going.cancellation.cancel()
+    assert WORDS.startswith(text)
+    assert going.stats.finish_reason is FinishReason.CANCELLED
+    assert EXPECTED in answer(counting), "what was not evaluated is not in the cache"
+
+
+def test_more_tokens_are_forced_than_the_context_has_room_for(open_engine: OpenEngine) -> None:
+    engine = open_engine(context_length=256, context_shift=True)
+    long = Constraint(f'start: "{WORDS} " "{"and so on " * 150}" /[0-9]/')
+    going = generation(engine, sampling=Sampling(temperature=0, constraint=long))
+    "".join(going)
+    assert going.stats.completion_tokens > 256 // 2
+    assert len(engine.decoder.evaluated) <= 256
+    assert EXPECTED in answer(engine)
+
+
+# -- numbers that are none --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0, 1e-40, 1e-9])
+@pytest.mark.parametrize("more", [{}, {"constraint": Constraint("start: /[a-z ]{20}/")}, {"repeat_penalty": 0.01}])
+def test_tiny_temperatures_are_greedy(engine: Engine, temperature: float, more: dict[str, Any]) -> None:
+    tiny = {answer(engine, sampling=Sampling(temperature=temperature, **more), max_tokens=30) for _ in range(3)}
+    assert tiny == {answer(engine, sampling=Sampling(temperature=0, **more), max_tokens=30)}
+    assert {answer(engine, sampling=Sampling(temperature=2, top_p=0, **more), max_tokens=30)} == tiny
+
+
+EXTREMES: list[dict[str, Any]] = [
+    {"temperature": 1e-6, "repeat_penalty": 0.01, "seed": 1},
+    {"temperature": 2.0, "repeat_penalty": 10.0, "frequency_penalty": 2.0, "presence_penalty": 2.0, "seed": 1},
+    {"temperature": 1.0, "top_p": 1e-30, "seed": 1},
+    {"temperature": 1.0, "min_p": 1.0, "top_k": 1, "seed": 1},
+    {"temperature": 1e-6, "logit_bias": {5: 100.0, 6: -100.0}, "frequency_penalty": -2.0, "seed": 1},
+]
+
+
+@pytest.mark.parametrize("constraint", [None, Constraint("start: /[a-z ]{5,20}/")])
+@pytest.mark.parametrize("extreme", EXTREMES, ids=str)
+def test_the_extremes_that_a_request_may_ask_for_give_an_answer(
+    engine: Engine, extreme: dict[str, Any], constraint: Constraint | None
+) -> None:
+    going = generation(engine, sampling=Sampling(constraint=constraint, **extreme), max_tokens=20)
+    text = "".join(going)
+    assert going.stats.finish_reason in {FinishReason.STOP, FinishReason.LENGTH}
+    assert constraint is None or re.fullmatch("[a-z ]{5,20}", text)
+
+
+@pytest.mark.parametrize("constraint", [None, Constraint('start: %json {"type": "object"}')])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_computes_no_numbers_ends_the_answer_with_an_error(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path, constraint: Constraint | None, value: float
+) -> None:
+    engine = open_engine(damaged(demo_model, tmp_path / "m.gguf", value))
+    with pytest.raises(NonFiniteError, match="numbers that are not finite"):
+        answer(engine, sampling=Sampling(temperature=1, seed=1, constraint=constraint))
+    assert not engine.decoder.lock.locked()
+
+
+# -- what no token writes ---------------------------------------------------------------------------
 
 
 def test_a_grammar_that_the_vocabulary_can_t_write_ends_in_a_sentence(open_engine: OpenEngine, tmp_path: Path) -> None:

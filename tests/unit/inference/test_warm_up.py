@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from lambda_llm.engine.engine import Engine
-from lambda_llm.engine.errors import ContextOverflowError, TemplateError
-from lambda_llm.inference.warm_up import warm_up_decoder
+from lambda_llm.engine.errors import ContextOverflowError, NonFiniteError, TemplateError
+from lambda_llm.inference.warm_up import warm_up_decoder, warm_up_encoder
 from support.answers import EXPECTED, OpenEngine, generation, user
+from support.encoders import ENCODERS, OpenEncoder
+from support.models import damaged
 from support.rewrite import rewrite
 
 SYSTEM = "You are a terse assistant for questions about AWS Lambda."
@@ -59,3 +61,20 @@ def test_a_system_prompt_that_can_t_be_used_fails_at_once(
     with pytest.raises(TemplateError, match="no system role"):
         warm_up_decoder(strict, [SYSTEM])
     warm_up_decoder(strict)
+
+
+def test_a_model_that_computes_no_numbers_is_refused(
+    open_engine: OpenEngine, open_encoder: OpenEncoder, demo_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(NonFiniteError, match="numbers that are not finite"):
+        warm_up_decoder(open_engine(damaged(demo_model, tmp_path / "m.gguf", float("nan"))))
+    encoder = next(ENCODERS.glob("*.gguf"))
+    broken = damaged(encoder, tmp_path / "e.gguf", float("nan"), "token_embd_norm.weight")
+    with pytest.raises(NonFiniteError, match="numbers that are not finite"):
+        warm_up_encoder(open_encoder(broken))
+
+
+def test_constraints_are_ready(engine: Engine) -> None:
+    """Otherwise the first one would take half a second, with a vocabulary of 128,000 tokens."""
+    warm_up_decoder(engine)
+    assert "trie" in vars(engine.decoder)

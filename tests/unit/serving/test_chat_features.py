@@ -11,10 +11,12 @@ import httpx2
 import jsonschema
 import pytest
 
+from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.engine import Engine
 from lambda_llm.openai_types.chat import ChatCompletion, ChatCompletionChunk
 from support.answers import EXPECTED, LONG_QUESTION, OpenEngine, user
 from support.chat import PATH, body, events, made
+from support.models import damaged
 from support.rewrite import rewrite
 
 CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}}, "required": ["city"]}
@@ -133,6 +135,39 @@ async def test_probabilities_are_told_of_each_token_whole_and_streamed_alike(cli
     assert without["logprobs"] is None
 
 
+async def test_probabilities_are_those_of_the_content_where_there_are_tools(client: httpx2.AsyncClient) -> None:
+    wanted = {"logprobs": True, "top_logprobs": 2, "tools": [ADD]}
+    (free,) = (await ask(client, **wanted, seed=1, max_tokens=30))["choices"]
+    assert free["message"]["content"]
+    assert "".join(each["token"] for each in free["logprobs"]["content"]) == free["message"]["content"]
+    (streamed,) = put_together(await stream(client, **wanted, seed=1, max_tokens=30))
+    assert streamed["logprobs"] == free["logprobs"]["content"]
+    (called,) = (await ask(client, **wanted, tool_choice="required"))["choices"]
+    assert called["message"]["tool_calls"]
+    assert called["logprobs"] == {"content": [], "refusal": None}
+
+
+async def test_probabilities_leave_out_thoughts_and_calls(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path
+) -> None:
+    """Thoughts, content with white space around it, and a call, each of known tokens."""
+    said = "I see.</think>\n\nIt is nine.\n<tool_call>\n" + '{"name": "add", "arguments": {"a": 9}}\n</tool_call>'
+    async with speaking(open_engine, demo_model, tmp_path, HERMES + "<think>", saying(said)) as client:
+        wanted = {
+            "tools": [WEATHER | {"function": {"name": "add", "parameters": {"type": "object"}}}],
+            "logprobs": True,
+            "top_logprobs": 1,
+        }
+        (whole,) = (await ask(client, **wanted))["choices"]
+        (streamed,) = put_together(await stream(client, **wanted))
+    message = whole["message"]
+    assert (message["reasoning_content"], message["content"]) == ("I see.", "It is nine.")
+    assert arguments(message["tool_calls"][0]) == {"a": 9}
+    told = [each["token"] for each in whole["logprobs"]["content"]]
+    assert "".join(told).strip() == "It is nine."
+    assert told == [each["token"] for each in streamed["logprobs"]]
+
+
 # -- forms ------------------------------------------------------------------------------------------
 
 PERSON = {
@@ -164,6 +199,30 @@ async def test_an_answer_is_held_to_be_an_object(client: httpx2.AsyncClient) -> 
         assert isinstance(json.loads(choice["message"]["content"]), dict)
     (plain,) = (await ask(client, response_format={"type": "text"}))["choices"]
     assert EXPECTED in plain["message"]["content"]
+
+
+async def test_a_model_that_computes_no_numbers_fails_the_request_and_not_the_server(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path
+) -> None:
+    app = made(open_engine(damaged(demo_model, tmp_path / "m.gguf", math.nan)))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://server") as client,
+    ):
+        for changes in ({}, {"temperature": 1}, {"response_format": {"type": "json_object"}}):
+            response = await client.post(PATH, json=body(**changes))
+            assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
+        *_, last = events((await client.post(PATH, json=body(stream=True))).text)
+        assert last["error"]["code"] == "internal_error"
+        assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_tiny_temperature_is_greedy_under_a_schema(client: httpx2.AsyncClient) -> None:
+    wanted = {"response_format": {"type": "json_object"}, "max_tokens": 40}
+    (greedy,) = (await ask(client, **wanted))["choices"]
+    (tiny,) = (await ask(client, **wanted, temperature=1e-40))["choices"]
+    assert tiny == greedy
 
 
 # -- tools ------------------------------------------------------------------------------------------
@@ -239,10 +298,10 @@ async def test_a_conversation_with_calls_and_results_goes_on(client: httpx2.Asyn
 
 @asynccontextmanager
 async def speaking(
-    open_engine: OpenEngine, demo_model: Path, folder: Path, template: str
+    open_engine: OpenEngine, demo_model: Path, folder: Path, template: str, kind: type[Decoder] = Decoder
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """The demo model with another chat template."""
-    engine = open_engine(rewrite(demo_model, folder / "m.gguf", {"tokenizer.chat_template": template}))
+    engine = open_engine(rewrite(demo_model, folder / "m.gguf", {"tokenizer.chat_template": template}), kind)
     app = made(engine)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with (
@@ -250,6 +309,30 @@ async def speaking(
         httpx2.AsyncClient(transport=transport, base_url="http://server") as client,
     ):
         yield client
+
+
+def saying(text: str) -> type[Decoder]:
+    """A decoder that says this."""
+
+    class Saying(Decoder):
+        def evaluate(self, *given: Any) -> int:
+            (end,) = self.model.tokenize(self.model.eos, add_special=False)
+            self.script, self.said = [*self.model.tokenize(text, add_special=False), end], 0
+            return super().evaluate(*given)
+
+        def append(self, *tokens: int) -> None:
+            self.said += len(tokens)
+            super().append(*tokens)
+
+        def logits(self) -> Any:
+            logits = super().logits().copy()
+            logits[self.script[self.said]] = 100
+            return logits
+
+        def sample(self, _: Any) -> int:
+            return self.script[self.said]
+
+    return Saying
 
 
 HERMES = (

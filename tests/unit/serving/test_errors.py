@@ -101,7 +101,8 @@ CALL = "messages.0.tool_calls.0.function"
         ({"n": 1.0}, "n", "invalid_value", "valid integer"),
         ({"top_k": -2}, "top_k", "invalid_value", "greater than or equal to -1"),
         ({"min_p": 1.5}, "min_p", "invalid_value", "less than or equal to 1"),
-        ({"repeat_penalty": 0}, "repeat_penalty", "invalid_value", "greater than 0"),
+        ({"repeat_penalty": 0}, "repeat_penalty", "invalid_value", "greater than or equal to 0.01"),
+        ({"repeat_penalty": 1e-38}, "repeat_penalty", "invalid_value", "greater than or equal to 0.01"),
         ({"presence_penalty": 2.5}, "presence_penalty", "invalid_value", "less than or equal to 2"),
         ({"frequency_penalty": "1"}, "frequency_penalty", "invalid_value", "valid number"),
         ({"logit_bias": {"x": 1}}, "logit_bias.x", "invalid_value", "match pattern"),
@@ -116,7 +117,6 @@ CALL = "messages.0.tool_calls.0.function"
         ({"top_logprobs": 3}, "top_logprobs", "invalid_value", "set 'logprobs' to true with it"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "invalid_value", "less than or equal to 20"),
         ({"logprobs": 1}, "logprobs", "invalid_value", "valid boolean"),
-        ({"logprobs": True, "tools": [tool()]}, "logprobs", "invalid_value", "can't be combined with 'tools'"),
         ({"modalities": ["text", "audio"]}, "modalities", "invalid_value", "at most 1 item"),
         ({"verbosity": "highest"}, "verbosity", "invalid_value", "should be 'low', 'medium' or 'high'"),
         (
