@@ -17,6 +17,7 @@ from support.chat import PATH, events, text_of
 from support.encoders import ENCODERS
 from support.function import Function, function_url_event, started
 from support.servers import SYSTEM_PROMPT
+from support.service_events import EVENTS
 
 MODEL_ID = "lambda-llm-demo"
 
@@ -146,6 +147,33 @@ def test_a_restore_on_a_lesser_cpu_fails(function: Function) -> None:
     assert name == "CPUChangedError"
     assert "which this one lacks: publish the version again" in sentence
     assert EXPECTED in json.dumps(function.handle(asked()))
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+def test_the_event_of_a_service_fails_its_invocation(function: Function, event: Any) -> None:
+    kind, message = function.do("handle", event)["raised"]
+    assert kind == "UnansweredEventError"
+    assert message.endswith("give the event to a function of yours that sends a request for it.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"requestContext": {}},
+        {"requestContext": None},
+        {"requestContext": {"http": {}}},
+        {"headers": 5},
+        {"headers": None, "requestContext": {"http": {"method": "GET"}}},
+        {"body": "%%%", "isBase64Encoded": True},
+        {"body": 5},
+        {"version": "3.0"},
+    ],
+    ids=str,
+)
+def test_an_http_event_that_can_t_be_read_gets_an_answer(function: Function, changes: dict[str, Any]) -> None:
+    response = function.handle(function_url_event(json.dumps(asked())) | changes)
+    assert response["statusCode"] == 400
+    assert body_of(response)["error"]["code"] in {"malformed_event", "invalid_body"}
 
 
 def test_the_log_is_json_and_knows_no_prompt(function: Function) -> None:

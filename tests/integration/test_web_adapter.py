@@ -172,6 +172,23 @@ def test_no_answer_is_dated_by_a_clock_of_before_the_snapshot(demo_server: Serve
     assert abs(chat(demo_server, user("What is a token?"))["created"] - now) < LIMIT_SECONDS
 
 
+@pytest.mark.parametrize(
+    "path", [AFTER, "/snapshot/%61fter", "/x/../snapshot/after", f"{AFTER}/", f"{AFTER}%0A", f"//{AFTER}"]
+)
+@pytest.mark.parametrize("header", ["x-amzn-request-context", "x-amzn-lambda-context"])
+def test_a_caller_from_outside_reaches_no_hook_however_it_spells_the_path(
+    demo_server: Server, path: str, header: str
+) -> None:
+    before = demo_server.log.read_text().count("restored in")
+    # Over a socket of its own: a client would normalize the path.
+    with socket.create_connection(("127.0.0.1", demo_server.port), LIMIT_SECONDS) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{header}: {{}}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert int(answer.split()[1]) in {403, 404}
+    assert demo_server.log.read_text().count("restored in") == before
+
+
 def test_a_server_that_is_told_no_paths_has_no_hooks(demo_model: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,
