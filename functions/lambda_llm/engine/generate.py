@@ -58,6 +58,7 @@ class GenerationStats:
         cached_tokens: tokens of the prompt that were in the KV cache or restored into it.
         completion_tokens: generated tokens, including the one that ended the turn.
         finish_reason: None while running, and after a failure of the engine.
+        stop_sequence: the one of the request that ended it, if any.
         seconds_to_first_token: from the start of the iteration to the first sampled token; 0 where there was none.
         decode_seconds: from the first token to the end; 0 where there was none.
     """
@@ -66,6 +67,7 @@ class GenerationStats:
     cached_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: FinishReason | None = None
+    stop_sequence: str | None = None
     seconds_to_first_token: float = 0.0
     decode_seconds: float = 0.0
 
@@ -161,7 +163,8 @@ class Generation:
                     if text := stops.feed(new):
                         self._yielded += len(text)
                         yield text
-                    stats.finish_reason = self._reason(stopped=stops.found)
+                    stats.stop_sequence = stops.found
+                    stats.finish_reason = self._reason(stopped=stops.found is not None)
                     if stats.finish_reason is None:
                         self._save()
                         self._pending.append(token)
@@ -258,17 +261,17 @@ class _StopSequences:
     """Buffers text that may turn out to be the beginning of a stop sequence."""
 
     def __init__(self, sequences: Sequence[str]) -> None:
-        self.found = False
+        self.found: str | None = None
         self._sequences = sequences
         self._buffer = ""
 
     def feed(self, text: str) -> str:
         """Add text; returns what can't be part of a stop sequence."""
         self._buffer += text
-        ends = [at for each in self._sequences if (at := self._buffer.find(each)) >= 0]
+        ends = [(at, each) for each in self._sequences if (at := self._buffer.find(each)) >= 0]
         if ends:
-            self.found = True
-            clear, self._buffer = self._buffer[: min(ends)], ""
+            end, self.found = min(ends)
+            clear, self._buffer = self._buffer[:end], ""
             return clear
         size = len(self._buffer) - max((overlap(self._buffer, each) for each in self._sequences), default=0)
         clear, self._buffer = self._buffer[:size], self._buffer[size:]
@@ -276,7 +279,7 @@ class _StopSequences:
 
     def finish(self, text: str) -> str:
         """The rest of the buffer, with the last text behind it, unless a stop sequence was found."""
-        return "" if self.found else self._buffer + text
+        return "" if self.found is not None else self._buffer + text
 
 
 def overlap(text: str, stop: str) -> int:

@@ -22,6 +22,8 @@ _CUT_TOKENS: Final = 64
 """By how many tokens a text that was cut anywhere may be longer than the same part of the whole."""
 _CONTROL: Final = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 _SPECIAL: Final = _CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+_VALUE_BYTES: Final = 1024
+"""Values of the header that are longer are left out of `metadata`."""
 _PIECE_BYTES: Final = 128
 """Nearly every token is shorter; a longer one costs a second call."""
 
@@ -74,6 +76,38 @@ class LoadedModel:
     def tool_template(self) -> str:
         """The Jinja template for conversations with tools, `tool_use`, or an empty string."""
         return self._template(b"tool_use")
+
+    @property
+    def architecture(self) -> str:
+        """For example `llama`."""
+        return self._described()[0]
+
+    @property
+    def quantization(self) -> str:
+        """For example `Q4_K - Medium`."""
+        return self._described()[-1]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return int(llama_cpp.llama_model_n_params(self.handle))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the weights in bytes."""
+        return int(llama_cpp.llama_model_size(self.handle))
+
+    def metadata(self) -> dict[str, str]:
+        """The header's keys and values as llama.cpp writes them, without arrays and long texts."""
+        buffer = ctypes.create_string_buffer(_VALUE_BYTES)
+        found: dict[str, str] = {}
+        for index in range(llama_cpp.llama_model_meta_count(self.handle)):
+            size = llama_cpp.llama_model_meta_key_by_index(self.handle, index, buffer, _VALUE_BYTES)
+            key = buffer.value.decode(errors="replace")
+            value = llama_cpp.llama_model_meta_val_str_by_index(self.handle, index, buffer, _VALUE_BYTES)
+            if max(size, value) < _VALUE_BYTES and not buffer.value.startswith(b"["):
+                found[key] = buffer.value.decode(errors="replace")
+        return found
 
     @property
     def bos(self) -> str:
@@ -177,6 +211,11 @@ class LoadedModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _described(self) -> list[str]:
+        buffer = ctypes.create_string_buffer(_VALUE_BYTES)
+        llama_cpp.llama_model_desc(self.handle, buffer, _VALUE_BYTES)
+        return buffer.value.decode(errors="replace").split(maxsplit=2) or [""]
 
     def _template(self, name: bytes | None) -> str:
         template: bytes | None = llama_cpp.llama_model_chat_template(self.handle, name)

@@ -1,5 +1,6 @@
 """Conversations: rendered, constrained, generated, and parsed into reasoning, content and tool calls."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -155,6 +156,29 @@ class Answers:
         ]
         return cls(service, generations, parsers)
 
+    @classmethod
+    def raw(
+        cls,
+        service: Service,
+        prompt: str,
+        schema: OutputSchema | None,
+        sampling: Sampling,
+        limits: Limits,
+        caller: Caller,
+    ) -> "Answers":
+        """The same for a prompt that no template renders, and an output that is content only.
+
+        Raises:
+            APIError: the prompt can't be used.
+        """
+        try:
+            tokens = service.engine.model.prompt_tokens(prompt, at_most=service.engine.decoder.context_length)
+            constrained = replace(sampling, constraint=constraint_of(service, schema))
+            generations = make_generations(service, [tokens], constrained, limits, caller)
+        except ContextOverflowError as error:
+            raise explain(error, "prompt") from error
+        return cls(service, generations, [OutputParser() for _ in generations])
+
     @asynccontextmanager
     async def run(self, keep_alive_seconds: float | None = None) -> AsyncIterator[AsyncIterator[Step | None]]:
         """Generate; the context yields the steps, and None where a keep-alive is due. See `Worker.run`."""
@@ -206,6 +230,15 @@ def _split(scored: Sequence[Scored], start: int, end: int) -> tuple[list[Scored]
     ends = [*(each.at for each in scored[1:]), end]
     inside = [each for each, until in zip(scored, ends, strict=False) if each.at < end and until > start]
     return inside, [each for each in scored if each.at >= end]
+
+
+def arguments_of(arguments: str) -> dict[str, Any]:
+    """A call's arguments; empty where the model wrote no JSON object, or only the beginning of one."""
+    try:
+        parsed = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _constraint(service: Service, conversation: Conversation, prompt: Prompt) -> Constraint | None:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from lambda_llm import __version__
 from lambda_llm.engine.engine import Engine
 from lambda_llm.openai_types.errors import ErrorResponse
-from lambda_llm.serving import chat, completions, encoders, health, models, page, responses, tokens
+from lambda_llm.serving import chat, completions, encoders, health, messages, models, ollama, page, responses, tokens
 from lambda_llm.serving.errors import install
 from lambda_llm.serving.paths import Paths
 from lambda_llm.serving.request_body import RequestBody
@@ -21,6 +21,8 @@ ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (
     chat.router,
     completions.router,
     responses.router,
+    messages.router,
+    ollama.router,
     encoders.router,
     models.router,
     tokens.router,

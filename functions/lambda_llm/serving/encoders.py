@@ -57,7 +57,7 @@ _Given = str | Sequence[int] | tuple[str, str]
 def router(service: Service) -> APIRouter:
     """The endpoints of this module; each refuses models that do not support it."""
     routes = APIRouter(responses={404: {"model": ErrorResponse}, 429: {"model": ErrorResponse}})
-    encoding = _Encoding(service)
+    encoding = Encoding(service)
 
     @routes.post("/v1/embeddings", response_model=EmbeddingList)
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Response:
@@ -78,14 +78,19 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-class _Encoding:
+class Encoding:
     """Computes the responses with the service's encoder, if its model is one."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._id = service.options.model_id
 
-    async def embeddings(self, body: EmbeddingsRequest, request: Request) -> Response:
+    async def vectors(self, body: EmbeddingsRequest, request: Request) -> tuple[Rows, InputUsage]:
+        """The embeddings of a request, of shape (texts, dimensions) and of length 1.
+
+        Raises:
+            APIError: they can't be computed, or not be returned.
+        """
         self._service.check_model(body.model)
         encoder = self._require_encoder("makes no embeddings", "an embedding model", _embeds)
         if body.dimensions not in {None, encoder.outputs}:
@@ -106,18 +111,25 @@ class _Encoding:
         size = len(given) * encoder.outputs * (PACKED_BYTES if packed else NUMBER_BYTES)
         check_size(self._service, size, "input", "send fewer texts, or set 'encoding_format' to 'base64'")
         rows, usage = await self._encode(encoder, given, "input", request)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return rows, usage
+
+    async def embeddings(self, body: EmbeddingsRequest, request: Request) -> Response:
+        """The response to `POST /v1/embeddings`; raises what `vectors` raises."""
+        rows, usage = await self.vectors(body, request)
 
         def content() -> dict[str, Any]:
-            vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            packed = body.encoding_format == "base64"
             data = [
                 Embedding(index=index, embedding=_packed(row) if packed else row.tolist())
-                for index, row in enumerate(vectors)
+                for index, row in enumerate(rows)
             ]
             return EmbeddingList(data=data, model=self._id, usage=usage).model_dump()
 
         return await json_response(self._service, content)
 
     async def classify(self, body: ClassifyRequest, request: Request) -> Response:
+        """The response to `POST /v1/classify`; raises what `vectors` raises."""
         self._service.check_model(body.model)
         encoder = self._require_encoder("has no classes", "a classifier", _classifies)
         texts = [body.input] if isinstance(body.input, str) else body.input
@@ -146,6 +158,7 @@ class _Encoding:
         return await json_response(self._service, content)
 
     async def rerank(self, body: RerankRequest, request: Request) -> Response:
+        """The response to `POST /v1/rerank`; raises what `vectors` raises."""
         self._service.check_model(body.model)
         param = "texts" if body.documents is None else "documents"
         texts = [each if isinstance(each, str) else each.text for each in body.documents or body.texts or ()]
@@ -172,6 +185,7 @@ class _Encoding:
         return await json_response(self._service, content)
 
     async def score(self, body: ScoreRequest, request: Request) -> Response:
+        """The response to `POST /v1/score`; raises what `vectors` raises."""
         self._service.check_model(body.model)
         scores, usage = await self._scores(body.pairs(), "text_2", request)
 

@@ -4,7 +4,7 @@ Source: https://platform.openai.com/docs/guides/error-codes
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from lambda_llm.anthropic_types.errors import error_body
 from lambda_llm.engine.errors import (
     ConstraintError,
     ContextOverflowError,
@@ -65,6 +66,13 @@ _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
 }
 
 
+_FORMS: Final[Mapping[str, Callable[[int, str], dict[str, Any]]]] = {
+    "/v1/messages": error_body,
+    "/api/": lambda _, message: {"error": message},
+}
+"""Bodies of errors from their status and message, by the beginning of the path: Anthropic's API and Ollama's."""
+
+
 def explain(error: Exception, param: str | None = None) -> APIError:
     """The API error for any exception; an unexpected one is logged and becomes a 500 without details.
 
@@ -89,19 +97,19 @@ def explain(error: Exception, param: str | None = None) -> APIError:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error response of `app` use OpenAI's format."""
+    """Make every error response of `app` use OpenAI's format, or that of the API that a path belongs to."""
 
-    def known(_: Request, error: Exception) -> JSONResponse:
-        return explain(error).response()
+    def known(request: Request, error: Exception) -> Response:
+        return _formed(request, explain(error))
 
-    def invalid(_: Request, error: Exception) -> JSONResponse:
+    def invalid(request: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
-            return explain(error).response()
-        return _first_problem([_Problem(each, error.body) for each in error.errors()]).response()
+            return _formed(request, explain(error))
+        return _formed(request, _first_problem([_Problem(each, error.body) for each in error.errors()]))
 
-    def http(request: Request, error: Exception) -> JSONResponse:
+    def http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
-            return explain(error).response()
+            return _formed(request, explain(error))
         where = f"{request.method} {request.url.path}"
         code, message = {
             HTTPStatus.NOT_FOUND: (
@@ -120,9 +128,9 @@ def install(app: FastAPI) -> None:
             ),
             HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
         }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
-        response = APIError(error.status_code, message, code=code).response()
-        response.headers.update(error.headers or {})
-        return response
+        answer = APIError(error.status_code, message, code=code)
+        answer.headers.update(error.headers or {})
+        return _formed(request, answer)
 
     def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody reads it
@@ -133,6 +141,14 @@ def install(app: FastAPI) -> None:
     kinds: tuple[type[Exception], ...] = (APIError, *_EXPECTED, Exception)
     for kind in kinds:
         app.add_exception_handler(kind, known)
+
+
+def _formed(request: Request, error: APIError) -> Response:
+    """The response to an error, in the format of the path's API."""
+    for prefix, form in _FORMS.items():
+        if request.url.path.startswith(prefix):
+            return JSONResponse(form(error.status, str(error)), status_code=error.status, headers=error.headers)
+    return error.response()
 
 
 class _Problem:

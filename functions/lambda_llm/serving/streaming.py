@@ -15,20 +15,21 @@ from starlette.types import Receive, Scope, Send
 
 Result = TypeVar("Result")
 
+EVENTS: Final = "text/event-stream"
 SSE_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
     """A stream that closes its events' generator at its end, even if the client stopped reading before that."""
 
-    def __init__(self, first: str, events: AsyncGenerator[str, None]) -> None:
+    def __init__(self, first: str, events: AsyncGenerator[str, None], media_type: str = EVENTS) -> None:
         self._events = events
-        super().__init__(self._all(first), media_type="text/event-stream", headers=SSE_HEADERS)
+        super().__init__(self._all(first), media_type=media_type, headers=SSE_HEADERS)
 
     @classmethod
-    async def begun(cls, events: AsyncGenerator[str, None]) -> "EventStream":
+    async def begun(cls, events: AsyncGenerator[str, None], media_type: str = EVENTS) -> "EventStream":
         """Generate the first event before the status line is sent, so that errors until then have their own status."""
-        return cls(await anext(events), events)
+        return cls(await anext(events), events, media_type)
 
     async def _all(self, first: str) -> AsyncGenerator[str, None]:
         yield first

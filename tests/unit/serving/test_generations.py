@@ -22,11 +22,19 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [user(SECRET)], "max_tokens": 1},
     "/v1/completions": {"prompt": SECRET, "max_tokens": 1},
     "/v1/responses": {"input": SECRET, "max_output_tokens": 1},
+    "/v1/messages": {"messages": [user(SECRET)], "max_tokens": 1},
 }
-"""A request for each endpoint that generates."""
+"""A request for each endpoint that generates for a caller who can be told from others."""
 
-COUNTS = {"/v1/chat/completions/input_tokens", "/v1/responses/input_tokens"}
-KEEP_NOTHING = {"/v1/embeddings", "/v1/classify", "/v1/rerank", "/v1/score", "/tokenize", "/detokenize", *COUNTS}
+NAMELESS = {
+    "/api/chat": {"messages": [user(SECRET)], "stream": False, "options": {"num_predict": 1}},
+    "/api/generate": {"prompt": SECRET, "stream": False, "options": {"num_predict": 1}},
+}
+"""The same for all others."""
+
+COUNTS = {"/v1/chat/completions/input_tokens", "/v1/responses/input_tokens", "/v1/messages/count_tokens"}
+ENCODES = {"/v1/embeddings", "/v1/classify", "/v1/rerank", "/v1/score", "/api/embed", "/api/embeddings"}
+KEEP_NOTHING = {*ENCODES, *COUNTS, "/tokenize", "/detokenize", "/api/show"}
 """Endpoints without a KV cache behind them, so that there is nothing of one caller's for another."""
 
 
@@ -39,10 +47,14 @@ async def app(engine: Engine) -> AsyncIterator[FastAPI]:
 
 async def cached_tokens(client: httpx2.AsyncClient, path: str, caller: str | None) -> tuple[int, int]:
     """Tokens that needed no prefill, and tokens of the whole prompt."""
-    body = {"model": MODEL_ID, "temperature": 0, "user": caller, **BODIES[path]}
+    named: dict[str, Any] = {"user": caller} if path != "/v1/messages" else {"metadata": {"user_id": caller}}
+    body = {"model": MODEL_ID, "temperature": 0, **named, **BODIES[path]}
     response = await client.post(path, json={name: value for name, value in body.items() if value is not None})
     assert response.status_code == 200, response.text
     usage = response.json()["usage"]
+    if path == "/v1/messages":
+        cached: int = usage["cache_read_input_tokens"]
+        return cached, cached + int(usage["input_tokens"])
     details = usage.get("prompt_tokens_details") or usage["input_tokens_details"]
     return details["cached_tokens"], usage.get("prompt_tokens") or usage["input_tokens"]
 
@@ -62,7 +74,7 @@ def test_every_endpoint_is_known_here(app: FastAPI) -> None:
     # Not by /openapi.json, which may leave a route out.
     routes = [route for router in ROUTERS for route in router(app.state.service).routes]
     posted = {route.path for route in routes if isinstance(route, APIRoute) and "POST" in (route.methods or ())}
-    assert posted == BODIES.keys() | KEEP_NOTHING
+    assert posted == BODIES.keys() | NAMELESS.keys() | KEEP_NOTHING
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -85,6 +97,30 @@ async def test_no_endpoint_finds_what_another_endpoint_evaluated_for_another_ten
 ) -> None:
     await cached_tokens(client, asks, "alice")
     assert (await cached_tokens(client, finds, "bob"))[0] == 0
+
+
+@pytest.mark.parametrize("path", NAMELESS)
+async def test_a_caller_without_a_name_finds_nothing_of_those_with_one(
+    app: FastAPI, client: httpx2.AsyncClient, path: str
+) -> None:
+    await cached_tokens(client, "/v1/chat/completions", "alice")
+    seen: list[int] = []
+    app.state.service.worker.listeners.append(lambda generation: seen.append(generation.stats.cached_tokens))
+    response = await client.post(path, json=NAMELESS[path])
+    assert (response.status_code, seen) == (200, [0])
+
+
+@pytest.mark.parametrize("session", ["one", "two"])
+async def test_a_conversation_with_a_key_of_its_own_shares_nothing_with_others(
+    client: httpx2.AsyncClient, session: str
+) -> None:
+    async def cached(key: str) -> int:
+        body = {**BODIES["/v1/chat/completions"], "prompt_cache_key": key}
+        response = await client.post("/v1/chat/completions", json=body)
+        return int(response.json()["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+    assert await cached("one") == 0
+    assert (await cached(session) > 0) is (session == "one")
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -1,0 +1,1 @@
+"""Anthropic's wire format as pydantic models, without behaviour."""

@@ -1,0 +1,1 @@
+"""Ollama's wire format as pydantic models, without behaviour."""
