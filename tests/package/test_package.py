@@ -92,7 +92,7 @@ def test_its_sbom_names_everything_in_it(package: Package, contents: dict[str, b
     installed = {name.removesuffix(".dist-info") for name in folders if name.endswith(".dist-info")}
     named = {f"{name.replace('-', '_')}-{number}" for name, number in components.items()}
     assert {name.lower() for name in installed} == named - {f"llama.cpp-llama-cpp-python-{version('llama-cpp-python')}"}
-    assert components.keys() >= {"numpy", "pydantic-core", "awscrt", "llama-cpp-python"}
+    assert components.keys() >= {"numpy", "pydantic-core", "awscrt", "llama-cpp-python", "llguidance"}
     assert all(str(component.purl).startswith("pkg:") for component in bom.components)
 
 

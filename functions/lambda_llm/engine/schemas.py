@@ -8,6 +8,7 @@ https://json-schema.org/draft/2020-12/json-schema-validation
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -34,6 +35,10 @@ DEPTH_MAX: Final = 48
 SCHEMAS_MAX: Final = 10_000
 OPTIONAL_MAX: Final = 2_000
 """Optional properties of one object."""
+PATTERNS_MAX: Final = 50
+"""`patternProperties` of one object: llguidance compares each with each."""
+SECONDS_MAX: Final = 2.0
+"""Time for reading one schema, which is checked before each of its parts."""
 LENGTH_MAX: Final = 2**32 - 1
 """Largest `minLength` and `maxLength`."""
 _EXACT: Final = 2**53
@@ -104,11 +109,12 @@ def enforceable(schema: Any, *, strict: bool) -> Enforceable:
     Raises:
         SchemaError: only with `strict`; the text has the keyword and its path.
     """
+    deadline = time.monotonic() + SECONDS_MAX
     if strict:
-        return _Reading(schema, strict=True).result()
+        return _Reading(schema, deadline, strict=True).result()
     for depth in (DEPTH_MAX, 4, 1):
         try:
-            return _Reading(schema, depth).result()
+            return _Reading(schema, deadline, depth).result()
         except SchemaError:
             continue
     return widest(schema)
@@ -156,8 +162,11 @@ def _problem(schema: str) -> str:
 
 def one_line(message: str) -> str:
     """An error of llguidance's: its last line names the problem, those above it quote the input."""
+    message = message.partition("<backtrace>")[0]
     lines = [line.strip() for line in message.splitlines() if line.strip() and "<non-verbose/>" not in line]
     line = lines[-1] if lines else message
+    if line.startswith("panic:"):
+        return "it is too large"
     if line.startswith("oneOf constraints are not supported"):
         return "that only one of its schemas matches can't be proven: use 'anyOf'"
     return line.removeprefix("error: ").removeprefix("Unsatisfiable schema: ").partition(": json-schema:")[0][:200]
@@ -170,8 +179,9 @@ class _LeftOutError(Exception):
 class _Reading:
     """Reads one schema, keyword by keyword."""
 
-    def __init__(self, schema: Any, depth_max: int = DEPTH_MAX, *, strict: bool = False) -> None:
+    def __init__(self, schema: Any, deadline: float, depth_max: int = DEPTH_MAX, *, strict: bool = False) -> None:
         self._whole = schema
+        self._deadline = deadline
         self._depth_max = depth_max
         self._strict = strict
         self._references = References(schema)
@@ -276,6 +286,18 @@ class _Reading:
             raise SchemaError(f"{keyword!r}{_at(path)} {expected}" if keyword else f"a schema {expected}{_at(path)}")
         self._leave_out(keyword, path, f"it {expected}")
 
+    def _spend(self) -> None:
+        """Count a schema.
+
+        Raises:
+            SchemaError: there are too many, or they take too long.
+        """
+        self._count += 1
+        if self._count > SCHEMAS_MAX:
+            raise SchemaError(f"it has more than {SCHEMAS_MAX:,} schemas: simplify it")
+        if time.monotonic() > self._deadline:
+            raise SchemaError(f"it takes longer than {SECONDS_MAX:g} s to read: simplify it")
+
     # -- one schema ---------------------------------------------------------------------------------
 
     def _read(self, schema: Any, path: str, depth: int) -> Schema:
@@ -286,9 +308,7 @@ class _Reading:
             path: of the schema in the whole one, or the reference that led to it.
             depth: below that.
         """
-        self._count += 1
-        if self._count > SCHEMAS_MAX:
-            raise SchemaError(f"it has more than {SCHEMAS_MAX:,} schemas: simplify it")
+        self._spend()
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, dict):
@@ -492,7 +512,12 @@ class _Reading:
         rest = self._evaluated(schema, "additionalProperties", "unevaluatedProperties", path)
         if rest in schema:
             node["additionalProperties"] = self._read(schema[rest], f"{path}.additionalProperties", depth + 1)
-        for pattern, each in self._schemas("patternProperties", schema, path).items():
+        patterns = self._schemas("patternProperties", schema, path)
+        if len(patterns) > PATTERNS_MAX:
+            node["additionalProperties"] = True
+            self._note("patternProperties", path, f"there are more than {PATTERNS_MAX}")
+            patterns = {}
+        for pattern, each in patterns.items():
             if problem := _problem(json.dumps({"type": "string", "pattern": pattern})):
                 node["additionalProperties"] = True  # which names the pattern means is unknown
                 self._note("patternProperties", path, problem)

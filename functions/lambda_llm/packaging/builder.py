@@ -38,8 +38,8 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/python-package.html"""
 BINDINGS: Final = "llama-cpp-python"
 """Installed from its source package, without the libraries that it would compile."""
 
-GLIBC_TAGS: Final = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
-"""Wheels that run on the runtime's C library."""
+GLIBC_TAGS: Final = (*(f"manylinux_2_{minor}" for minor in range(34, 16, -1)), "manylinux2014")
+"""Wheels that run on the runtime's C library, 2.34, down to the oldest that wheels are built for."""
 
 UNUSED: Final = (
     "**/tests",

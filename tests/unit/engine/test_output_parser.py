@@ -30,8 +30,13 @@ def folded(parts: list[Part]) -> dict[str, Any]:
 
 def read(text: str, size: int, **options: Any) -> dict[str, Any]:
     parser = OutputParser(**options)
-    parts = [part for at in range(0, len(text), size) for part in parser.feed(text[at : at + size])]
-    result = folded(parts + parser.finish())
+    parts = []
+    for at in range(0, len(text) + size, size):
+        new = parser.feed(text[at : at + size]) if at < len(text) else parser.finish()
+        for part, (start, end) in zip(new, parser.spans, strict=True):
+            assert not isinstance(part, Content) or text[start:end] == part.text
+        parts += new
+    result = folded(parts)
     assert parser.calls == len(result["calls"])
     return result
 

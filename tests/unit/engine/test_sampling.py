@@ -146,6 +146,17 @@ def test_a_grammar_can_wait_for_what_comes_before_it(engine: Engine) -> None:
     assert behind.strip().strip("[]").isdigit()
 
 
+@pytest.mark.parametrize(("form", "ends"), [('/[0-9]{2}/ " XB"', "10,240 XB"), ('"none of it"', None)])
+def test_a_marker_may_end_within_a_token(engine: Engine, form: str, ends: str | None) -> None:
+    """What follows it in that token belongs to the grammar; where it doesn't match, the answer stays free."""
+    whole = answer(engine)
+    at = next(at for at in range(1, len(whole)) if whole.startswith("10,24", at))
+    tokens = [engine.model.piece(token) for token in engine.model.tokenize(whole[at:], add_special=False)]
+    assert not any(b"".join(tokens[:count]) == b"10,2" for count in range(len(tokens)))
+    text = answer(engine, sampling=Sampling(temperature=0, constraint=Constraint(f"start: {form}", after=("10,2",))))
+    assert text == whole if ends is None else text.endswith(ends)
+
+
 def test_one_seed_gives_one_constrained_answer(engine: Engine) -> None:
     chosen = Sampling(temperature=2, seed=5, constraint=Constraint("start: /[a-z ]{40}/"))
     assert len({answer(engine, sampling=chosen) for _ in range(3)}) == 1

@@ -18,7 +18,9 @@ from lambda_llm.engine.schemas import (
     LENGTH_MAX,
     LIMITS,
     OPTIONAL_MAX,
+    PATTERNS_MAX,
     SCHEMAS_MAX,
+    SECONDS_MAX,
     enforceable,
 )
 from lambda_llm.gguf.options import ModelOptions, Weights
@@ -77,7 +79,9 @@ def test_the_document_has_the_limits() -> None:
         DEPTH_MAX,
         LENGTH_MAX,
         OPTIONAL_MAX,
+        PATTERNS_MAX,
         SCHEMAS_MAX,
+        int(SECONDS_MAX),
         LIMITS.max_items_in_row,
         LIMITS.initial_lexer_fuel,
         LIMITS.step_lexer_fuel,

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.engine.decoder import Decoder
-from lambda_llm.engine.errors import EngineError, SchemaError
+from lambda_llm.engine.errors import ConstraintError, EngineError, SchemaError
 from lambda_llm.engine.generate import FinishReason, Generation, GenerationRequest
 from lambda_llm.engine.loaded_model import LoadedModel
+from lambda_llm.engine.matcher import compiled
 from lambda_llm.engine.prefix_cache import PrefixCache
 from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.schemas import enforceable
@@ -256,6 +257,7 @@ WEBHOOK = {"if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]
         ({"type": "object", "required": "a"}, "'required' must be a list of names"),
         (an_object(a=TEXT) | {"required": ["b"]}, "'required' can't be enforced (no value is valid for 'b')"),
         ({"type": "object", "patternProperties": {"a": {}, "b": {}}}, "'patternProperties' can't be enforced"),
+        ({"type": "object", "patternProperties": {f"^{n}$": {} for n in range(51)}}, "there are more than 50"),
         ({"type": "array", "prefixItems": 5}, "'prefixItems' must be a list of schemas"),
         ({"$ref": "https://example.com/schema.json"}, "'$ref' can't be enforced ('https://example.com/schema.json' p"),
         ({"$ref": 5}, "'$ref' can't be enforced (it must be a text like '#/$defs/name')"),
@@ -344,6 +346,25 @@ def test_a_schema_holds_for_an_answer_and_for_a_tool_s_arguments(
         for text in outside:
             assert not accepts(babbling, answer, text)
             assert not accepts(babbling, arguments, call(text))
+
+
+def test_a_schema_that_multiplies_itself_is_refused_or_widened(babbling: Babbling) -> None:
+    """Each choice of one part goes with each choice of the others: 4 to the power of 6."""
+    choices = [
+        [an_object(**{f"a{n}_{m}": {"const": m}}) | {"additionalProperties": True} for m in range(4)] for n in range(6)
+    ]
+    schema = {"allOf": [{"anyOf": each} for each in choices]}
+    with pytest.raises(ConstraintError, match=r"can't compile it \(it is too large\)"):
+        compiled(replace(as_answer(enforceable(schema, strict=True)), wider=None), babbling.trie)
+    value = json.dumps({f"a{n}_0": 0 for n in range(6)})
+    assert accepts(babbling, as_answer(enforceable(schema, strict=False)), value)
+
+
+def test_a_schema_that_takes_too_long_to_read_is_refused_or_widened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lambda_llm.engine.schemas.SECONDS_MAX", -1)
+    with pytest.raises(SchemaError, match="it takes longer than"):
+        enforceable(an_object(a=TEXT), strict=True)
+    assert enforceable(an_object(a=TEXT), strict=False).schema == {"type": ["object"]}
 
 
 def test_over_its_limits_a_schema_is_widened_on_the_way_or_ends_the_answer(
