@@ -25,7 +25,7 @@ def call(arguments: str) -> str:
 def accepts(decoder: Decoder, constraint: Constraint, text: str, *, whole: bool = True) -> bool:
     """Whether the constraint allows a text and then the end; not `whole`: also when more may follow."""
     model = decoder.model
-    matcher = Matcher(compiled(constraint, decoder.trie), decoder.trie, model.vocabulary_size)
+    matcher = Matcher(compiled(constraint, decoder.trie), decoder.trie)
     for token in model.tokenize(text, add_special=False):
         if token not in matcher.allowed():
             return False

@@ -37,6 +37,7 @@ TESTED_ELSEWHERE = {
     "engine/errors": ["unit/engine/test_generate.py", "unit/engine/test_schemas.py"],
     "engine/native": ["unit/engine/test_loaded_model.py", "unit/engine/test_generate.py"],
     "engine/schema_references": ["unit/engine/test_schemas.py"],
+    "engine/token_trie": ["unit/engine/test_matcher.py"],
     "engine/tool_call_formats/__init__": ["unit/engine/test_tool_call_formats.py"],
     "engine/tool_call_formats/base": ["unit/engine/test_output_parser.py", "unit/serving/test_chat_features.py"],
     "engine/tool_call_formats/deepseek": ["unit/engine/test_tool_call_formats.py", "unit/engine/test_output_parser.py"],

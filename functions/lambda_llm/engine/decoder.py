@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, Final
 
 import llama_cpp
-import llguidance
 import numpy as np
 
 from lambda_llm.engine import native
@@ -14,7 +13,7 @@ from lambda_llm.engine.cancellation import Cancellation, CancelledError
 from lambda_llm.engine.context import Context
 from lambda_llm.engine.errors import EngineError, NonFiniteError
 from lambda_llm.engine.loaded_model import LoadedModel
-from lambda_llm.engine.matcher import token_trie
+from lambda_llm.engine.token_trie import TokenTrie, token_trie
 from lambda_llm.gguf.errors import UnsupportedModelError
 from lambda_llm.gguf.memory_plan import BATCH_TOKENS
 from lambda_llm.gguf.options import KVType, ModelOptions
@@ -85,7 +84,7 @@ class Decoder(Context):
             self._extend(tokens)
 
     @cached_property
-    def trie(self) -> llguidance.LLTokenizer:
+    def trie(self) -> TokenTrie:
         """The model's vocabulary for constraints; made when it is first needed, which the warm-up sees to."""
         return token_trie(self.model)
 

@@ -1,90 +1,22 @@
-"""Follows an output through a constraint's grammar, by llguidance, over a model's own tokens.
+"""Follows an output through a constraint's grammar, by llguidance, over a model's own tokens."""
 
-Source: https://github.com/guidance-ai/llguidance/blob/main/python/llguidance/llamacpp.py
-"""
-
-import ctypes
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-import llama_cpp
 import llguidance
 import llguidance.numpy
 import numpy as np
 
-from lambda_llm.engine import native
 from lambda_llm.engine.constraints import Constraint
 from lambda_llm.engine.errors import ConstraintError, EngineError
-from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.engine.schemas import LIMITS, one_line
+from lambda_llm.engine.token_trie import TokenTrie
 
-_BYTES: Final = 256
-_SPECIAL: Final = b"\xff"
-"""Begins the bytes of a token that no text of a grammar matches."""
-_NO_TEXT: Final = (
-    llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN | llama_cpp.LLAMA_TOKEN_ATTR_UNUSED
-)
+DIGITS_MAX: Final = 20
+"""Digits in a row of a number: an integer of 64 bits has 19. A model may go on with them for ever."""
 
 
-def token_trie(model: LoadedModel) -> llguidance.LLTokenizer:
-    """A model's vocabulary for llguidance; takes half a second for 128,000 tokens.
-
-    Where the vocabulary has no token that ends a turn, the id behind the last one stands for it.
-
-    Args:
-        model: must stay open for as long as the result is used.
-    """
-    pieces, ends, bytes_ = [], [], 0
-    for token in range(model.vocabulary_size):
-        piece = model.piece(token, control=True)
-        attributes = llama_cpp.llama_vocab_get_attr(model.vocabulary, token)
-        marker = attributes & llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED and piece[:1] == b"<" and piece[-1:] == b">"
-        pieces.append(_SPECIAL + piece if attributes & _NO_TEXT or marker else piece)
-        bytes_ += bool(attributes & llama_cpp.LLAMA_TOKEN_ATTR_BYTE)
-        if model.ends_turn(token):
-            ends.append(token)
-    if not ends:
-        ends.append(len(pieces))
-        pieces.append(_SPECIAL + b"end")
-    # A SentencePiece vocabulary without all bytes can't write every text: llama.cpp throws, and the process would end.
-    if llama_cpp.llama_vocab_type(model.vocabulary) != llama_cpp.LLAMA_VOCAB_TYPE_SPM or bytes_ >= _BYTES:
-        # As llguidance's own helper does, which knows neither several ends of a turn nor unused tokens.
-        tokenize = ctypes.cast(native.library().llama_tokenize, ctypes.c_void_p).value
-        with suppress(ValueError):  # llama.cpp writes a space before each text, and llguidance finds no way around it
-            made: llguidance.LLTokenizer = llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
-                tokens=pieces, vocab_ptr=model.vocabulary, tokenize_fptr=tokenize, eos_token=ends
-            )
-            return made
-    return llguidance.LLTokenizer(_Greedy(pieces, ends[0]), eos_token=ends)
-
-
-class _Greedy(llguidance.TokenizerWrapper):
-    """Writes texts with the longest token at each place, and leaves out what no token writes."""
-
-    def __init__(self, pieces: Sequence[bytes], end: int) -> None:
-        # What LLTokenizer reads; the base class would want another tokenizer to take it from.
-        self.eos_token_id = end
-        self.bos_token_id = None
-        self.tokens = pieces
-        self.special_token_ids = [token for token, piece in enumerate(pieces) if piece.startswith(_SPECIAL)]
-        self.is_tokenizer_wrapper = True
-        self._ids = {piece: token for token, piece in enumerate(pieces) if piece}
-        self._longest = max(map(len, self._ids), default=0)
-
-    def __call__(self, value: str | bytes) -> list[int]:
-        data = value.encode() if isinstance(value, str) else value
-        tokens, at = [], 0
-        while at < len(data):
-            size = next((size for size in range(self._longest, 0, -1) if data[at : at + size] in self._ids), 0)
-            if size:
-                tokens.append(self._ids[data[at : at + size]])
-            at += max(size, 1)
-        return tokens
-
-
-def compiled(constraint: Constraint, trie: llguidance.LLTokenizer) -> Constraint:
+def compiled(constraint: Constraint, trie: TokenTrie) -> Constraint:
     """The constraint with its grammar compiled, or with the wider one where it is over the limits.
 
     Raises:
@@ -99,9 +31,9 @@ def compiled(constraint: Constraint, trie: llguidance.LLTokenizer) -> Constraint
     return replace(constraint, compiled=made)
 
 
-def _compile(grammar: str, trie: llguidance.LLTokenizer) -> llguidance.LLMatcher:
+def _compile(grammar: str, trie: TokenTrie) -> llguidance.LLMatcher:
     """A grammar as a matcher, which is in an error state where it is over the limits or nothing begins it."""
-    made = llguidance.LLMatcher(trie, grammar, log_level=0, limits=LIMITS)
+    made = llguidance.LLMatcher(trie.tokenizer, grammar, log_level=0, limits=LIMITS)
     if not made.is_error():
         made.deep_copy().compute_bitmask()
     return made
@@ -117,13 +49,12 @@ def _dead_end(reason: str) -> ConstraintError | None:
 class Matcher:
     """Follows an output through a constraint's grammar."""
 
-    def __init__(self, constraint: Constraint, trie: llguidance.LLTokenizer, vocabulary_size: int) -> None:
+    def __init__(self, constraint: Constraint, trie: TokenTrie) -> None:
         """Begin at the grammar's start.
 
         Args:
             constraint: compiled or not.
-            trie: see `token_trie`.
-            vocabulary_size: of the model, in tokens.
+            trie: the model's vocabulary.
 
         Raises:
             ConstraintError: see `compiled`.
@@ -132,9 +63,9 @@ class Matcher:
         self._matcher: llguidance.LLMatcher = ready.compiled.deep_copy()
         self._wider = ready.wider
         self._trie = trie
-        self._size = vocabulary_size
         self._consumed: list[int] = []
-        self._mask = llguidance.numpy.allocate_token_bitmask(1, trie.vocab_size)
+        self._mask = llguidance.numpy.allocate_token_bitmask(1, trie.tokenizer.vocab_size)
+        self._digits = 0
 
     def allowed(self) -> "np.ndarray[Any, np.dtype[np.intp]]":
         """Ids of the tokens that may come next, in ascending order; empty at an end that no token writes.
@@ -147,8 +78,12 @@ class Matcher:
         if self._matcher.is_error():
             self._widen()
             return self.allowed()
-        bits = np.unpackbits(self._mask.view(np.uint8)[0], bitorder="little", count=self._size)
-        return np.flatnonzero(bits)
+        size = self._trie.size
+        allowed = np.unpackbits(self._mask.view(np.uint8)[0], bitorder="little", count=size).view(np.bool_)
+        if self._digits >= DIGITS_MAX and not (allowed & self._trie.quotes).any():  # in a number, not in a string
+            shorter = allowed & ~self._trie.digits
+            allowed = shorter if shorter.any() else allowed
+        return np.flatnonzero(allowed)
 
     def consume(self, token: int) -> None:
         """Go on by one token, which must be one of those allowed.
@@ -158,12 +93,15 @@ class Matcher:
         """
         self._matcher.consume_token(token)
         self._consumed.append(token)
+        piece = self._trie.tokenizer.decode_bytes([token])
+        rest = len(piece.rstrip(b"0123456789"))
+        self._digits = len(piece) - rest + (0 if rest else self._digits)
         if self._matcher.is_error():
             self._widen()
 
     def follow(self, text: str) -> bool:
         """Go on by a text; returns whether it matches."""
-        tokens = self._trie.tokenize_str(text)
+        tokens = self._trie.tokenizer.tokenize_str(text)
         self._consumed += tokens
         return bool(self._matcher.try_consume_tokens(tokens) == len(tokens))
 
@@ -174,7 +112,7 @@ class Matcher:
         for token in tokens:
             self.consume(token)
         if not tokens and self._matcher.is_stopped() and not self._matcher.is_error():
-            tokens = [end for end in self._trie.eos_tokens[:1] if end < self._size]
+            tokens = [end for end in self._trie.tokenizer.eos_tokens[:1] if end < self._trie.size]
         return tokens
 
     def _widen(self) -> None:

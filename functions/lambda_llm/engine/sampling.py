@@ -194,7 +194,7 @@ class Sampler:
 
     def _start_matcher_when_due(self) -> None:
         if not self._waiting:
-            self._matcher = Matcher(self._constraint, self._decoder.trie, self._decoder.model.vocabulary_size)
+            self._matcher = Matcher(self._constraint, self._decoder.trie)
 
     def _pick(self, array: Any) -> int:
         llama_cpp.llama_sampler_apply(self._chain, ctypes.byref(array))

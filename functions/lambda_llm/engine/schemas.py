@@ -188,8 +188,8 @@ class _Reading:
         self._widened: list[str] = []
         self._count = 0
         self._definitions: dict[str, Schema] = {}
-        self._defined: dict[int, str] = {}
-        self._unread: list[tuple[str, Any, str]] = []
+        self._defined: dict[tuple[int, bool], str] = {}
+        self._unread: list[tuple[str, Any, str, bool]] = []
         # Keywords that constrain one value together: whether llguidance can combine them is known only once every
         # `$ref` has its definition. Inner ones come first, within a definition.
         self._combined: list[tuple[dict[str, Any], str, str]] = []
@@ -206,9 +206,9 @@ class _Reading:
         schema = root if isinstance(root, dict) else {}
         combined = [self._combined]
         while self._unread:
-            name, definition, path = self._unread.pop()
+            name, definition, path, shared = self._unread.pop()
             self._combined = []
-            self._definitions[name] = self._read(definition, path, 0)
+            self._definitions[name] = self._read(definition, path, 0, shared=shared)
             combined.append(self._combined)
         self._break_circles()
         # Definitions that were found later are, as a rule, inside of those found before.
@@ -300,13 +300,14 @@ class _Reading:
 
     # -- one schema ---------------------------------------------------------------------------------
 
-    def _read(self, schema: Any, path: str, depth: int) -> Schema:
+    def _read(self, schema: Any, path: str, depth: int, *, shared: bool = False) -> Schema:
         """An enforceable schema for any JSON.
 
         Args:
             schema: any JSON.
             path: of the schema in the whole one, or the reference that led to it.
             depth: below that.
+            shared: other schemas apply to the same value.
         """
         self._spend()
         if isinstance(schema, bool):
@@ -331,7 +332,9 @@ class _Reading:
                 with suppress(_LeftOutError):
                     self._value(keyword, schema[keyword], path)
                     self._put(node, keyword, schema[keyword], path)
-        self._apply(schema, node, path, depth)
+        self._apply(schema, node, path, depth, shared=shared)
+        if not shared and not schema.keys() & _APPLICATORS:
+            _close(schema, node)
         return node
 
     def _of_type(self, schema: Mapping[str, Any], node: dict[str, Any], path: str, depth: int) -> None:
@@ -360,12 +363,13 @@ class _Reading:
         if problem := _problem(json.dumps({keyword: value})):
             self._leave_out(keyword, path, problem)
 
-    def _apply(self, schema: Mapping[str, Any], node: dict[str, Any], path: str, depth: int) -> None:
+    def _apply(self, schema: Mapping[str, Any], node: dict[str, Any], path: str, depth: int, *, shared: bool) -> None:
         """Read the keywords that apply other schemas to the same value."""
+        shared = shared or "allOf" in schema or len(schema.keys() - _ANNOTATIONS - {"type"}) > 1
         for keyword in _CHOICES:
             if keyword in schema:
                 with suppress(_LeftOutError):
-                    self._choice(keyword, schema[keyword], node, path, depth)
+                    self._put(node, keyword, self._choices(keyword, schema[keyword], path, depth, shared=shared), path)
         for keyword in _REFERENCES:
             if keyword in schema:
                 with suppress(_LeftOutError):
@@ -373,32 +377,36 @@ class _Reading:
                         found = self._references.resolve(schema[keyword])
                     except SchemaError as error:
                         self._leave_out(keyword, path, str(error))
-                    self._put(node, "$ref", f"#/$defs/{self._name(found, schema[keyword])}", path)
+                    self._put(node, "$ref", f"#/$defs/{self._name(found, schema[keyword], shared=shared)}", path)
 
-    def _name(self, schema: Any, path: str) -> str:
+    def _name(self, schema: Any, path: str, *, shared: bool) -> str:
         """The name of the definition of a schema, which is read later."""
-        if isinstance(schema, dict) and id(schema) in self._defined:
-            return self._defined[id(schema)]
+        key = id(schema), shared
+        if isinstance(schema, dict) and key in self._defined:
+            return self._defined[key]
         name = f"r{len(self._definitions)}"
         self._definitions[name] = True
-        self._unread.append((name, schema, path))
+        self._unread.append((name, schema, path, shared))
         if isinstance(schema, dict):
-            self._defined[id(schema)] = name
+            self._defined[key] = name
         return name
 
-    def _choice(self, keyword: str, schemas: Any, node: dict[str, Any], path: str, depth: int) -> None:
+    def _choices(self, keyword: str, schemas: Any, path: str, depth: int, *, shared: bool) -> list[Schema]:
+        """The schemas of `allOf`, `anyOf` or `oneOf`, without those that have no effect."""
         if not isinstance(schemas, list) or not schemas:
             self._malformed(keyword, path, "must be a list of schemas")
-        choices = [self._read(each, f"{path}.{keyword}.{at}", depth + 1) for at, each in enumerate(schemas)]
+        choices = [
+            self._read(each, f"{path}.{keyword}.{at}", depth + 1, shared=shared) for at, each in enumerate(schemas)
+        ]
         if keyword == "anyOf":
             choices = _distinct(choices)
             if any(each is True or each == {} for each in choices):
-                return
+                raise _LeftOutError
         if keyword == "allOf":
             choices = [each for each in choices if each is not True and each != {}]
             if not choices:
-                return
-        self._put(node, keyword, choices, path)
+                raise _LeftOutError
+        return choices
 
     # -- keywords of one type -----------------------------------------------------------------------
 
@@ -589,6 +597,14 @@ class _Reading:
                 del node[name]
                 if name == "patternProperties":
                     node["additionalProperties"] = True
+
+
+def _close(schema: Mapping[str, Any], node: dict[str, Any]) -> None:
+    """Leave other properties out where nobody asked for them: a model might go on with them for ever."""
+    names = node.get("properties", {}).keys()
+    counted = {"patternProperties", "minProperties", "additionalProperties"} & node.keys()
+    if names and not counted and "additionalProperties" not in schema and names >= {*node.get("required", ())}:
+        node["additionalProperties"] = False
 
 
 def _at(path: str) -> str:

@@ -312,6 +312,17 @@ def test_a_schema_that_is_too_deep_or_too_large_is_refused_or_widened(babbling: 
             ['{"p5":"x"}', '{"p1": "", "p999": ""}'],
             ['{"q":"x"}'],
         ),
+        ({"type": "object", "properties": {"a": TEXT}}, ['{"a":"x"}', "{}"], ['{"b":1}', '{"a":"x","b":1}']),
+        ({"type": "object", "properties": {"a": TEXT}, "additionalProperties": True}, ['{"a":"x","b":1}'], ['{"a":1}']),
+        ({"type": "object", "properties": {"a": TEXT}, "required": ["b"]}, ['{"a":"x","b":1}'], ['{"a":"x"}']),
+        (
+            {
+                "allOf": [{"$ref": "#/$defs/base"}, {"properties": {"b": NUMBER}, "required": ["b"]}],
+                "$defs": {"base": {"type": "object", "properties": {"a": TEXT}}},
+            },
+            ['{"a":"x","b":1}', '{"b":1}'],
+            ['{"a":1,"b":1}', '{"a":"x"}'],
+        ),
         ({"type": "integer", "exclusiveMinimum": True, "minimum": 4}, ["5"], ["4"]),
         ({"$id": "https://example.com/a", "$ref": "https://example.com/a#/$defs/b", "$defs": {"b": TEXT}}, ['""'], "1"),
         ({"$ref": "#there", "$defs": {"b": {"$anchor": "there", "type": "null"}}}, ["null"], ["1"]),
