@@ -52,8 +52,9 @@ def test_a_stream_adds_up_to_the_whole(client: anthropic.Anthropic) -> None:
         events = [event.type for event in stream]
         streamed = stream.get_final_message()
     whole = client.messages.create(**asked())
-    assert [block.type for block in streamed.content] == ["text"]
-    assert streamed.content[0].text == whole.content[0].text
+    (block,) = streamed.content
+    assert block.type == "text"
+    assert block.text == whole.content[0].text
     assert (streamed.stop_reason, streamed.usage.output_tokens) == (whole.stop_reason, whole.usage.output_tokens)
     kinds = [each for each in dict.fromkeys(events) if each != "text"]
     assert kinds == [

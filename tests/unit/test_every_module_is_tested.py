@@ -27,7 +27,6 @@ TESTED_ELSEWHERE = {
     "cli/push": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
     "cli/serve": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
     "cli/signing_proxy": ["integration/test_proxy.py"],
-    "engine/constraints": ["unit/engine/test_schemas.py", "unit/engine/test_matcher.py"],
     "engine/context": [
         "unit/engine/test_decoder.py",
         "unit/engine/test_encoder.py",

@@ -127,7 +127,8 @@ class ToolCallFormat:
         lazy = optional and alternative is None
         if lazy:
             after = (*after, self.mark)
-        write = _Writer(self, parallel=parallel, lazy=lazy, space=bool(after), markers=markers)
+        space = bool(after) and not (lazy and self.only_leading)  # such a marker ends within the name's quotes
+        write = _Writer(self, parallel=parallel, lazy=lazy, space=space, markers=markers)
         schemas = {number: _arguments(number, tool) for number, tool in tools.items()}
         names = [tool.name for tool in tools.values()]
         exact = write.grammar(names, [each.exact for each in schemas.values()], alternative and alternative.exact)
