@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import jinja2
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from lambda_llm.engine import tool_call_formats
+from lambda_llm.engine.bounded_jinja import BoundedTemplate, ExhaustedError
+from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.control_tokens import ControlTokens
 from lambda_llm.engine.errors import TemplateError
 from lambda_llm.engine.loaded_model import LoadedModel
@@ -70,18 +71,12 @@ class ChatTemplate:
         """Compile the model's template, and probe what it supports.
 
         Raises:
-            TemplateError: the template is not valid Jinja. A model without one only fails when it is used.
+            TemplateError: the template is not valid Jinja, or takes too long or too much memory. A model without one
+                only fails when it is used.
         """
         self._model = model
-        self._formatter = None
         source = model.chat_template
-        if source:
-            try:
-                self._formatter = Jinja2ChatFormatter(template=source, eos_token=model.eos, bos_token=model.bos)
-            except jinja2.TemplateError as error:
-                raise TemplateError(
-                    f"The model's chat template is not valid Jinja ({error}): fix the GGUF file."
-                ) from error
+        self._template = BoundedTemplate(source) if source else None
         known = tool_call_formats.format_of(source)
         self._shape = self._call_shape() if known else None
         self._takes_tools = known is not None and _CALL["name"] in self._tried([_USER], [_TOOL])
@@ -111,6 +106,7 @@ class ChatTemplate:
         continues: bool = True,
         parse_control: bool = False,
         at_most: int | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Prompt:
         """Render and tokenize a conversation, followed by the header of the model's turn.
 
@@ -121,16 +117,18 @@ class ChatTemplate:
             continues: whether a last message of the assistant is the beginning of the model's turn.
             parse_control: parse the text of control tokens in messages into these tokens, instead of as plain text.
             at_most: number of tokens; bounds the time.
+            cancellation: ends the rendering.
 
         Raises:
             TemplateError: the template rejects the messages, or there is none.
             ContextOverflowError: there are more than `at_most` tokens.
+            CancelledError: `cancellation` was called.
         """
         marks = None
         if not parse_control:
             messages, tools, marks = self._control_tokens.marked(messages, tools)
         begun = messages[-1] if continues and len(messages) > 1 and _can_be_continued(messages[-1]) else None
-        text = self.render(messages[:-1] if begun else messages, tools, variables)
+        text = self.render(messages[:-1] if begun else messages, tools, variables, cancellation)
         thinking = text.rstrip().endswith(THINK)
         if begun:
             text += _beginning(begun, thinking=thinking)
@@ -143,32 +141,37 @@ class ChatTemplate:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] = (),
         variables: Mapping[str, Any] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> str:
         """The text of `prompt`."""
         adapted = list(self._adapted(messages))
         if tools and not self._takes_tools:
             adapted, tools = _with_instructions(adapted, instructions(tools, self.tool_call_format)), ()
-        return self._rendered(adapted, tools, variables or {})
+        return self._rendered(adapted, tools, variables or {}, cancellation)
 
     def _rendered(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any],
+        cancellation: Cancellation | None = None,
     ) -> str:
-        if self._formatter is None:
+        if self._template is None:
             raise TemplateError("This model has no chat template: use a chat or instruct model.")
-        try:
-            # As Transformers does it: `tools` is always defined, and None when there are none.
-            fields: Any = {"messages": messages, "tools": list(tools) or None, **variables}
-            return str(self._formatter(**fields).prompt)
-        except Exception as error:  # a template can fail in any way that Python can
-            raise TemplateError(
-                f"The model's chat template refuses these messages: {error or type(error).__name__}"
-            ) from error
+        # As Transformers does it: `tools` is always defined, and None when there are none.
+        fields: dict[str, Any] = {"messages": messages, "tools": list(tools) or None, **variables}
+        fields |= {"functions": None, "function_call": None, "tool_choice": None, "add_generation_prompt": True}
+        fields |= {"bos_token": self._model.bos, "eos_token": self._model.eos}
+        fields |= {"raise_exception": _refuse, "strftime_now": Jinja2ChatFormatter.strftime_now}
+        return self._template.render(fields, cancellation)
 
     # -- what the template supports -----------------------------------------------------------------
 
     def _tried(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         try:
             return self._rendered(messages, tools, {})
+        except ExhaustedError:
+            raise
         except TemplateError:
             return ""
 
@@ -232,6 +235,11 @@ def _beginning(message: Mapping[str, Any], *, thinking: bool) -> str:
     if thinking:
         return f"{thought}\n{END_THINK}\n\n{content}"
     return f"{THINK}\n{thought}\n{END_THINK}\n\n{content}" if thought else content
+
+
+def _refuse(reason: str) -> None:
+    """What templates call `raise_exception`."""
+    raise ValueError(reason)
 
 
 def _called(form: _CallShape) -> dict[str, Any]:

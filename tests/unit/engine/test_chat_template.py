@@ -1,14 +1,18 @@
 """Messages to prompt, by the template that the model brings along."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lambda_llm.engine import bounded_jinja
 from lambda_llm.engine.chat_template import ChatTemplate
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import TemplateError
 from support.answers import OpenEngine, user
+from support.models import string
+from support.mutations import taken_apart
 from support.rewrite import rewrite
 
 TEMPLATE = "tokenizer.chat_template"
@@ -70,3 +74,37 @@ def test_a_template_that_fails_or_reaches_out_of_its_sandbox_is_refused(
 def test_a_template_that_is_no_jinja_is_refused_at_once(with_template: WithTemplate) -> None:
     with pytest.raises(TemplateError, match=r"not valid Jinja \(.*\): fix the GGUF file"):
         with_template("{% if %}")
+
+
+@pytest.mark.parametrize("template", ["{{ 'a' * 10**9 }}", "{{ '%99999999999d' % 1 }}"])
+def test_a_template_that_fills_the_memory_is_refused(with_template: WithTemplate, template: str) -> None:
+    with pytest.raises(TemplateError, match="makes more than 64 million characters and was stopped: fix tokenizer"):
+        with_template(template).tokens([user("Hello")])
+
+
+def test_a_template_that_never_ends_is_refused_when_the_model_is_opened(
+    with_template: WithTemplate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_jinja, "SECONDS", 0.2)
+    with pytest.raises(TemplateError, match=r"takes longer than 0\.2 seconds and was stopped"):
+        with_template(
+            '<tool_call>"arguments"{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}'
+        )
+
+
+def test_a_template_that_is_too_deeply_nested_is_refused_at_once(with_template: WithTemplate) -> None:
+    with pytest.raises(TemplateError, match=r"too deeply nested: fix the GGUF file\.$"):
+        with_template("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}")
+
+
+def test_a_template_of_a_model_of_latin_1_is_read_as_such(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path
+) -> None:
+    parts = taken_apart(demo_model.read_bytes())
+    pairs = [
+        (key, kind, string(b"Ren\xe9: {{ messages[0].content }}") if key == TEMPLATE else value)
+        for key, kind, value in parts.pairs
+    ]
+    path = tmp_path / "m.gguf"
+    path.write_bytes(replace(parts, pairs=tuple(pairs)).written())
+    assert open_engine(path).template.render([user("Hello")]) == "Ren\u00e9: Hello"
