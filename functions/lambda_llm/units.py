@@ -1,6 +1,7 @@
-"""Numbers formatted for people."""
+"""Numbers and texts formatted for people."""
 
 import base64
+from typing import Final
 
 from lambda_llm.limits import MIB
 
@@ -18,3 +19,22 @@ def file_size(count: int) -> str:
 def checksum(crc64: int) -> str:
     """A CRC64 in S3's notation: base64 of its eight bytes, big-endian."""
     return base64.b64encode(crc64.to_bytes(8)).decode()
+
+
+_UNPRINTED: Final = {
+    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0))),  # control characters: a terminal obeys them
+    **dict.fromkeys((*range(0x2028, 0x202F), *range(0x2066, 0x206A))),  # separators and changes of direction
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),  # surrogates, which can't be encoded
+}
+_UNPRINTED_IN_A_LINE: Final = {**_UNPRINTED, **dict.fromkeys(map(ord, "\t\n\r"), " ")}
+_UNPRINTED_IN_LINES: Final = {**_UNPRINTED, **{ord(each): each for each in "\t\n"}}
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Text from a model, a file or a server, without what a terminal would obey instead of print.
+
+    Args:
+        text: any text, or a piece of one.
+        lines: keep tabs and line feeds, which are spaces otherwise.
+    """
+    return text.translate(_UNPRINTED_IN_LINES if lines else _UNPRINTED_IN_A_LINE)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.units import printable
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -56,7 +57,7 @@ def listening(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
 def print_error(sentence: str) -> None:
     """Print one sentence to standard error."""
     err.print("[bold red]Error:[/] ", end="")
-    err.print(sentence, markup=False, soft_wrap=True)
+    err.print(printable(sentence), markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -100,7 +100,7 @@ def _print_table(inspection: "Inspection", plan: "MemoryPlan") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from lambda_llm.units import megabytes
+    from lambda_llm.units import megabytes, printable
 
     header, described = inspection.header, inspection.described
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -120,7 +120,7 @@ def _print_table(inspection: "Inspection", plan: "MemoryPlan") -> None:
         "Resident": megabytes(plan.resident),
         "Peak": f"{megabytes(plan.peak)}, of {megabytes(plan.memory)}",
     }.items():
-        table.add_row(f"[dim]{name}[/]", escape(value))
+        table.add_row(f"[dim]{name}[/]", escape(printable(value)))
     out.print(table)
     out.print("[bold green]It fits.[/]" if plan.fits else "[bold red]It does not fit.[/]")
 

@@ -103,7 +103,7 @@ def _print_ready(environment: "Environment", url: str, resident_before: int, *, 
     from rich.markup import escape
 
     from lambda_llm.inference.snapshot.memory import resident
-    from lambda_llm.units import megabytes
+    from lambda_llm.units import megabytes, printable
 
     loaded, model = environment.loaded, environment.serving.model_id
     if as_json:
@@ -124,7 +124,7 @@ def _print_ready(environment: "Environment", url: str, resident_before: int, *, 
         return
     verified = " and ".join(loaded.download.checksums) or "its header (a local file without a pinned SHA-256)"
     err.print(
-        f"[bold]{escape(model)}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
+        f"[bold]{escape(printable(model))}[/]: {megabytes(loaded.download.size)} in {loaded.download.seconds:.2f} s, "
         f"verified by {verified}; opened in {environment.open_seconds:.2f} s, warm in {environment.warm_seconds:.2f} s"
     )
     hint = f" Talk to it with: lambda-llm chat {url}" if not environment.engine.encodes else ""

@@ -1,13 +1,15 @@
 """`lambda-llm inspect`: what a model is and whether it fits."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lambda_llm.limits import MEMORY_MB, MIB
 from support.command_line import Run
-from support.models import write_llama
+from support.models import string, write_llama
+from support.mutations import taken_apart
 from support.rewrite import rewrite
 
 FACTS = {
@@ -89,6 +91,38 @@ def test_a_model_without_a_template_is_said_to_have_none(run: Run, demo_model: P
 def test_a_name_in_brackets_is_shown_as_it_is(run: Run, demo_model: Path, tmp_path: Path) -> None:
     model = rewrite(demo_model, tmp_path / "m.gguf", {"general.name": "demo [v1] [/b]"})
     assert "demo [v1] [/b]" in run("inspect", model).out
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_name_can_t_tell_the_terminal_what_to_do(
+    run: Run, demo_model: Path, tmp_path: Path, options: list[str]
+) -> None:
+    model = rewrite(demo_model, tmp_path / "m.gguf", {"general.name": "evil\x1b]0;x\x07\x9b2J\u202e name"})
+    told = run("inspect", model, *options)
+    assert told.status == 0
+    assert "evil" in told.out
+    assert not set(told.out) & set("\x1b\x07\x9b\u202e") if not options else "\x1b" not in told.out
+    if not options:
+        assert "evil]0;x2J name" in told.out
+
+
+def test_a_name_in_latin_1_is_shown(run: Run, demo_model: Path, tmp_path: Path) -> None:
+    parts = taken_apart(demo_model.read_bytes())
+    pairs = [(key, kind, string(b"Ren\xe9") if key == "general.name" else value) for key, kind, value in parts.pairs]
+    (tmp_path / "m.gguf").write_bytes(replace(parts, pairs=tuple(pairs)).written())
+    assert "Ren\xe9" in run("inspect", tmp_path / "m.gguf").out
+
+
+def test_weights_that_can_t_be_mapped_are_copied(run: Run, demo_model: Path, tmp_path: Path) -> None:
+    parts = taken_apart(demo_model.read_bytes())
+    aligned = ("general.alignment", 4, (8).to_bytes(4, "little"))
+    model = tmp_path / "m.gguf"
+    model.write_bytes(replace(parts, pairs=(aligned, *parts.pairs)).written())
+    fit = json.loads(run("inspect", model, "--json").out)["fit"]
+    assert fit["placement"] == "copied"
+    told = run("inspect", model, "--weights", "mapped")
+    assert told.status == 1
+    assert "aligns the weights to 8 bytes, but mapped ones need 32: set LAMBDA_LLM_WEIGHTS=copied." in told.err
 
 
 @pytest.mark.parametrize(
