@@ -1,10 +1,18 @@
 """The demo model with another header."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
+
+_NEW: dict[type, Callable[..., object]] = {
+    bool: GGUFWriter.add_bool,
+    int: GGUFWriter.add_uint32,
+    float: GGUFWriter.add_float32,
+    str: GGUFWriter.add_string,
+    list: GGUFWriter.add_array,
+}
 
 
 def rewrite(source: Path, target: Path, changes: Mapping[str, Any]) -> Path:
@@ -13,8 +21,8 @@ def rewrite(source: Path, target: Path, changes: Mapping[str, Any]) -> Path:
     writer = GGUFWriter(target, str(reader.fields["general.architecture"].contents()))
     copy_fields(reader, writer, "", changes)
     for name, value in changes.items():
-        if name not in reader.fields and value is not None:  # a new one
-            (writer.add_bool if isinstance(value, bool) else writer.add_uint32)(name, value)
+        if name not in reader.fields and value is not None:
+            _NEW[type(value)](writer, name, value)
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
     writer.write_header_to_file()

@@ -48,15 +48,15 @@ class Context:
         self.threads = options.threads
         self._never = Cancellation()
         self._cancellation = self._never
-        native.last_errors()
-        self._context = llama_cpp.llama_init_from_model(
-            model.handle, self._parameters(options.context_length, options.kv_type)
-        )
+        parameters = self._parameters(options.context_length, options.kv_type)
+        try:
+            self._context, reason = native.surviving(lambda: _allocated(model, parameters))
+        except native.AssertionFailedError as error:
+            self._context, reason = None, str(error)
         if not self._context:
             raise UnsupportedModelError(
                 f"llama.cpp can't allocate a context of {options.context_length:,} tokens "
-                f"({native.last_errors() or 'it gives no reason'}): try a shorter LAMBDA_LLM_CONTEXT or "
-                "LAMBDA_LLM_KV_TYPE=f16."
+                f"({reason or 'it gives no reason'}): try a shorter LAMBDA_LLM_CONTEXT or LAMBDA_LLM_KV_TYPE=f16."
             )
         self._memory = llama_cpp.llama_get_memory(self._context)
 
@@ -128,3 +128,10 @@ class Context:
             raise CancelledError
         if status != 0:
             raise EngineError(f"llama.cpp could not evaluate {count} tokens (status {status}): {native.last_errors()}")
+
+
+def _allocated(model: LoadedModel, parameters: Any) -> tuple[Any, str]:
+    """llama.cpp's context, or None and its errors."""
+    native.last_errors()
+    context = llama_cpp.llama_init_from_model(model.handle, parameters)
+    return context, native.last_errors()

@@ -45,6 +45,12 @@ class Decoder(Context):
             UnsupportedModelError: llama.cpp can't allocate such a context.
         """
         super().__init__(model, options)
+        if not self._memory:
+            self.close()
+            raise UnsupportedModelError(
+                "llama.cpp has no KV cache for this architecture, so it can't generate: use another model, or one "
+                "whose header says that it is an encoder."
+            )
         self.context_shift = options.context_shift
         if self.context_shift and not llama_cpp.llama_memory_can_shift(self._memory):
             self.close()

@@ -12,6 +12,7 @@ from lambda_llm.engine.context import Context
 from lambda_llm.engine.control_tokens import ControlTokens
 from lambda_llm.engine.errors import ContextOverflowError, EngineError, InputTooLongError, NonFiniteError
 from lambda_llm.engine.loaded_model import LoadedModel
+from lambda_llm.gguf.header import decoded
 from lambda_llm.gguf.options import KVType, ModelOptions
 
 _TOGETHER: Final = 32
@@ -44,9 +45,9 @@ class Encoder(Context):
         super().__init__(model, options)
         self.pooling = Pooling(llama_cpp.llama_pooling_type(self._context))
         classes = int(llama_cpp.llama_model_n_cls_out(model.handle))
-        self.outputs = classes if self.pooling is Pooling.RANK else int(llama_cpp.llama_model_n_embd(model.handle))
+        self.outputs = classes if self.pooling is Pooling.RANK else int(llama_cpp.llama_model_n_embd_out(model.handle))
         named = [llama_cpp.llama_model_cls_label(model.handle, index) for index in range(classes)]
-        self.labels = tuple(label.decode() for label in named if label)
+        self.labels = tuple(decoded(label) for label in named if label)
 
     def encode(self, texts: Sequence[Sequence[int]], cancellation: Cancellation | None = None) -> Rows:
         """Evaluate texts in batches; hold `lock`.
@@ -107,7 +108,7 @@ class Encoder(Context):
         first = self.tokens(query, "the query")
         template: bytes | None = llama_cpp.llama_model_chat_template(self.model.handle, b"rerank")
         if template:
-            return self._by_template(template.decode(), query)
+            return self._by_template(decoded(template), query)
         begins, ends, separates = (
             bool(flag(self.model.vocabulary))
             for flag in (

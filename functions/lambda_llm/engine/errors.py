@@ -45,6 +45,16 @@ class InputTooLongError(LambdaLLMError):
         )
 
 
+class UnknownTextError(LambdaLLMError):
+    """The vocabulary has neither a token nor bytes for a character."""
+
+    def __init__(self, character: str) -> None:
+        super().__init__(
+            f"This model's vocabulary can't represent {character!r}: leave it out, or serve a model whose tokenizer "
+            "has byte tokens."
+        )
+
+
 class NotGenerativeError(LambdaLLMError):
     """The model is an encoder and can't generate text."""
 

@@ -3,14 +3,16 @@
 import ctypes
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
 
 import llama_cpp
 
 from lambda_llm.engine import native
-from lambda_llm.engine.errors import ContextOverflowError, EngineError
+from lambda_llm.engine.errors import ContextOverflowError, EngineError, UnknownTextError
 from lambda_llm.gguf.errors import UnsupportedModelError
+from lambda_llm.gguf.header import decoded
 from lambda_llm.gguf.memory_plan import EMBEDDING
 from lambda_llm.gguf.options import Weights
 
@@ -24,6 +26,8 @@ _CONTROL: Final = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATT
 _SPECIAL: Final = _CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
 _VALUE_BYTES: Final = 1024
 """Values of the header that are longer are left out of `metadata`."""
+_CHARACTER_BYTES: Final = 4
+"""Longest character in UTF-8."""
 _PIECE_BYTES: Final = 128
 """Nearly every token is shorter; a longer one costs a second call."""
 
@@ -51,18 +55,18 @@ class LoadedModel:
             UnsupportedModelError: llama.cpp can't run this model.
         """
         native.start()
-        native.last_errors()
-        parameters, keep = _model_parameters(placement)
-        self.handle = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
-        del keep
+        try:
+            self.handle, reason = native.surviving(lambda: _opened(path, placement))
+        except native.AssertionFailedError as error:
+            self.handle, reason = None, str(error)
         if not self.handle:
-            raise UnsupportedModelError(
-                f"llama.cpp can't run the model ({native.last_errors() or 'it gives no reason'}): use one whose "
-                "architecture it supports, converted by a current llama.cpp."
-            )
-        when_read()
+            raise _unsupported(reason or "it gives no reason")
         self.vocabulary = llama_cpp.llama_model_get_vocab(self.handle)
         self.vocabulary_size = int(llama_cpp.llama_vocab_n_tokens(self.vocabulary))
+        if problem := self._wrong_special_tokens():
+            self.close()
+            raise _unsupported(problem)
+        when_read()
         self.divisible = not (
             llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
         )
@@ -133,13 +137,19 @@ class LoadedModel:
 
         Raises:
             ContextOverflowError: there are more than `at_most` tokens.
+            UnknownTextError: the vocabulary has neither a token nor bytes for a character.
             EngineError: llama.cpp failed.
         """
+        if self._characters is not None and text:  # before the text comes a space
+            for character in (" ", *text):
+                if character not in self._characters:
+                    raise UnknownTextError(character)
         data = text.encode()
         if at_most is not None:
             part = at_most * _BYTES_PER_TOKEN
             while part < len(data):
-                count = len(self._tokenize(data[:part], add_special=add_special, parse_special=parse_special))
+                head = data[:part].decode(errors="ignore").encode()  # without half a character at its end
+                count = len(self._tokenize(head, add_special=add_special, parse_special=parse_special))
                 if count > at_most + _CUT_TOKENS:
                     raise ContextOverflowError(count, at_most, at_least=True)
                 part *= 2
@@ -219,11 +229,65 @@ class LoadedModel:
 
     def _template(self, name: bytes | None) -> str:
         template: bytes | None = llama_cpp.llama_model_chat_template(self.handle, name)
-        return template.decode(errors="replace") if template else ""
+        return decoded(template) if template else ""
 
     def _control_text(self, token: int) -> str:
         text: bytes | None = llama_cpp.llama_vocab_get_text(self.vocabulary, token) if token >= 0 else None
-        return text.decode() if text else ""
+        return decoded(text) if text else ""
+
+    def _wrong_special_tokens(self) -> str:
+        """What llama.cpp asserts each time that it tokenizes a text with BOS, EOS and separator; empty: all is well."""
+        vocabulary = self.vocabulary
+        is_bert = llama_cpp.llama_vocab_type(vocabulary) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
+        for name, added, token in (
+            ("BOS", is_bert or llama_cpp.llama_vocab_get_add_bos(vocabulary), llama_cpp.llama_vocab_bos(vocabulary)),
+            (
+                "EOS",
+                not is_bert and llama_cpp.llama_vocab_get_add_eos(vocabulary),
+                llama_cpp.llama_vocab_eos(vocabulary),
+            ),
+            ("a separator", is_bert, llama_cpp.llama_vocab_sep(vocabulary)),
+        ):
+            if added and token < 0:
+                return f"its tokenizer adds {name} and names none"
+        if llama_cpp.llama_model_has_encoder(self.handle) and llama_cpp.llama_model_has_decoder(self.handle):
+            return "encoder-decoder models are not supported"
+        return ""
+
+    @cached_property
+    def _characters(self) -> frozenset[str] | None:
+        """The characters that have tokens, for SentencePiece without a token for each byte; None: any text will do.
+
+        llama.cpp throws a C++ exception at any other character, which ends the process.
+        """
+        if llama_cpp.llama_vocab_type(self.vocabulary) != llama_cpp.LLAMA_VOCAB_TYPE_SPM:
+            return None
+        bytes_left = {b"<0x%02X>" % byte for byte in range(256)}
+        characters = set()
+        for token in range(self.vocabulary_size):
+            text: bytes = llama_cpp.llama_vocab_get_text(self.vocabulary, token)
+            bytes_left.discard(text)
+            if not bytes_left:
+                return None
+            if len(text) <= _CHARACTER_BYTES and len(character := text.decode(errors="replace")) == 1:
+                characters.add(" " if character == "▁" else character)
+        return frozenset(characters)
+
+
+def _opened(path: str, placement: Weights) -> tuple[Any, str]:
+    """llama.cpp's handle, or None and its errors."""
+    native.last_errors()
+    parameters, keep = _model_parameters(placement)
+    handle = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
+    del keep
+    return handle, native.last_errors()
+
+
+def _unsupported(reason: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"llama.cpp can't run the model ({reason}): use one whose architecture it supports, converted by a current "
+        "llama.cpp."
+    )
 
 
 def _model_parameters(placement: Weights) -> tuple[Any, Any]:

@@ -2,12 +2,14 @@
 
 import ctypes
 import logging
+import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from queue import SimpleQueue
+from typing import Any, Final, TypeVar
 
 import llama_cpp
 
@@ -16,7 +18,13 @@ from lambda_llm.engine.cancellation import Cancellation
 
 logger = logging.getLogger("llama.cpp")
 
+T = TypeVar("T")
+
 _LEVELS: Final = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml.h
+
+
+class AssertionFailedError(Exception):
+    """An assertion of llama.cpp failed in a call that was made by `surviving`; the text is the assertion."""
 
 
 class _Thread(threading.local):
@@ -27,6 +35,7 @@ class _Thread(threading.local):
         level: of that line.
         errors: the last lines of level error.
         cancellation: of the evaluation that runs on this thread, if any.
+        survivors: who waits for a call on this thread that may end in an assertion; see `surviving`.
     """
 
     def __init__(self) -> None:
@@ -34,6 +43,7 @@ class _Thread(threading.local):
         self.level = logging.DEBUG
         self.errors: deque[str] = deque(maxlen=8)
         self.cancellation: Cancellation | None = None
+        self.survivors: SimpleQueue[Any] | None = None
 
 
 _thread = _Thread()
@@ -56,9 +66,54 @@ def _log(level: int, text: bytes, _: Any) -> None:
         _thread.errors.append(line)
 
 
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
+def _failed_assertion(message: bytes) -> None:
+    """Called instead of printing a backtrace; llama.cpp ends the process, by SIGABRT, when this returns."""
+    text = message.decode(errors="replace").strip()
+    if _thread.survivors is not None:
+        _thread.survivors.put(AssertionFailedError(text))
+        threading.Event().wait()  # for ever: the thread can neither go on nor unwind
+    logger.critical("llama.cpp failed at an assertion, which ends this process: %s", text)
+    logging.shutdown()
+    os._exit(1)
+
+
+def surviving(call: Callable[[], T]) -> T:
+    """Call llama.cpp on a thread of its own, which an assertion ends instead of the process.
+
+    What the thread has allocated or locked stays so: only for what happens once in a process, before an error that ends
+    it.
+
+    Args:
+        call: whatever it raises is raised here, too.
+
+    Raises:
+        AssertionFailedError: an assertion failed.
+    """
+    outcome: SimpleQueue[T | BaseException] = SimpleQueue()
+
+    def run() -> None:
+        _thread.survivors = outcome
+        try:
+            outcome.put(call())
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
+            outcome.put(error)
+
+    threading.Thread(target=run, name="lambda-llm-open", daemon=True).start()
+    try:
+        ended = outcome.get()
+    except KeyboardInterrupt:
+        outcome.get()  # llama.cpp can't be left while it works
+        raise
+    if isinstance(ended, BaseException):
+        raise ended
+    return ended
+
+
 @cache
 def start() -> None:
     """Initialize llama.cpp in this process; calling it again does nothing."""
+    library().ggml_set_abort_callback(_failed_assertion)
     llama_cpp.llama_log_set(_log, ctypes.c_void_p(0))
     backend.load()
     llama_cpp.llama_backend_init()
@@ -70,6 +125,7 @@ def library() -> ctypes.CDLL:
     ggml: ctypes.CDLL = llama_cpp.llama_cpp._lib  # noqa: SLF001 - the bindings have no public name for it
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     for name, result, arguments in (
+        ("ggml_set_abort_callback", pointer, [type(_failed_assertion)]),
         ("ggml_nbytes", size, [pointer]),
         ("ggml_op_name", ctypes.c_char_p, [ctypes.c_int]),
         ("ggml_backend_buffer_get_usage", ctypes.c_int, [pointer]),

@@ -5,26 +5,54 @@ Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from lambda_llm.gguf.errors import CorruptError, NotGGUFError
+from lambda_llm.gguf.errors import CorruptError, NotGGUFError, UnsupportedModelError
+from lambda_llm.gguf.known import MAX_LAYERS, NON_CAUSAL
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
 HEADER_MAX_BYTES: Final = 128 * 1024 * 1024
 """A header is mostly the vocabulary: Llama 3's 128,256 tokens take 8 MB."""
 
-_ENTRIES_MAX: Final = 1_000_000
-_LAYERS_MAX: Final = 1024
-"""More than llama.cpp's own LLAMA_MAX_LAYERS, few enough for a list of per-layer numbers."""
-_READ_ARRAY_MAX: Final = _LAYERS_MAX
-"""Longer arrays (vocabularies) are skipped; per-layer numbers are shorter."""
+TENSOR_ALIGNMENT: Final = 32
+"""Bytes: what ggml requires of a tensor's address (TENSOR_ALIGNMENT in ggml-impl.h), and GGUF's default."""
+
+_KEYS_MAX: Final = 10_000
+"""Models have less than 100."""
+_TENSORS_MAX: Final = 100_000
+"""A mixture of 128 experts in 64 layers, a tensor for each, has less than 25,000."""
+_NAME_MAX: Final = 63
+"""Bytes; GGML_MAX_NAME with its terminator is 64."""
+_READ_ARRAY_MAX: Final = 1024
+"""Longer arrays (vocabularies) are skipped; per-layer numbers are shorter: llama.cpp's MAX_LAYERS at most."""
+_CHECK_EVERY: Final = 65_536
+"""Strings of a vocabulary between two looks at the clock."""
 
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING: Final = 8
 _ARRAY: Final = 9
+POOLING_UNSPECIFIED: Final = 2**32 - 1
+"""LLAMA_POOLING_TYPE_UNSPECIFIED, which is -1, in a header: no pooling."""
+
+TYPE_NAMES: Final[Mapping[int, str]] = {
+    0: "u8",
+    1: "i8",
+    2: "u16",
+    3: "i16",
+    4: "u32",
+    5: "i32",
+    6: "f32",
+    7: "bool",
+    8: "str",
+    9: "array",
+    10: "u64",
+    11: "i64",
+    12: "f64",
+}
+"""GGUF's types of values, as llama.cpp calls them."""
 
 TENSOR_TYPES: Final[Mapping[int, tuple[str, int, int]]] = {
     0: ("F32", 1, 4),
@@ -61,11 +89,27 @@ TENSOR_TYPES: Final[Mapping[int, tuple[str, int, int]]] = {
     39: ("MXFP4", 32, 17),
     40: ("NVFP4", 64, 36),
     41: ("Q1_0", 128, 18),
+    42: ("Q2_0", 64, 18),
 }
-"""ggml's tensor types: id → name, elements per block, bytes per block. A test verifies them against the package
-`gguf`."""
+"""ggml's tensor types: id → name, elements per block, bytes per block. A test verifies them against llama.cpp's source
+and the package `gguf`."""
+
+_REMOVED_TYPES: Final = {
+    **dict.fromkeys((4, 5), "convert the model again to a type that llama.cpp still has, such as Q4_K_M"),
+    **dict.fromkeys((31, 32, 33), "use the model as Q4_0, which is repacked for this CPU at run time"),
+    **dict.fromkeys((36, 37, 38), "use the model as IQ4_NL, which is repacked for this CPU at run time"),
+}
+"""Types that older files have and llama.cpp no longer reads (`enum ggml_type` in ggml.h), and what to do."""
 
 Value = bool | int | float | str | list["bool | int | float | str"]
+
+
+def decoded(text: bytes) -> str:
+    """A string of a GGUF file: UTF-8, or else taken for Latin-1, so that any bytes have a text."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
 
 
 class IncompleteError(Exception):
@@ -92,18 +136,37 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Array:
+    """An array in the metadata.
+
+    Attributes:
+        type: of its elements: a key of `TYPE_NAMES`.
+        length: number of elements.
+        start: position of the first element in the file.
+    """
+
+    type: int
+    length: int
+    start: int
+
+
+@dataclass(frozen=True)
 class Header:
     """A parsed header; lengths are in tokens, sizes in bytes.
 
     Attributes:
         metadata: the key-value pairs, without arrays of more than 1024 elements.
-        array_lengths: length of every array, including those left out of `metadata`.
+        arrays: every array, including those left out of `metadata`.
         tensors: in the file's order.
+        types: the type of each key's value: a key of `TYPE_NAMES`.
+        alignment: of the tensors in the file, in bytes.
     """
 
     metadata: Mapping[str, Value]
-    array_lengths: Mapping[str, int] = field(repr=False)
+    arrays: Mapping[str, Array] = field(repr=False)
     tensors: tuple[Tensor, ...] = field(repr=False)
+    types: Mapping[str, int] = field(repr=False, default_factory=dict)
+    alignment: int = TENSOR_ALIGNMENT
 
     @property
     def architecture(self) -> str:
@@ -128,17 +191,19 @@ class Header:
     @property
     def encodes(self) -> bool:
         """Whether the model is an encoder (embeddings, classes, scores) instead of a generative model."""
-        return not self.causal or self.number("pooling_type") > 0
+        return not self.causal or 0 < self.number("pooling_type") < POOLING_UNSPECIFIED
 
     @property
     def causal(self) -> bool:
         """Whether attention is causal; without that there is no KV cache."""
-        return self.metadata.get(f"{self.architecture}.attention.causal", True) is not False
+        said = self.metadata.get(f"{self.architecture}.attention.causal", True) is not False
+        return said and self.architecture not in NON_CAUSAL
 
     @property
     def vocabulary(self) -> int:
         """Number of tokens in the vocabulary."""
-        return self.array_lengths.get("tokenizer.ggml.tokens", self.number("vocab_size"))
+        tokens = self.arrays.get("tokenizer.ggml.tokens")
+        return tokens.length if tokens else self.number("vocab_size")
 
     @property
     def parameters(self) -> int:
@@ -167,7 +232,7 @@ class Header:
         value = self.metadata.get(f"{self.architecture}.{key}")
         if isinstance(value, list):
             return [_count(each, default) for each in value]
-        return [_count(value, default)] * self.layers
+        return [_count(value, default)] * min(self.layers, MAX_LAYERS)
 
     def text(self, key: str) -> str:
         """The string under the full `key`, or an empty string."""
@@ -180,16 +245,20 @@ def _count(value: object, default: int) -> int:
     return int(value) if isinstance(value, int) and value >= 0 else default
 
 
-def parse_header(head: bytes | bytearray | memoryview, file_size: int) -> Header:
+def parse_header(
+    head: bytes | bytearray | memoryview, file_size: int, check: Callable[[], object] = lambda: None
+) -> Header:
     """Parse a header from the first bytes of a file, and verify its tensor infos against the file's size.
 
     Args:
         head: the first bytes of the file.
         file_size: size of the whole file, in bytes.
+        check: called every few milliseconds; what it raises ends the parsing.
 
     Raises:
         IncompleteError: `head` ends before the header does; the file itself may be longer.
         NotGGUFError: these are not the first bytes of a GGUF file that llama.cpp reads.
+        UnsupportedModelError: a tensor has a type that llama.cpp no longer reads.
         CorruptError: the file is shorter than its tensor infos require.
     """
     if bytes(head[: len(MAGIC)]) != MAGIC[: len(head)]:
@@ -197,14 +266,7 @@ def parse_header(head: bytes | bytearray | memoryview, file_size: int) -> Header
             f"This is not a GGUF file (it begins with {bytes(head[:4])!r}): convert the model with llama.cpp's "
             "convert_hf_to_gguf.py, or name another file."
         )
-    reader = _Reader(head, file_size)
-    try:
-        return _parse(reader)
-    except (UnicodeDecodeError, OverflowError) as error:
-        raise reader.damaged(str(error)) from error
-
-
-def _parse(reader: "_Reader") -> Header:
+    reader = _Reader(head, file_size, check)
     reader.step(len(MAGIC))
     version = reader.number("I")
     if version not in VERSIONS:
@@ -213,32 +275,16 @@ def _parse(reader: "_Reader") -> Header:
             "(little-endian) can be read: convert the model again with a current llama.cpp."
         )
     tensor_count, pair_count = reader.number("Q"), reader.number("Q")
-    if max(tensor_count, pair_count) > _ENTRIES_MAX:
+    if tensor_count > _TENSORS_MAX or pair_count > _KEYS_MAX:
         raise reader.damaged(f"it announces {tensor_count:,} tensors and {pair_count:,} keys")
-    metadata: dict[str, Value] = {}
-    lengths: dict[str, int] = {}
-    for _ in range(pair_count):
-        key = reader.string()
-        kind = reader.number("I")
-        if kind != _ARRAY:
-            metadata[key] = reader.value(kind)
-            continue
-        kind, lengths[key] = reader.number("I"), reader.number("Q")
-        if lengths[key] > _READ_ARRAY_MAX:
-            reader.skip_array(kind, lengths[key])
-        else:
-            metadata[key] = [reader.value(kind) for _ in range(lengths[key])]
-    infos = [_tensor_info(reader) for _ in range(tensor_count)]
-    alignment = metadata.get("general.alignment", 32)
-    if not isinstance(alignment, int) or alignment < 1:
-        raise reader.damaged(f"its alignment is {alignment!r}")
-    start = -(-reader.position // alignment) * alignment
-    tensors = tuple(Tensor(name, shape, kind, start + offset, size) for name, shape, kind, offset, size in infos)
-    header = Header(metadata, lengths, tensors)
+    metadata, types, arrays = _pairs(reader, pair_count)
+    alignment = metadata.get("general.alignment", TENSOR_ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
+        raise reader.damaged(f"its alignment is {alignment!r}, not a power of two")
+    tensors = _tensors(reader, tensor_count, alignment)
+    header = Header(metadata, arrays, tensors, types, alignment)
     if not header.architecture:
         raise reader.damaged("it names no architecture")
-    if header.layers > _LAYERS_MAX:
-        raise reader.damaged(f"it announces {header.layers:,} layers")
     end = max((tensor.offset + tensor.size for tensor in tensors), default=0)
     if end > reader.file_size:
         raise CorruptError(
@@ -248,13 +294,61 @@ def _parse(reader: "_Reader") -> Header:
     return header
 
 
+def _pairs(reader: "_Reader", count: int) -> tuple[dict[str, Value], dict[str, int], dict[str, Array]]:
+    """Metadata, types and arrays; see `Header`."""
+    metadata: dict[str, Value] = {}
+    types: dict[str, int] = {}
+    arrays: dict[str, Array] = {}
+    for _ in range(count):
+        reader.check()
+        key = reader.string()
+        if not key or key in types:
+            raise reader.damaged(f"the key {key!r} is there twice" if key else "a key is empty")
+        types[key] = kind = reader.number("I")
+        if kind != _ARRAY:
+            metadata[key] = reader.value(kind)
+            continue
+        kind, length = reader.number("I"), reader.number("Q")
+        arrays[key] = Array(kind, length, reader.position)
+        if length > _READ_ARRAY_MAX:
+            reader.skip_array(kind, length)
+        else:
+            metadata[key] = reader.array(kind, length)
+    return metadata, types, arrays
+
+
+def _tensors(reader: "_Reader", count: int, alignment: int) -> tuple[Tensor, ...]:
+    """The tensor infos, which follow each other without gaps but those of the alignment, as llama.cpp demands."""
+    infos = []
+    expected = 0
+    for _ in range(count):
+        reader.check()
+        name, shape, kind, offset, size = _tensor_info(reader)
+        if offset != expected:
+            raise reader.damaged(f"tensor {name!r} begins at byte {offset:,} of the weights instead of {expected:,}")
+        expected += -(-size // alignment) * alignment
+        infos.append((name, shape, kind, offset, size))
+    if len({name for name, *_ in infos}) != len(infos):
+        raise reader.damaged("two tensors have the same name")
+    start = -(-reader.position // alignment) * alignment
+    return tuple(Tensor(name, shape, kind, start + offset, size) for name, shape, kind, offset, size in infos)
+
+
 def _tensor_info(reader: "_Reader") -> tuple[str, tuple[int, ...], str, int, int]:
     name = reader.string()
+    if len(name.encode()) > _NAME_MAX:
+        raise reader.damaged(f"a tensor's name, {name[:_NAME_MAX]!r}…, is longer than {_NAME_MAX} bytes")
     dimensions = reader.number("I")
     if not 1 <= dimensions <= 4:  # noqa: PLR2004 - GGML_MAX_DIMS
         raise reader.damaged(f"tensor {name!r} has {dimensions} dimensions")
     shape = tuple(reader.number("Q") for _ in range(dimensions))
+    if not all(shape):
+        raise reader.damaged(f"tensor {name!r} has no elements")
     kind, offset = reader.number("I"), reader.number("Q")
+    if kind in _REMOVED_TYPES:
+        raise UnsupportedModelError(
+            f"Tensor {name!r} has type {kind}, which llama.cpp no longer reads: {_REMOVED_TYPES[kind]}."
+        )
     if kind not in TENSOR_TYPES:
         raise reader.damaged(f"tensor {name!r} has the unknown type {kind}")
     type_name, block, block_bytes = TENSOR_TYPES[kind]
@@ -269,12 +363,15 @@ class _Reader:
     Attributes:
         position: of the next byte.
         file_size: size of the whole file, in bytes.
+        check: ends the parsing by raising.
     """
 
-    def __init__(self, head: bytes | bytearray | memoryview, file_size: int) -> None:
+    def __init__(self, head: bytes | bytearray | memoryview, file_size: int, check: Callable[[], object]) -> None:
         self.position = 0
         self.file_size = file_size
+        self.check = check
         self._head = head
+        self._most = min(file_size, HEADER_MAX_BYTES)
 
     def damaged(self, how: str) -> NotGGUFError:
         return NotGGUFError(f"The GGUF header is damaged ({how}): upload or download the model again.")
@@ -282,7 +379,7 @@ class _Reader:
     def step(self, count: int) -> int:
         """Advance by `count` bytes; returns where they begin."""
         start = self.position
-        if count > min(self.file_size, HEADER_MAX_BYTES) - start:
+        if count > self._most - start:
             raise self.damaged(f"something of {count:,} bytes is announced at byte {start:,} of {self.file_size:,}")
         if start + count > len(self._head):
             raise IncompleteError
@@ -296,26 +393,55 @@ class _Reader:
     def string(self) -> str:
         length = self.number("Q")
         start = self.step(length)
-        return bytes(self._head[start : start + length]).decode()
+        return decoded(bytes(self._head[start : start + length]))
 
     def value(self, kind: int) -> bool | int | float | str:
         if kind == _STRING:
             return self.string()
-        if kind not in _SCALARS:
-            raise self.damaged(f"a value has the unknown type {kind}")
-        return self.number(_SCALARS[kind])
+        return self.number(self._code(kind))
+
+    def array(self, kind: int, count: int) -> list[bool | int | float | str]:
+        if kind == _STRING:
+            return [self.string() for _ in range(count)]
+        code = f"<{count}{self._code(kind)}"
+        return list(struct.unpack_from(code, self._head, self.step(struct.calcsize(code))))
 
     def skip_array(self, kind: int, count: int) -> None:
         if kind != _STRING:
-            if kind not in _SCALARS:
-                raise self.damaged(f"an array has the unknown type {kind}")
-            self.step(count * struct.calcsize(f"<{_SCALARS[kind]}"))
+            self.step(count * struct.calcsize(f"<{self._code(kind)}"))
             return
-        # Hundreds of thousands of strings: the loop is minimal, with one check after it.
-        position, unpack = self.position, struct.Struct("<Q").unpack_from
-        try:
-            for _ in range(count):
+        # Hundreds of thousands of strings: the loop is minimal, with one check after many.
+        unpack, size = struct.Struct("<Q").unpack_from, len(self._head)
+        for done in range(0, count, _CHECK_EVERY):
+            self.check()
+            position = self.position
+            for _ in range(min(_CHECK_EVERY, count - done)):
+                if position + 8 > size:
+                    position += 8
+                    break
                 position += 8 + unpack(self._head, position)[0]
-        except struct.error:
-            position += 8
-        self.step(position - self.position)
+            self.step(position - self.position)
+
+    def _code(self, kind: int) -> str:
+        if kind not in _SCALARS:
+            raise self.damaged(f"a value has the unknown type {kind}")
+        return _SCALARS[kind]
+
+
+def strings(head: bytes | bytearray | memoryview, array: Array) -> Iterator[bytes]:
+    """The elements of an array of strings.
+
+    Args:
+        head: the bytes from which the header was parsed.
+        array: one of its `arrays`.
+    """
+    position, unpack = array.start, struct.Struct("<Q").unpack_from
+    for _ in range(array.length):
+        start = position + 8
+        position = start + unpack(head, position)[0]
+        yield bytes(head[start:position])
+
+
+def numbers(head: bytes | bytearray | memoryview, array: Array) -> tuple[float, ...]:
+    """The elements of an array of numbers; the arguments are those of `strings`."""
+    return struct.unpack_from(f"<{array.length}{_SCALARS[array.type]}", head, array.start)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lambda_llm.gguf.errors import DoesNotFitError, UnsupportedModelError
-from lambda_llm.gguf.header import TENSOR_TYPES, Header
+from lambda_llm.gguf.header import TENSOR_ALIGNMENT, TENSOR_TYPES, Header
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weights
 from lambda_llm.limits import MIB
 from lambda_llm.units import megabytes
@@ -116,7 +116,7 @@ def plan_memory(
         machine: `arm64` or `x86_64`, where the model will run; default: this machine's.
 
     Raises:
-        UnsupportedModelError: the model has no weights or was not trained for so long a context.
+        UnsupportedModelError: the model has no weights, was not trained for so long a context, or can't be mapped.
     """
     if not header.tensors:
         raise UnsupportedModelError("The file has no weights, only a vocabulary: name a complete model.")
@@ -151,7 +151,13 @@ def plan_memory(
     loading = weights + max(repacked, default=0) + file_size + PROCESS_BYTES
     copied = placed(Weights.COPIED, weights, max(loading, weights + rest))
     mapped = placed(Weights.MAPPED, file_size, file_size + rest)
-    if options.placement is Weights.COPIED:
+    mappable = header.alignment >= TENSOR_ALIGNMENT
+    if options.placement is Weights.MAPPED and not mappable:
+        raise UnsupportedModelError(
+            f"The file aligns the weights to {header.alignment} bytes, but mapped ones need {TENSOR_ALIGNMENT}: set "
+            "LAMBDA_LLM_WEIGHTS=copied."
+        )
+    if options.placement is Weights.COPIED or not mappable:
         return copied
     return copied if options.placement is Weights.AUTO and repacked and copied.fits else mapped
 

@@ -9,6 +9,7 @@ from lambda_llm.gguf.errors import about
 from lambda_llm.gguf.header import HEADER_MAX_BYTES, Header, IncompleteError, parse_header
 from lambda_llm.gguf.memory_plan import MemoryPlan, plan_memory
 from lambda_llm.gguf.options import ModelOptions
+from lambda_llm.gguf.runnable import check_runnable
 from lambda_llm.limits import MIB
 from lambda_llm.loading.budget import Budget
 from lambda_llm.loading.download import Download, Progress, check_size, check_verifiable, download
@@ -154,7 +155,7 @@ def _fill(
 
 
 def _read_header(source: Source, described: Description, budget: Budget) -> tuple[bytes, Header]:
-    """Read from the start until the header is complete; returns the bytes read and the header."""
+    """Read from the start until the header is complete, and check it; returns the bytes read and the header."""
     wanted = HEAD_BYTES
     head = bytearray()
 
@@ -166,6 +167,8 @@ def _read_header(source: Source, described: Description, budget: Budget) -> tupl
         source.read(len(head), min(wanted, described.size), add)
         try:
             with about(source.uri):
-                return bytes(head), parse_header(head, described.size)
+                header = parse_header(head, described.size, budget.check)
+                check_runnable(header, head)
+                return bytes(head), header
         except IncompleteError:
             wanted = min(8 * wanted, HEADER_MAX_BYTES)

@@ -132,6 +132,7 @@ class Answers:
                 continues=conversation.continues,
                 parse_control=service.options.parse_control,
                 at_most=service.engine.decoder.context_length,
+                cancellation=caller.cancellation,
             )
             generations = make_generations(
                 service,

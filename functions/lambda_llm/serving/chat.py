@@ -32,7 +32,7 @@ from lambda_llm.openai_types.responses import InputTokens
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event, quoted
 from lambda_llm.serving.answering import Answers, Conversation, Step, schema_of
 from lambda_llm.serving.errors import APIError, explain
-from lambda_llm.serving.generations import Caller, Limits, sampling_of
+from lambda_llm.serving.generations import Caller, Limits, planned, sampling_of
 from lambda_llm.serving.logprobs import logprobs
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
@@ -55,7 +55,7 @@ def router(service: Service) -> APIRouter:
     async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
         service.check_generates(body.model)
         caller = Caller.of(service, body, request)
-        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
+        answers = await planned(service, request, caller, lambda: _prepare(service, body, caller))
         answer = _Answer(service, answers, with_logprobs=bool(body.logprobs))
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -66,7 +66,7 @@ def router(service: Service) -> APIRouter:
     async def input_tokens(body: ChatCompletionRequest, request: Request) -> InputTokens:
         service.check_generates(body.model)
         caller = Caller.of(service, body, request)
-        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
+        answers = await planned(service, request, caller, lambda: _prepare(service, body, caller))
         return InputTokens(input_tokens=len(answers.generations[0].prompt))
 
     return routes

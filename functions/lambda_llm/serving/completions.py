@@ -30,6 +30,7 @@ from lambda_llm.serving.generations import (
     Limits,
     check_tokens,
     make_generations,
+    planned,
     sampling_of,
     usage_of,
 )
@@ -55,7 +56,7 @@ def router(service: Service) -> APIRouter:
     async def completions(body: CompletionRequest, request: Request) -> Response:
         service.check_generates(body.model)
         caller = Caller.of(service, body, request)
-        answer = await while_connected(request, service.worker.plan(lambda: _Answer(service, body, caller)))
+        answer = await planned(service, request, caller, lambda: _Answer(service, body, caller))
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
             return await EventStream.begun(answer.events(with_usage=with_usage))

@@ -22,6 +22,7 @@ from lambda_llm.engine.errors import (
     NotEncoderError,
     NotGenerativeError,
     TemplateError,
+    UnknownTextError,
 )
 from lambda_llm.openai_types.errors import ErrorBody, ErrorResponse
 from lambda_llm.serving.worker import DeadlineError, QueueFullError, StoppingError
@@ -59,6 +60,7 @@ _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
     NotGenerativeError: (HTTPStatus.BAD_REQUEST, "unsupported_model"),
     NotEncoderError: (HTTPStatus.BAD_REQUEST, "unsupported_model"),
     TemplateError: (HTTPStatus.BAD_REQUEST, "invalid_messages"),
+    UnknownTextError: (HTTPStatus.BAD_REQUEST, "invalid_text"),
     ConstraintError: (HTTPStatus.BAD_REQUEST, "invalid_schema"),
     QueueFullError: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
     StoppingError: (HTTPStatus.SERVICE_UNAVAILABLE, "server_stopping"),

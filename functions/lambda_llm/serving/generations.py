@@ -1,9 +1,9 @@
 """From a request to its generations, in one place for all endpoints."""
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 
@@ -22,6 +22,9 @@ from lambda_llm.openai_types.common import (
 from lambda_llm.serving.deadline import deadline_of
 from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.service import Service
+from lambda_llm.serving.streaming import while_connected
+
+Planned = TypeVar("Planned")
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,38 @@ class Caller:
     Attributes:
         user: the request's field `user`; ignored unless `ServingOptions.trust_user` is set.
         session: id of the conversation, if the request gives one.
-        deadline: when the request must have been answered, as `time.monotonic` tells it.
+        cancellation: ends everything that the request needs.
     """
 
     user: str | None
     session: str | None = None
-    deadline: float | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
     @classmethod
     def of(cls, service: Service, body: SamplingInput, request: Request) -> "Caller":
-        """The caller of a request."""
+        """The caller of a request in OpenAI's API."""
         session = body.prompt_cache_key if isinstance(body, AcceptedInput) else None
+        return cls.named(service, body.user, request, session)
+
+    @classmethod
+    def named(cls, service: Service, user: str | None, request: Request, session: str | None = None) -> "Caller":
+        """The caller of a request, whose deadline begins now."""
         deadline = deadline_of(request, service.options.answer_seconds, saves=service.engine.sessions is not None)
-        return cls(body.user, session, deadline)
+        return cls(user, session, Cancellation(deadline))
 
     def scope(self, service: Service) -> CacheScope:
         """The scope within which the caller's keys and values may be reused."""
         return CacheScope(tenant=(self.user or "") if service.options.trust_user else "", session=self.session)
+
+
+async def planned(service: Service, request: Request, caller: Caller, job: Callable[[], Planned]) -> Planned:
+    """Run a job that prepares a request on a planning thread, as long as its caller is there.
+
+    Raises:
+        ClientDisconnect: the caller is not.
+        Exception: any that `Worker.plan` raises.
+    """
+    return await while_connected(request, service.worker.plan(job, caller.cancellation))
 
 
 def make_generations(
@@ -95,7 +113,6 @@ def make_generations(
         NotGenerativeError: the model is an encoder.
         ContextOverflowError: a prompt leaves no room for one token.
     """
-    cancellation = Cancellation(caller.deadline)
     longest = min((each for each in (limits.max_tokens, service.options.max_tokens) if each is not None), default=None)
     scope = caller.scope(service)
     return [
@@ -112,7 +129,7 @@ def make_generations(
                 # The next turn follows one choice, unknown yet: save one of them only.
                 remember=remember and number == 0,
             ),
-            cancellation,
+            caller.cancellation,
         )
         for prompt in prompts
         for number in range(limits.choices)

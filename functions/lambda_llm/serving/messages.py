@@ -26,9 +26,8 @@ from lambda_llm.engine.sampling import Sampling
 from lambda_llm.openai_types.common import limit_of
 from lambda_llm.openai_types.sse import event
 from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step, arguments_of
-from lambda_llm.serving.deadline import deadline_of
 from lambda_llm.serving.errors import explain
-from lambda_llm.serving.generations import Caller, Limits
+from lambda_llm.serving.generations import Caller, Limits, planned
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
 from lambda_llm.serving.streaming import EventStream, while_connected
@@ -62,7 +61,7 @@ def router(service: Service) -> APIRouter:
             fitting = limits if body.stream else bounded(service, limits, 1, "max_tokens")
             return Answers.prepare(service, _conversation(service, body), sampling, fitting, caller)
 
-        answer = _Answer(service, await while_connected(request, service.worker.plan(prepare)))
+        answer = _Answer(service, await planned(service, request, caller, prepare))
         if body.stream:
             return await EventStream.begun(answer.events())
         return await while_connected(request, answer.whole())
@@ -75,15 +74,14 @@ def router(service: Service) -> APIRouter:
         def prepare() -> Answers:
             return Answers.prepare(service, _conversation(service, body), Sampling(), Limits(), caller)
 
-        answers = await while_connected(request, service.worker.plan(prepare))
+        answers = await planned(service, request, caller, prepare)
         return TokenCount(input_tokens=len(answers.generations[0].prompt))
 
     return routes
 
 
 def _caller(service: Service, body: CountRequest, request: Request) -> Caller:
-    deadline = deadline_of(request, service.options.answer_seconds, saves=service.engine.sessions is not None)
-    return Caller(body.metadata.user_id if body.metadata else None, deadline=deadline)
+    return Caller.named(service, body.metadata.user_id if body.metadata else None, request)
 
 
 def _conversation(service: Service, body: CountRequest) -> Conversation:

@@ -33,10 +33,9 @@ from lambda_llm.ollama_types.api import (
 )
 from lambda_llm.openai_types.embeddings import EmbeddingsRequest
 from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step, arguments_of
-from lambda_llm.serving.deadline import deadline_of
 from lambda_llm.serving.encoders import Encoding
 from lambda_llm.serving.errors import APIError, explain
-from lambda_llm.serving.generations import Caller, Limits
+from lambda_llm.serving.generations import Caller, Limits, planned
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
 from lambda_llm.serving.streaming import EventStream, while_connected
@@ -152,8 +151,7 @@ class _Ollama:
     ) -> Response:
         """Generate, in the form of `/api/chat` or `/api/generate`; a text is a prompt that no template renders."""
         service = self._service
-        saves = service.engine.sessions is not None
-        caller = Caller(None, deadline=deadline_of(request, service.options.answer_seconds, saves=saves))
+        caller = Caller.named(service, None, request)
         options = body.options or Options.model_validate({})
         predicted = options.num_predict
         limits = Limits(
@@ -167,7 +165,7 @@ class _Ollama:
                 return Answers.raw(service, conversation, _schema(body), _sampling(options), fitting, caller)
             return Answers.prepare(service, conversation, _sampling(options), fitting, caller)
 
-        answer = _Answer(service, await while_connected(request, service.worker.plan(prepare)), form)
+        answer = _Answer(service, await planned(service, request, caller, prepare), form)
         if streams:
             return await EventStream.begun(answer.lines(), _LINES)
         return await while_connected(request, answer.whole())

@@ -36,7 +36,7 @@ from lambda_llm.openai_types.sse import KEEP_ALIVE, event
 from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step
 from lambda_llm.serving.chat import call_id, effort
 from lambda_llm.serving.errors import explain
-from lambda_llm.serving.generations import Caller, Limits, sampling_of
+from lambda_llm.serving.generations import Caller, Limits, planned, sampling_of
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
 from lambda_llm.serving.streaming import EventStream, while_connected
@@ -58,7 +58,7 @@ def router(service: Service) -> APIRouter:
     async def responses(body: ResponseRequest, request: Request) -> Response:
         service.check_generates(body.model)
         caller = Caller.of(service, body, request)
-        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
+        answers = await planned(service, request, caller, lambda: _prepare(service, body, caller))
         answer = _Answer(service, answers, body)
         if body.stream:
             return await EventStream.begun(answer.events())
@@ -68,7 +68,7 @@ def router(service: Service) -> APIRouter:
     async def input_tokens(body: ResponseRequest, request: Request) -> InputTokens:
         service.check_generates(body.model)
         caller = Caller.of(service, body, request)
-        answers = await while_connected(request, service.worker.plan(lambda: _prepare(service, body, caller)))
+        answers = await planned(service, request, caller, lambda: _prepare(service, body, caller))
         return InputTokens(input_tokens=len(answers.generations[0].prompt))
 
     return routes

@@ -126,22 +126,33 @@ class Worker:
         ended = running.ended_at
         return "busy" if ended is None or time.monotonic() - ended < STUCK_SECONDS else "stuck"
 
-    async def plan(self, job: Callable[[], Result]) -> Result:
+    async def plan(self, job: Callable[[], Result], cancellation: Cancellation | None = None) -> Result:
         """Prepare a request on a planning thread: it counts as a request that waits until the thread has ended.
 
         Args:
-            job: must be bounded, as it can't be interrupted.
+            job: bounded by itself, or ended by `cancellation`.
+            cancellation: of the request; cancelling this coroutine calls it.
 
         Raises:
             QueueFullError: at once; nothing was started.
             StoppingError: after `stop`.
+            DeadlineError: the deadline came first.
             Exception: any that `job` raises.
         """
         self._check_room()
-        done = self._submit(self._planners, job).done
+        cancellation = cancellation or Cancellation()
+        done = self._submit(self._planners, job, cancellation).done
         self.counts.planning += 1
         done.add_done_callback(lambda _: self._planned())
-        return await asyncio.shield(done)
+        try:
+            return await asyncio.shield(done)
+        except (asyncio.CancelledError, CancelledError) as error:
+            if cancellation.expired:
+                raise DeadlineError from error
+            if isinstance(error, CancelledError):
+                raise StoppingError from error
+            cancellation.cancel()
+            raise
 
     @asynccontextmanager
     async def run(
@@ -215,23 +226,21 @@ class Worker:
             raise QueueFullError(self._queue, min(max(retry, 1), _RETRY_MAX))
 
     def _submit(
-        self, pool: ThreadPoolExecutor, task: Callable[[], Result], cancellation: Cancellation | None = None
+        self, pool: ThreadPoolExecutor, task: Callable[[], Result], cancellation: Cancellation
     ) -> "_Job[Result]":
         """Give a task to a thread; its request is active until the thread has ended with it."""
         future = pool.submit(task)
         job = _Job(future, asyncio.wrap_future(future))
         self.counts.active += 1
+        self._active.add(cancellation)
         timer: asyncio.TimerHandle | None = None
-        if cancellation:
-            self._active.add(cancellation)
-            if cancellation.deadline is not None:
-                left = cancellation.deadline - time.monotonic()
-                timer = asyncio.get_running_loop().call_later(max(0, left), _expire, cancellation, future)
+        if cancellation.deadline is not None:
+            left = cancellation.deadline - time.monotonic()
+            timer = asyncio.get_running_loop().call_later(max(0, left), _expire, cancellation, future)
 
         def ended(done: "asyncio.Future[Result]") -> None:
             self.counts.active -= 1
-            if cancellation:
-                self._active.discard(cancellation)
+            self._active.discard(cancellation)
             if timer:
                 timer.cancel()
             if not done.cancelled():

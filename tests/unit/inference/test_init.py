@@ -70,8 +70,8 @@ def test_a_start_that_fails_late_leaves_nothing_behind(demo_model: Path, tmp_pat
     with pytest.raises(ContextOverflowError):
         init(settings(demo_model, context=64, system_prompt="word " * 100, weights=weights))
     strange = tmp_path / "strange.gguf"
-    strange.write_bytes(demo_model.read_bytes().replace(b"llama", b"lxama"))
-    with pytest.raises(UnsupportedModelError, match=r"strange\.gguf: llama.cpp can't run .*lxama"):
+    strange.write_bytes(demo_model.read_bytes().replace(b"0.attn_norm", b"0.lost_norm"))
+    with pytest.raises(UnsupportedModelError, match=r"strange\.gguf: llama.cpp can't run .*attn_norm"):
         init(settings(strange, context=64, weights=weights))
     assert leftovers() == []
 

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from lambda_llm.gguf.errors import CorruptError
-from lambda_llm.loading.errors import ChangedError, ForbiddenError, NotFoundError, UnavailableError
+from lambda_llm.gguf.errors import CorruptError, NotGGUFError
+from lambda_llm.loading.errors import (
+    ChangedError,
+    ForbiddenError,
+    NotFoundError,
+    OutOfTimeError,
+    UnavailableError,
+)
 from lambda_llm.loading.load import inspect
 from lambda_llm.loading.sources.base import ModelReference
 from support.loads import content, load_model
-from support.models import padded
+from support.models import ARCHITECTURE, array, header, padded, pair, string
 
 
 @pytest.mark.parametrize("spell", [str, Path.as_uri], ids=["path", "url"])
@@ -55,6 +61,21 @@ def test_another_file_than_pinned_is_refused(small_path: Path) -> None:
 def test_another_size_than_pinned_is_refused(small_path: Path, small: bytes) -> None:
     with pytest.raises(ChangedError, match=rf"{small_path} has {len(small):,} bytes, but 5 are pinned"):
         load_model(str(small_path), size=5)
+
+
+def test_a_header_takes_no_longer_than_there_is_time(tmp_path: Path) -> None:
+    words = pair("words", 9, array(8, 4_000_000, string("x") * 4_000_000))
+    path = tmp_path / "m.gguf"
+    path.write_bytes(header([ARCHITECTURE, words]))
+    with pytest.raises(OutOfTimeError, match=r"was not loaded within 0\.05 s, its time budget"):
+        inspect(ModelReference(str(path)), seconds=0.05)
+
+
+def test_a_hundred_thousand_arrays_are_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(header([pair(f"key {number}", 9, array(6, 256, bytes(1024))) for number in range(100_000)]))
+    with pytest.raises(NotGGUFError, match="announces 0 tensors and 100,000 keys"):
+        inspect(ModelReference(str(path)), seconds=5)
 
 
 def test_inspecting_a_file_reads_its_header(large_path: Path, large: bytes) -> None:
