@@ -4,7 +4,9 @@ Source: https://docs.anthropic.com/en/api/errors
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
 
 TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
@@ -18,7 +20,21 @@ TYPES: Final[Mapping[int, str]] = {
 """By HTTP status; others are client errors or server errors."""
 
 
+class ErrorBody(BaseModel):
+    """An error; `type` is its class."""
+
+    type: str
+    message: str
+
+
+class ErrorResponse(BaseModel):
+    """The body of every error response."""
+
+    type: Literal["error"] = "error"
+    error: ErrorBody
+
+
 def error_body(status: int, message: str) -> dict[str, Any]:
     """The body of an error response."""
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")  # noqa: PLR2004 - HTTP's classes
-    return {"type": "error", "error": {"type": kind, "message": message}}
+    return ErrorResponse(error=ErrorBody(type=kind, message=message)).model_dump()

@@ -17,13 +17,13 @@ _TAG = ":latest"
 class Options(Returned):
     """How tokens are chosen; Ollama ignores the options of a model that it does not know, and so does this server."""
 
-    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=100, strict=True)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
     top_k: Annotated[Whole, Field(ge=-1, le=2**31 - 1)] | None = None
-    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    repeat_penalty: Annotated[float, Field(ge=0.01, le=10)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None
+    repeat_penalty: Annotated[float, Field(ge=0.01, le=10, strict=True)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
     seed: Annotated[Whole, Field(ge=SEED_MIN, le=SEED_MAX)] | None = None
     num_predict: Annotated[Whole, Field(ge=-2)] | None = Field(None, description="-1 and -2: as many as fit")
     stop: Text | Annotated[list[Text], Field(max_length=STOP_TEXTS_MAX)] | None = None
@@ -214,3 +214,9 @@ class Version(BaseModel):
     """Response to `GET /api/version`."""
 
     version: str
+
+
+class ErrorResponse(BaseModel):
+    """The body of every error response."""
+
+    error: str

@@ -85,30 +85,30 @@ class Encoding:
         self._service = service
         self._id = service.options.model_id
 
-    async def vectors(self, body: EmbeddingsRequest, request: Request) -> tuple[Rows, InputUsage]:
-        """The embeddings of a request, of shape (texts, dimensions) and of length 1.
+    async def vectors(
+        self, given: Sequence[_Given], request: Request, *, dimensions: int | None, number_bytes: int = NUMBER_BYTES
+    ) -> tuple[Rows, InputUsage]:
+        """Embeddings, of shape (inputs, dimensions) and of length 1.
+
+        Args:
+            given: texts or token ids, at least one.
+            request: that they are for.
+            dimensions: that the client wants; None: the model's.
+            number_bytes: that each number takes in the response.
 
         Raises:
             APIError: they can't be computed, or not be returned.
         """
-        self._service.check_model(body.model)
         encoder = self._require_encoder("makes no embeddings", "an embedding model", _embeds)
-        if body.dimensions not in {None, encoder.outputs}:
+        if dimensions not in {None, encoder.outputs}:
             raise APIError(
                 HTTPStatus.BAD_REQUEST,
-                f"'dimensions' can't be {body.dimensions}: this model's vectors have {encoder.outputs} dimensions and "
+                f"'dimensions' can't be {dimensions}: this model's vectors have {encoder.outputs} dimensions and "
                 "can't be shortened; leave it out.",
                 param="dimensions",
                 code="invalid_value",
             )
-        given: Any = body.input
-        if isinstance(given, str) or isinstance(given[0], int):
-            given = [given]
-        for each in given:
-            if not isinstance(each, str):
-                check_tokens(self._service, each, "input")
-        packed = body.encoding_format == "base64"
-        size = len(given) * encoder.outputs * (PACKED_BYTES if packed else NUMBER_BYTES)
+        size = len(given) * encoder.outputs * number_bytes
         check_size(self._service, size, "input", "send fewer texts, or set 'encoding_format' to 'base64'")
         rows, usage = await self._encode(encoder, given, "input", request)
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -116,10 +116,19 @@ class Encoding:
 
     async def embeddings(self, body: EmbeddingsRequest, request: Request) -> Response:
         """The response to `POST /v1/embeddings`; raises what `vectors` raises."""
-        rows, usage = await self.vectors(body, request)
+        self._service.check_model(body.model)
+        given: Any = body.input
+        if isinstance(given, str) or isinstance(given[0], int):
+            given = [given]
+        for each in given:
+            if not isinstance(each, str):
+                check_tokens(self._service, each, "input")
+        packed = body.encoding_format == "base64"
+        rows, usage = await self.vectors(
+            given, request, dimensions=body.dimensions, number_bytes=PACKED_BYTES if packed else NUMBER_BYTES
+        )
 
         def content() -> dict[str, Any]:
-            packed = body.encoding_format == "base64"
             data = [
                 Embedding(index=index, embedding=_packed(row) if packed else row.tolist())
                 for index, row in enumerate(rows)

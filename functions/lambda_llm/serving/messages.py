@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from lambda_llm.anthropic_types.errors import error_body
+from lambda_llm.anthropic_types.errors import ErrorResponse, error_body
 from lambda_llm.anthropic_types.messages import (
     AnswerBlock,
     AnswerMessage,
@@ -38,7 +38,8 @@ _PING: Final = event('{"type": "ping"}', "ping")
 
 def router(service: Service) -> APIRouter:
     """The endpoints of this module."""
-    routes = APIRouter()
+    error: dict[str, Any] = {"model": ErrorResponse}
+    routes = APIRouter(responses={"4XX": error, 500: error, 503: error, 504: error})
 
     @routes.post(
         PATH,

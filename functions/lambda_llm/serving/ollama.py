@@ -23,6 +23,7 @@ from lambda_llm.ollama_types.api import (
     ChatRequest,
     Details,
     EmbedRequest,
+    ErrorResponse,
     GenerateRequest,
     ModelEntries,
     ModelEntry,
@@ -31,7 +32,6 @@ from lambda_llm.ollama_types.api import (
     Shown,
     Version,
 )
-from lambda_llm.openai_types.embeddings import EmbeddingsRequest
 from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step, arguments_of
 from lambda_llm.serving.encoders import Encoding
 from lambda_llm.serving.errors import APIError, explain
@@ -47,7 +47,8 @@ _DEFAULTS: Final = Sampling(temperature=0.8, top_p=0.9, top_k=40, repeat_penalty
 
 def router(service: Service) -> APIRouter:
     """The endpoints of this module."""
-    routes = APIRouter()
+    error: dict[str, Any] = {"model": ErrorResponse}
+    routes = APIRouter(responses={"4XX": error, 500: error, 503: error, 504: error})
     ollama = _Ollama(service)
 
     def get(path: str, endpoint: Callable[..., Any], model: type[BaseModel]) -> None:
@@ -56,8 +57,9 @@ def router(service: Service) -> APIRouter:
     def post(path: str, endpoint: Callable[..., Any], model: Any = None) -> None:
         routes.add_api_route(path, endpoint, methods=["POST"], response_model=model)
 
-    post("/api/chat", ollama.chat)
-    post("/api/generate", ollama.generate)
+    lines: Any = {200: {"content": {_LINES: {}}, "description": "The answer, in lines unless 'stream' is false"}}
+    routes.add_api_route("/api/chat", ollama.chat, methods=["POST"], responses=lines)
+    routes.add_api_route("/api/generate", ollama.generate, methods=["POST"], responses=lines)
     post("/api/embed", ollama.embed)
     post("/api/embeddings", ollama.embed)
     post("/api/show", ollama.show, Shown)
@@ -118,10 +120,8 @@ class _Ollama:
         if not texts:
             model = self._service.options.model_id
             return JSONResponse({"embedding": []} if older else {"model": model, "embeddings": []})
-        asked = EmbeddingsRequest.model_validate(
-            {"model": body.asked_for(), "input": list(texts), "dimensions": body.dimensions}
-        )
-        rows, usage = await while_connected(request, self._encoding.vectors(asked, request))
+        self._service.check_model(body.asked_for())
+        rows, usage = await while_connected(request, self._encoding.vectors(texts, request, dimensions=body.dimensions))
 
         def content() -> dict[str, Any]:
             if older:
