@@ -34,9 +34,9 @@ def compiled(constraint: Constraint, trie: TokenTrie) -> Constraint:
 def _compile(grammar: str, trie: TokenTrie) -> llguidance.LLMatcher:
     """A grammar as a matcher, which is in an error state where it is over the limits or nothing begins it."""
     made = llguidance.LLMatcher(trie.tokenizer, grammar, log_level=0, limits=LIMITS)
-    if not made.is_error():
-        made.deep_copy().compute_bitmask()
-    return made
+    first = made.deep_copy()
+    first.compute_bitmask()
+    return first if first.is_error() else made
 
 
 def _dead_end(reason: str) -> ConstraintError | None:

@@ -79,6 +79,8 @@ _EXCLUSIVE: Final = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum
 FORMATS: Final = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri")
 """Values of `format` that llguidance enforces."""
 
+_NOT_ONE: Final = "that only one of its schemas matches can't be proven: use 'anyOf'"
+
 Schema = dict[str, Any] | bool
 
 
@@ -168,7 +170,7 @@ def one_line(message: str) -> str:
     if line.startswith("panic:"):
         return "it is too large"
     if line.startswith("oneOf constraints are not supported"):
-        return "that only one of its schemas matches can't be proven: use 'anyOf'"
+        return _NOT_ONE
     return line.removeprefix("error: ").removeprefix("Unsatisfiable schema: ").partition(": json-schema:")[0][:200]
 
 
@@ -188,6 +190,7 @@ class _Reading:
         self._widened: list[str] = []
         self._count = 0
         self._definitions: dict[str, Schema] = {}
+        self._implied: set[int] = set()  # ids of schemas whose type is
         self._defined: dict[tuple[int, bool], str] = {}
         self._unread: list[tuple[str, Any, str, bool]] = []
         # Keywords that constrain one value together: whether llguidance can combine them is known only once every
@@ -220,19 +223,29 @@ class _Reading:
 
     def _combine(self, node: dict[str, Any], keyword: str, path: str) -> None:
         """Leave out a keyword that llguidance can't combine with the others of a schema."""
+        problem = ""
         if keyword == "oneOf":
             # llguidance proves that only one choice matches, but does not look behind a reference for it.
             node[keyword] = [self._referred(each) for each in node[keyword]]
-        if keyword in node and (problem := self._problem(node)):
+            problem = self._unproven(node[keyword])
+        if problem := problem or self._problem(node):
             self._note(keyword, path, problem)
             value = node.pop(keyword)
             if keyword == "oneOf" and "anyOf" not in node:
                 node["anyOf"] = _distinct(value)
 
+    def _unproven(self, choices: Sequence[Schema]) -> str:
+        """Why values of other types may match several choices: those whose type is only implied let them pass."""
+        types = {json.dumps(each.get("type")) for each in choices if isinstance(each, dict)}
+        return _NOT_ONE if len(types) > 1 and any(id(each) in self._implied for each in choices) else ""
+
     def _referred(self, schema: Schema) -> Schema:
         if isinstance(schema, dict) and [*schema] == ["$ref"]:
             found = self._definitions[schema["$ref"].rpartition("/")[2]]
-            return dict(found) if isinstance(found, dict) else found
+            if isinstance(found, dict):
+                copied = dict(found)
+                self._implied |= {id(copied)} if id(found) in self._implied else set()
+                return copied
         return schema
 
     def _break_circles(self) -> None:
@@ -320,9 +333,7 @@ class _Reading:
         if depth > self._depth_max:
             self._note("", path, f"it is nested deeper than {self._depth_max} levels")
             return node
-        if "type" in schema and not node:
-            with suppress(_LeftOutError):
-                self._malformed("type", path, f"must be one of {', '.join(_TYPES)}, or a list of them")
+        self._type(schema, node, path)
         for keyword in schema:
             if keyword not in _KNOWN and not keyword.startswith("x-"):
                 self._note(keyword, path)
@@ -336,6 +347,13 @@ class _Reading:
         if not shared and not schema.keys() & _APPLICATORS:
             _close(schema, node)
         return node
+
+    def _type(self, schema: Mapping[str, Any], node: dict[str, Any], path: str) -> None:
+        if node and "type" not in schema:
+            self._implied.add(id(node))
+        if "type" in schema and not node:
+            with suppress(_LeftOutError):
+                self._malformed("type", path, f"must be one of {', '.join(_TYPES)}, or a list of them")
 
     def _of_type(self, schema: Mapping[str, Any], node: dict[str, Any], path: str, depth: int) -> None:
         """Read the keywords that apply to values of one type."""
@@ -559,7 +577,10 @@ class _Reading:
 
     def _property_names(self, names: Any, node: dict[str, Any], path: str) -> None:
         """Names of properties are texts: llguidance knows them as `properties` and `patternProperties` only."""
-        if names is True or names == {} or (isinstance(names, dict) and names.keys() - _ANNOTATIONS <= {"type"}):
+        keywords = names.keys() - _ANNOTATIONS if isinstance(names, dict) else set()
+        if names is True or (isinstance(names, dict) and not keywords):
+            return
+        if keywords == {"type"} and "string" in _of_its_types(names).get("type", ()):
             return
         rest = node.get("additionalProperties", True)
         listed = isinstance(names, dict) and (names.get("enum") or ([names["const"]] if "const" in names else None))

@@ -95,7 +95,9 @@ def test_a_vocabulary_that_can_t_write_every_text_is_no_reason_to_fail(tmp_path:
         matcher.consume(7)
         assert matcher.forced() in ([7], [])
         with pytest.raises(ConstraintError, match="no token that matches the schema"):
-            Matcher(Constraint('start: "é"'), trie).allowed()
+            compiled(Constraint('start: "é"'), trie)
+        wider = compiled(Constraint('start: "é"', wider=f'start: "{piece}"'), trie)
+        assert list(Matcher(wider, trie).allowed()) == [7]
 
 
 @pytest.mark.parametrize(

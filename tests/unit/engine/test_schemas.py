@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, time
 from pathlib import Path
@@ -200,6 +201,40 @@ def test_what_is_said_is_valid_under_any_schema(babbling: Babbling, schema: Any)
         jsonschema.validate(value, schema)
 
 
+KEYWORDS = [
+    *("type", "enum", "const", "properties", "required", "additionalProperties", "patternProperties", "propertyNames"),
+    *(
+        "minProperties",
+        "maxProperties",
+        "dependentRequired",
+        "unevaluatedProperties",
+        "items",
+        "prefixItems",
+        "contains",
+    ),
+    *("minItems", "maxItems", "uniqueItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum"),
+    *("exclusiveMinimum", "multipleOf", "anyOf", "oneOf", "allOf", "not", "if", "$ref", "$defs", "title", "x-any"),
+]
+WORDS = ["string", "object", "array", "integer", "number", "null", "any", "a", "#", "#/$defs/a", "^a", "(", "date"]
+JUNK: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 20) | st.floats(allow_nan=False) | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["a", "b", "^a"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300)
+@given(schema=st.dictionaries(st.sampled_from(KEYWORDS), JUNK, min_size=1, max_size=5))
+def test_whatever_comes_as_a_schema_has_an_answer(babbling: Babbling, schema: Any) -> None:
+    assert compiled(as_answer(enforceable(schema, strict=False)), babbling.trie).compiled
+    with suppress(SchemaError):
+        assert not enforceable(schema, strict=True).widened
+
+
 def test_every_number_between_bounds_can_be_said_and_no_other(babbling: Babbling) -> None:
     said = set(babbling.values({"type": "integer", "minimum": 7, "maximum": 13}, count=300))
     assert said == set(range(7, 14))
@@ -227,6 +262,7 @@ WEBHOOK = {"if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]
         ({"type": "array", "contains": TEXT}, "'contains' can't be enforced"),
         ({"type": "object", "dependentRequired": {"a": ["b"]}}, "'dependentRequired' can't be enforced"),
         ({"type": "object", "dependencies": {"a": ["b"]}}, "'dependencies' can't be enforced"),
+        ({"type": "object", "propertyNames": {"type": "integer"}}, "'propertyNames' can't be enforced"),
         ({"type": "object", "propertyNames": {"maxLength": 3}}, "'propertyNames' can't be enforced"),
         ({"type": "object", "minProperties": 2}, "'minProperties' can't be enforced (a name could come twice)"),
         ({"allOf": [an_object()], "unevaluatedProperties": False}, "'unevaluatedProperties' can't be enforced"),
@@ -251,6 +287,7 @@ WEBHOOK = {"if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]
         ({"type": "string", "enum": [1]}, "'enum' can't be enforced (incompatible types)"),
         ({"anyOf": []}, "'anyOf' must be a list of schemas"),
         ({"oneOf": [{"type": "string"}, {"type": "string", "minLength": 1}]}, "'oneOf' can't be enforced (that only"),
+        ({"oneOf": [{"required": ["a"]}, TEXT]}, "'oneOf' can't be enforced (that only one of its schemas"),
         (an_object(a={"allOf": [TEXT, NUMBER]}), "'allOf' at 'a' can't be enforced (incompatible types)"),
         ({"type": "object", "properties": []}, "'properties' must be an object of schemas"),
         ({"type": "object", "properties": {"a": 5}}, "a schema must be an object or a boolean at 'a'"),
