@@ -225,9 +225,11 @@ class _Reading:
         """Leave out a keyword that llguidance can't combine with the others of a schema."""
         problem = ""
         if keyword == "oneOf":
-            # llguidance proves that only one choice matches, but does not look behind a reference for it.
-            node[keyword] = [self._referred(each) for each in node[keyword]]
-            problem = self._unproven(node[keyword])
+            # llguidance proves that only one choice matches, but neither behind a reference nor by numbers.
+            choices = [self._referred(each) for each in node.pop("oneOf")]
+            keyword = "anyOf" if _exclude_each_other(choices) and "anyOf" not in node else "oneOf"
+            node[keyword] = choices
+            problem = self._unproven(choices)
         if problem := problem or self._problem(node):
             self._note(keyword, path, problem)
             value = node.pop(keyword)
@@ -634,6 +636,26 @@ def _at(path: str) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _exclude_each_other(choices: Sequence[Schema]) -> bool:
+    """Whether the choices are objects with different values of one required property."""
+    objects = [each for each in choices if isinstance(each, dict) and each.get("type") == ["object"]]
+    if len(objects) < len(choices):
+        return False
+    for name in set.intersection(*({*each.get("required", ())} for each in objects)):
+        named = [each.get("properties", {}).get(name) for each in objects]
+        listed = [_listed(each) for each in named if isinstance(each, dict)]
+        values = [(isinstance(value, bool), value) for each in listed for value in each]
+        if len(listed) == len(objects) and all(listed) and len(set(values)) == len(values):
+            return True
+    return False
+
+
+def _listed(schema: Mapping[str, Any]) -> list[Any]:
+    """The values that a schema lists; none where they are not all plain ones."""
+    values = [schema["const"]] if "const" in schema else schema.get("enum", [])
+    return [] if any(isinstance(each, list | dict) for each in values) else values
 
 
 def _distinct(schemas: Sequence[Schema]) -> list[Schema]:
