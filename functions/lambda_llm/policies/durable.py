@@ -23,11 +23,20 @@ def within(value: Any, most: int) -> bool | None:
     return str(value).isdecimal() and 1 <= int(value) <= most
 
 
-@rule(16, Severity.MEDIUM, "A durable agent limits how long an execution and its history last", FUNCTION)
+def is_durable(function: Resource) -> bool:
+    """Whether a function is a durable agent."""
+    return kind_of(function) is Kind.DURABLE_AGENT
+
+
+@rule(
+    16,
+    Severity.MEDIUM,
+    "A durable agent limits how long an execution and its history last",
+    FUNCTION,
+    applies=is_durable,
+)
 def durations(function: Resource) -> bool | None:
     """Without `durable_config` a function is not durable, and it can't be made durable later."""
-    if kind_of(function) is not Kind.DURABLE_AGENT:
-        return None
     given = blocks(function.block, "durable_config")
     if not given:
         return False
@@ -37,11 +46,15 @@ def durations(function: Resource) -> bool | None:
     )
 
 
-@rule(17, Severity.MEDIUM, "A durable agent keeps its state by reference, in a configured bucket", FUNCTION)
+@rule(
+    17,
+    Severity.MEDIUM,
+    "A durable agent keeps its state by reference, in a configured bucket",
+    FUNCTION,
+    applies=is_durable,
+)
 def state_by_reference(function: Resource) -> bool | None:
     """Checkpoints count against the size limit of an execution, and are billed per gigabyte."""
-    if kind_of(function) is not Kind.DURABLE_AGENT:
-        return None
     variables = environment(function)
     configured = {name for name in names(variables) if name.startswith(STATE)}
     if isinstance(variables, Mapping):

@@ -16,6 +16,24 @@ def is_inference(resource: Resource) -> bool:
     return kind_of(resource) is Kind.INFERENCE
 
 
+def of_inference(resource: Resource, name: str = "function_name") -> bool | None:
+    """Whether a resource belongs to an inference function.
+
+    Args:
+        resource: Whose argument names the function.
+        name: The argument.
+
+    Returns:
+        None if that can't be told, and there is an inference function in the stack.
+    """
+    function = resource.function(name)
+    if function is not None:
+        return is_inference(function)
+    if is_known(resource.get(name)):
+        return False
+    return None if any(is_inference(one) for one in resource.siblings(FUNCTION)) else False
+
+
 def equals(value: Any, wanted: Any) -> bool | None:
     """Compare if the value is known; Terraform accepts numbers and booleans as strings, too."""
     if not is_known(value):
@@ -30,69 +48,95 @@ def every(*verdicts: bool | None) -> bool | None:
     return None if None in verdicts else True
 
 
-@rule(1, Severity.HIGH, f"An inference function has {limits.MEMORY_MB:,} MB of memory", FUNCTION)
+@rule(1, Severity.HIGH, f"An inference function has {limits.MEMORY_MB:,} MB of memory", FUNCTION, applies=is_inference)
 def memory(function: Resource) -> bool | None:
     """Lambda allocates CPUs in proportion to memory."""
-    return equals(function.get("memory_size"), limits.MEMORY_MB) if is_inference(function) else None
+    return equals(function.get("memory_size"), limits.MEMORY_MB)
 
 
-@rule(2, Severity.HIGH, f"An inference function runs on {limits.ARCHITECTURE}", FUNCTION)
+@rule(2, Severity.HIGH, f"An inference function runs on {limits.ARCHITECTURE}", FUNCTION, applies=is_inference)
 def architecture(function: Resource) -> bool | None:
     """The package contains arm64 libraries only."""
     value = function.get("architectures")
     only = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return equals(only, limits.ARCHITECTURE) if is_inference(function) else None
+    return equals(only, limits.ARCHITECTURE)
 
 
-@rule(3, Severity.HIGH, "An inference function has SnapStart on its published versions, and publishes them", FUNCTION)
+@rule(
+    3,
+    Severity.HIGH,
+    "An inference function has SnapStart on its published versions, and publishes them",
+    FUNCTION,
+    applies=is_inference,
+)
 def snapstart(function: Resource) -> bool | None:
     """`$LATEST` is never snapshotted."""
-    if not is_inference(function):
-        return None
     given = blocks(function.block, "snap_start")
     applied = equals(argument(given[0], "apply_on"), limits.SNAPSTART_APPLY_ON) if given else False
     return every(applied, equals(function.get("publish"), wanted=True))
 
 
-@rule(4, Severity.HIGH, f"An inference function keeps /tmp at {limits.EPHEMERAL_STORAGE_MB} MB", FUNCTION)
+@rule(
+    4,
+    Severity.HIGH,
+    f"An inference function keeps /tmp at {limits.EPHEMERAL_STORAGE_MB} MB",
+    FUNCTION,
+    applies=is_inference,
+)
 def ephemeral_storage(function: Resource) -> bool | None:
     """SnapStart does not support more."""
-    if not is_inference(function):
-        return None
     sizes = [argument(given, "size") for given in blocks(function.block, "ephemeral_storage")]
     return every(*(size is None or equals(size, limits.EPHEMERAL_STORAGE_MB) for size in sizes))
 
 
-@rule(5, Severity.HIGH, f"An inference function's runtime is {limits.RUNTIME}", FUNCTION)
+def has_runtime(function: Resource) -> bool:
+    """Whether a function is an inference function, and not an image, which has no runtime."""
+    return is_inference(function) and package_type(function) is not False
+
+
+@rule(5, Severity.HIGH, f"An inference function's runtime is {limits.RUNTIME}", FUNCTION, applies=has_runtime)
 def runtime(function: Resource) -> bool | None:
-    """The package is built for one version of Python; an image, which has no runtime, is reported by CKV_LLM_6."""
-    if not is_inference(function) or package_type(function) is False:
-        return None
+    """The package is built for one version of Python; an image is reported by CKV_LLM_6."""
     return equals(function.get("runtime"), limits.RUNTIME)
 
 
-@rule(6, Severity.HIGH, "An inference function is a zip package, not a container image", FUNCTION)
+@rule(
+    6,
+    Severity.HIGH,
+    "An inference function is a zip package, not a container image",
+    FUNCTION,
+    applies=is_inference,
+)
 def package_type(function: Resource) -> bool | None:
     """Zip is Terraform's default."""
     value = function.get("package_type")
-    if not is_inference(function):
-        return None
     return value is None or equals(value, limits.PACKAGE_TYPE)
 
 
-@rule(7, Severity.HIGH, "An inference function mounts no file system", FUNCTION)
+@rule(7, Severity.HIGH, "An inference function mounts no file system", FUNCTION, applies=is_inference)
 def file_system(function: Resource) -> bool | None:
     """SnapStart does not support one."""
-    return not blocks(function.block, "file_system_config") if is_inference(function) else None
+    return not blocks(function.block, "file_system_config")
 
 
-@rule(8, Severity.HIGH, "An inference function has no provisioned concurrency", FUNCTION, CONCURRENCY)
+def configures_concurrency(resource: Resource) -> bool | None:
+    """Whether a resource gives an inference function provisioned concurrency, or is such a function without it."""
+    if resource.kind == CONCURRENCY:
+        return of_inference(resource)
+    if not is_inference(resource):
+        return False
+    owners = [one.function() for one in resource.siblings(CONCURRENCY)]
+    return not any(owner is not None and owner.is_resource(resource) for owner in owners)
+
+
+@rule(
+    8,
+    Severity.HIGH,
+    "An inference function has no provisioned concurrency",
+    FUNCTION,
+    CONCURRENCY,
+    applies=configures_concurrency,
+)
 def provisioned_concurrency(resource: Resource) -> bool | None:
     """SnapStart does not support it; the finding is reported at the resource that configures it."""
-    if resource.kind == CONCURRENCY:
-        function = resource.function()
-        return False if function is not None and is_inference(function) else None
-    if not is_inference(resource):
-        return None
-    owners = [one.function() for one in resource.siblings(CONCURRENCY)]
-    return None if any(owner is not None and owner.is_resource(resource) for owner in owners) else True
+    return resource.kind == FUNCTION

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lambda_llm.policies.plan import Plan, module_of
 from lambda_llm.policies.values import argument, is_known, strings
 
 __all__ = ["Edge", "Graph", "Resource", "Vertex"]
 
 FUNCTION: Final = "aws_lambda_function"
 ALIAS: Final = "aws_lambda_alias"
-MODULES: Final = re.compile(r'(?:module\.[^.\[]+(?:\[(?:\d+|"[^"]*")\])?\.)*')
-"""The module path of an address."""
-
 REFERENCE: Final = re.compile(r"^(?:data\.)?(aws_\w+\.[\w-]+)")
 """What a plan contains instead of a value that is known after apply: the first reference of its expression."""
 
 MODULE_REFERENCE: Final = re.compile(r'^module\.[\w-]+(?:\[(?:\d+|"[^"]*")\])?')
 """The same for a value that is an output of a module."""
+
+INVOKED: Final = re.compile(r"functions/arn:[^/]*:function:([\w-]+)")
+"""The part of an API Gateway integration's URI that names the function."""
 
 ARN_PARTS: Final = 6
 """Index of a function's name among the parts of its ARN, which are separated by colons."""
@@ -35,22 +36,21 @@ class Vertex:
         name: Type and name of a resource; for other kinds the name.
         address: As Terraform prints it, with its module path.
         stack: Identifies what is applied together: the root module's folder, or the plan's file.
-        planned: True in a plan, where names are known and expressions are not.
         block: Its arguments, in checkov's representation.
+        plan: The plan that it is in, None for HCL.
     """
 
     kind: str
     name: str
     address: str
     stack: str
-    planned: bool
     block: Mapping[str, Any]
+    plan: Plan | None = None
 
     @property
     def module(self) -> str:
         """Address of the resource's module, "" for the root."""
-        match = MODULES.match(self.address)
-        return match[0].removesuffix(".") if match else ""
+        return module_of(self.address)
 
     @property
     def key(self) -> str:
@@ -115,26 +115,28 @@ class Graph:
                     seen.add((edge.target, passed))
                     waiting.append((edge.target, passed))
 
-    def planned(self, start: Vertex, references: Iterable[str]) -> "Iterator[Resource]":
-        """Resources and data sources that references in a plan resolve to: in the same module, or in one that it calls.
+    def planned(self, start: Vertex, argument: str, given: Iterable[str]) -> "Iterator[Resource]":
+        """Resources and data sources that an argument in a plan refers to.
 
-        checkov's own edges can't be used: it matches by name only, in any module. A plan does not contain what an
-        output refers to, so in a called module a reference resolves to resources that are the only ones of their type.
+        checkov's own edges can't be used: it matches by name only, in any module.
 
         Args:
             start: The block whose argument it is.
-            references: As in `REFERENCE`.
+            argument: Its name.
+            given: What checkov has in place of a value that is not known yet, see `REFERENCE`.
         """
-        for reference in references:
-            if called := MODULE_REFERENCE.match(reference):
+        targets = list(start.plan.targets(start.address, argument)) if start.plan else []
+        for reference in given:
+            if match := REFERENCE.match(reference):
+                targets.append((start.module, match[1]))
+            elif not targets and (called := MODULE_REFERENCE.match(reference)):
+                # A plan has no locals: an output made of one could be any resource of the module.
                 yield from self._only_ones(start.stack, ".".join(filter(None, [start.module, called[0]])))
-            match = REFERENCE.match(reference)
-            if match is None:
-                continue
+        for module, name in dict.fromkeys(targets):
             matches = [
                 Resource(self, number, vertex)
                 for number, vertex in enumerate(self._vertices)
-                if (vertex.stack, vertex.module, vertex.name) == (start.stack, start.module, match[1])
+                if (vertex.stack, vertex.module, vertex.name) == (start.stack, module, name.removeprefix("data."))
             ]
             yield from [one for one in matches if one.vertex.key == start.key] or matches
 
@@ -194,8 +196,8 @@ class Resource:
 
     def referred(self, name: str) -> "Iterator[Resource]":
         """What an argument refers to, as far as it can be resolved; in a plan, only if its value is not known yet."""
-        if self.vertex.planned:
-            return self.graph.planned(self.vertex, strings(self.get(name)))
+        if self.vertex.plan:
+            return self.graph.planned(self.vertex, name, strings(self.get(name)))
         return self.graph.referred(self.number, name)
 
     def siblings(self, *kinds: str) -> "Iterator[Resource]":
@@ -203,23 +205,27 @@ class Resource:
         for kind in kinds:
             yield from self.graph.resources(kind, self.vertex.stack)
 
-    def function(self) -> "Resource | None":
-        """The function that a URL, an alias, a permission or the like belongs to, None if it can't be resolved."""
-        for resource in self.referred("function_name"):
+    def function(self, name: str = "function_name") -> "Resource | None":
+        """The function that an argument of a URL, an integration or the like names, None if it can't be resolved."""
+        for resource in self.referred(name):
             if resource.kind == FUNCTION:
                 return resource
             if resource.kind == ALIAS:
                 return resource.function()
-        return self._named(FUNCTION, "function_name", function_name(self.get("function_name")))
+        return self._named(FUNCTION, "function_name", function_name(self.get(name)))
 
     def role(self, name: str = "role") -> "Resource | None":
         """The IAM role that an argument names, by reference, name or ARN; None if it can't be resolved."""
-        for resource in self.referred(name):
-            if resource.kind == "aws_iam_role":
-                return resource
-        given = self.get(name)
-        known = given.rpartition("/")[2] if isinstance(given, str) and is_known(given) else None
-        return self._named("aws_iam_role", "name", known)
+        return next(iter(self.roles(name)), None)
+
+    def roles(self, name: str) -> "list[Resource]":
+        """The same for an argument that names several."""
+        found = [resource for resource in self.referred(name) if resource.kind == "aws_iam_role"]
+        for given in strings(self.get(name)):
+            role = self._named("aws_iam_role", "name", given.rpartition("/")[2]) if is_known(given) else None
+            if role is not None:
+                found.append(role)
+        return found
 
     def _named(self, kind: str, argument: str, name: str | None) -> "Resource | None":
         """The resource with a name in the same stack; the same module takes precedence (two regions, same names)."""
@@ -229,9 +235,11 @@ class Resource:
 
 
 def function_name(value: Any) -> str | None:
-    """Name of a function from its name or ARN, with or without a qualifier; None if it is not known."""
+    """Name of a function from its name or ARN, or from an ARN that invokes it; None if it is not known."""
     if not isinstance(value, str) or not is_known(value):
         return None
+    if match := INVOKED.search(value):
+        return match[1]
     parts = value.split(":")
     return parts[ARN_PARTS] if len(parts) > ARN_PARTS and parts[0] == "arn" else parts[0]
 

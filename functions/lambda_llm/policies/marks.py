@@ -8,7 +8,7 @@ from typing import Any, Final
 from lambda_llm.policies.graph import FUNCTION, Resource
 from lambda_llm.policies.values import argument, blocks, names
 
-__all__ = ["TAG", "Kind", "environment", "kind_of"]
+__all__ = ["MODEL", "TAG", "Kind", "environment", "kind_of"]
 
 TAG: Final = "lambda-llm"
 """Key of the tag; its value is a `Kind`."""
@@ -16,9 +16,14 @@ TAG: Final = "lambda-llm"
 SETTING: Final = re.compile(r"^LAMBDA_LLM_[A-Z0-9_]+$")
 """An environment variable that only this project reads."""
 
+MODEL: Final = "LAMBDA_LLM_MODEL"
+"""The setting without which a function can't serve; with it, it does, whatever its tag says."""
 
 PRUNING: Final = "LAMBDA_LLM_PRUNE_"
 """Prefix of the version pruner's settings."""
+
+CALLING: Final = "LAMBDA_LLM_URL"
+"""Prefix of what callers of an inference function are told, which makes no function this project's."""
 
 
 class Kind(StrEnum):
@@ -39,7 +44,7 @@ def environment(function: Resource) -> Any:
 
 
 def kind_of(function: Resource) -> Kind | None:
-    """Kind of a function.
+    """Kind of a function: inference if it is given a model, else what its tag says, else by its settings.
 
     A tag value that no module of this project sets counts as inference: a typo must not disable the rules.
 
@@ -51,11 +56,14 @@ def kind_of(function: Resource) -> Kind | None:
     """
     if function.kind != FUNCTION:
         return None
+    given = names(environment(function))
+    if MODEL in given:
+        return Kind.INFERENCE
     tags = [_tag(function.get(name)) for name in ("tags", "tags_all")]
     for tag in tags:
         if tag is not None:
             return Kind(tag) if tag in set(Kind) else Kind.INFERENCE
-    settings = [name for name in names(environment(function)) if SETTING.match(name)]
+    settings = [name for name in given if SETTING.match(name) and not name.startswith(CALLING)]
     if not settings:
         return None
     if all(name.startswith(PRUNING) for name in settings):

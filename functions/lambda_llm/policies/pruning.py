@@ -9,11 +9,9 @@ from lambda_llm.policies.rules import Severity, rule
 from lambda_llm.policies.values import is_known, values
 
 
-@rule(15, Severity.MEDIUM, "Published versions of an inference function are pruned", FUNCTION)
+@rule(15, Severity.MEDIUM, "Published versions of an inference function are pruned", FUNCTION, applies=is_inference)
 def pruned(function: Resource) -> bool | None:
     """A pruner in the same stack must refer to the function, or name it in its variables."""
-    if not is_inference(function):
-        return None
     verdicts = [_prunes(one, function) for one in function.siblings(FUNCTION) if kind_of(one) is Kind.VERSION_PRUNER]
     if True in verdicts:
         return True
@@ -28,5 +26,5 @@ def _prunes(pruner: Resource, function: Resource) -> bool | None:
     if any(str(name) in re.split(r"[^\w-]+", target) for target in targets):
         return True
     # A plan omits all variables if one of them is not known yet.
-    omitted = pruner.vertex.planned and environment(pruner) is None
+    omitted = pruner.vertex.plan is not None and environment(pruner) is None
     return None if omitted or not is_known([name, *targets]) else False

@@ -1,19 +1,32 @@
 """Registers every rule with checkov as a check; the only module that imports checkov."""
 
+import logging
+import os
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
 from checkov.common.bridgecrew.severities import Severities
 from checkov.common.models.enums import CheckCategories, CheckResult
+from checkov.terraform.checks.module.base_module_check import BaseModuleCheck
 from checkov.terraform.checks.resource.base_resource_check import BaseResourceCheck
 
 from lambda_llm.policies.every import RULES
 from lambda_llm.policies.graph import Edge, Graph, Vertex, stack_of
-from lambda_llm.policies.rules import Rule
+from lambda_llm.policies.plan import UNKNOWN_YET, Plan
+from lambda_llm.policies.rules import Rule, Verdict
+from lambda_llm.policies.values import strings
 
 __all__ = ["CHECKS", "Check"]
 
-RESULTS = {True: CheckResult.PASSED, False: CheckResult.FAILED, None: CheckResult.UNKNOWN}
+RESULTS: Final = {Verdict.PASSED: CheckResult.PASSED, Verdict.FAILED: CheckResult.FAILED}
+
+UNJUDGED: Final = "CKV_LLM_UNJUDGED"
+"""Variable with the path of a file to which a line is appended for each check that could not be judged: checkov has no
+such outcome, and runs frameworks in processes of their own."""
+
+logger = logging.getLogger(__name__)
 
 
 class Check(BaseResourceCheck):
@@ -32,7 +45,7 @@ class Check(BaseResourceCheck):
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule.sentence, rule.id, [CheckCategories.GENERAL_SECURITY], rule.resources, rule.page)
         self.severity = Severities[rule.severity]
-        self._judge = rule.judge
+        self._rule = rule
 
     def scan_resource_conf(self, conf: dict[str, list[Any]]) -> CheckResult:
         """Evaluate the rule for one resource.
@@ -40,6 +53,9 @@ class Check(BaseResourceCheck):
         Args:
             conf: Its arguments: for HCL the same object as in the graph, for a plan a copy.
         """
+        if self.graph is None:
+            without_graph(self.entity_path.partition(":")[0])
+            return CheckResult.UNKNOWN
         if Check._made_of is not self.graph:
             Check._graph, Check._numbers = read(self.graph)
             Check._made_of = self.graph
@@ -48,7 +64,38 @@ class Check(BaseResourceCheck):
             file = self.entity_path.rsplit(":", 2)[0]  # relative to the scanned folder
             of_address = Check._numbers[str(conf["__address__"])]
             number = next(number for whole, number in of_address.items() if whole.endswith(file))
-        return RESULTS[self._judge(Check._graph.resource(number))]
+        resource = Check._graph.resource(number)
+        verdict = self._rule.verdict(resource)
+        if verdict is Verdict.UNKNOWN:
+            note(f"{self.id} of {resource.vertex.address}")
+        return RESULTS.get(verdict, CheckResult.UNKNOWN)
+
+
+@cache
+def without_graph(file: str) -> None:
+    """Say once of a file that checkov has no graph of it, as of Terraform in JSON."""
+    logger.error("%s is Terraform in JSON, of which checkov makes no graph, so it is not judged: check its plan.", file)
+
+
+class Modules(BaseModuleCheck):
+    """Notes each call of a module that checkov has not loaded: nothing in it is judged. It has no findings."""
+
+    def __init__(self) -> None:
+        super().__init__("Modules that could not be read", "CKV_LLM_MODULES", [CheckCategories.GENERAL_SECURITY])
+
+    def scan_module_conf(self, conf: dict[str, Any]) -> CheckResult:
+        """Note one call."""
+        source = "".join(strings(conf.get("source")))
+        if source and not conf.get("__resolved__"):
+            note(f"module {source}")
+        return CheckResult.UNKNOWN
+
+
+def note(what: str) -> None:
+    """Report what could not be judged to whoever started checkov."""
+    if file := os.environ.get(UNJUDGED):
+        with Path(file).open("a", encoding="utf-8") as opened:
+            opened.write(f"{what}\n")
 
 
 def read(graph: Any) -> tuple[Graph, dict[Any, Any]]:
@@ -61,6 +108,7 @@ def read(graph: Any) -> tuple[Graph, dict[Any, Any]]:
         The graph, and each block's number by the identity of its arguments and, in a plan, by address and file.
     """
     numbers: dict[Any, Any] = {}
+    plans: dict[str, Plan] = {}
     vertices = []
     if hasattr(graph, "weighted_edge_list"):
         found, references = graph.nodes(), graph.weighted_edge_list()
@@ -72,18 +120,21 @@ def read(graph: Any) -> tuple[Graph, dict[Any, Any]]:
         kind, name = attributes["block_type_"], attributes["block_name_"]
         block = arguments(attributes["config_"], name) if kind in {"resource", "data"} else {}
         file, address = attributes["file_path_"], attributes.get("__address__") or name
-        planned = file.endswith(".json") and not file.endswith(".tf.json")
+        plan = None
         numbers[id(block)] = number
-        if planned:
+        if file.endswith(".json"):
+            plan = plans[file] if file in plans else plans.setdefault(file, Plan.read(Path(file)))
             numbers.setdefault(address, {})[file] = number
+            late = {name: [UNKNOWN_YET] for name in plan.unknown(address) if block.get(name) in (None, [None], [])}
+            block = {**block, **late}
         vertices.append(
             Vertex(
                 kind,
                 name,
                 address=address,
-                stack=file if planned else stack_of(file, attributes.get("source_module_object_")),
-                planned=planned,
+                stack=file if plan else stack_of(file, attributes.get("source_module_object_")),
                 block=block,
+                plan=plan,
             )
         )
     edges = (Edge(places[source], places[target], str(label["label"])) for source, target, label in references)
@@ -103,4 +154,4 @@ def registered() -> Iterator[Check]:
         yield Check(rule)
 
 
-CHECKS = list(registered())
+CHECKS = [*registered(), Modules()]

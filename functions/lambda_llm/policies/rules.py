@@ -2,20 +2,30 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Final
 
 from lambda_llm.policies.graph import Resource
 
-__all__ = ["RULES", "Judge", "Rule", "Severity", "rule"]
+__all__ = ["RULES", "Judge", "Rule", "Severity", "Verdict", "rule"]
 
 PAGES: Final = Path(__file__).resolve().parents[3] / "docs/policies"
 """A page per rule; every clone has them, so a report can link to the page of its own version."""
 
 Judge = Callable[[Resource], bool | None]
-"""True if a resource satisfies the rule, False if it violates it, None if the rule does not apply or the value is not
-known before Terraform's plan."""
+"""True or False, None if what that depends on is not known: before Terraform's plan, or before its apply."""
+
+
+class Verdict(Enum):
+    """What a rule has to say about a resource."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """It could not be judged."""
+    OTHERS = "others"
+    """It is none of this project's, or has nothing that the rule is about."""
 
 
 class Severity(StrEnum):
@@ -38,14 +48,24 @@ class Rule:
         sentence: The requirement.
         severity: Severity of a finding.
         resources: Types of resources at which findings are reported.
-        judge: Evaluates one resource.
+        applies: Whether the rule is about a resource.
+        judge: Whether a resource that the rule is about satisfies it.
     """
 
     id: str
     sentence: str
     severity: Severity
     resources: tuple[str, ...]
+    applies: Judge
     judge: Judge
+
+    def verdict(self, resource: Resource) -> Verdict:
+        """Judge one resource."""
+        applies = self.applies(resource)
+        if applies is False:
+            return Verdict.OTHERS
+        satisfied = self.judge(resource) if applies else None
+        return {True: Verdict.PASSED, False: Verdict.FAILED, None: Verdict.UNKNOWN}[satisfied]
 
     @property
     def page(self) -> str | None:
@@ -58,18 +78,19 @@ RULES: Final[list[Rule]] = []
 """Every rule, once the modules that define them are imported (`lambda_llm.policies.every` imports all)."""
 
 
-def rule(number: int, severity: Severity, sentence: str, *resources: str) -> Callable[[Judge], Judge]:
-    """Register the decorated function as a rule.
+def rule(number: int, severity: Severity, sentence: str, *resources: str, applies: Judge) -> Callable[[Judge], Judge]:
+    """Register the decorated function, which judges a resource that the rule is about, as a rule.
 
     Args:
         number: The last part of the id; never reused.
         severity: Severity of a finding.
         sentence: The requirement, in one sentence.
         *resources: Types of resources at which findings are reported.
+        applies: Whether the rule is about a resource of these types.
     """
 
     def declare(judge: Judge) -> Judge:
-        RULES.append(Rule(f"CKV_LLM_{number}", sentence, severity, resources, judge))
+        RULES.append(Rule(f"CKV_LLM_{number}", sentence, severity, resources, applies, judge))
         return judge
 
     return declare

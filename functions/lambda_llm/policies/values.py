@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["argument", "blocks", "is_known", "names", "strings", "values"]
+__all__ = ["UNKNOWN", "argument", "blocks", "is_known", "names", "strings", "values", "without_expressions"]
 
 EXPRESSION: Final = re.compile(
     r"\$\{|^!?\(*(var|local|module|data|each|count|self|path|terraform|aws_[a-z0-9_]+)\.|^[a-z0-9]+\(|\?.*:"
 )
 """An expression that checkov could not evaluate; the last form is a condition."""
+
+UNKNOWN: Final = "\N{REPLACEMENT CHARACTER}"
+"""Placeholder for an expression inside a text."""
 
 OF_CHECKOV: Final = {"start_line", "end_line", "references_"}
 
@@ -81,3 +84,10 @@ def values(variables: Any, *, without: str = "") -> list[str]:
     if not isinstance(variables, Mapping):
         return strings(variables)
     return [text for name in sorted(names(variables) - {without}) for text in strings(argument(variables, name))]
+
+
+def without_expressions(text: str) -> str:
+    """Replace each `${…}` by `UNKNOWN`."""
+    while (shorter := re.sub(r"\$\{[^{}]*\}", UNKNOWN, text)) != text:
+        text = shorter
+    return text
