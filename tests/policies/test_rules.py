@@ -151,7 +151,9 @@ def test_a_model_makes_an_inference_function_and_an_address_of_one_does_not(
     framework: str, found: dict[str, dict[str, Found]]
 ) -> None:
     judged_ones = {address for _, address in found[framework]["callers"].failed | found[framework]["callers"].passed}
-    assert judged_ones == {"aws_lambda_function.disguised", "aws_lambda_function.both"}
+    # A plan has no variable at all where one is known after apply: the next plan has them.
+    late = {"aws_lambda_function.late"} if framework == "terraform" else set()
+    assert judged_ones == {"aws_lambda_function.disguised", "aws_lambda_function.both"} | late
     assert {check for check, address in failures(framework, "callers", found) if address.endswith("disguised")} == {
         *("1", "2", "3", "5", "15")
     }
@@ -192,9 +194,19 @@ def test_no_other_way_of_reading_more_is_missed(framework: str, found: dict[str,
         *("unequal", "unlike", "if_exists", "for_all", "other_key"),
         *("prefix", "question", "any_bucket", "partly_bucket", "any_service", "bare"),
         *("execute", "many", "exclusive", "by_name"),
-        *("granted", "granted_point", "referred"),
+        *("granted", "granted_point", "referred", "public"),
     }
     assert {check for check, _ in failures(framework, "reads-otherwise", found)} == {"14"}
+
+
+def test_what_could_not_be_judged_is_told(unjudged: str) -> None:
+    for finding in (
+        "CKV_LLM_1 of aws_lambda_function.merged",
+        "CKV_LLM_14 of aws_iam_role_policy.second",
+        "CKV_LLM_14 of module.reads.aws_iam_role_policy.document",
+        "CKV_LLM_19 of aws_api_gateway_rest_api.described",
+    ):
+        assert finding in unjudged
 
 
 def test_a_plan_is_followed_through_outputs_variables_and_instances(found: dict[str, dict[str, Found]]) -> None:

@@ -2,14 +2,15 @@
 
 from typing import Final
 
-from lambda_llm.policies.function import equals, of_inference
-from lambda_llm.policies.graph import Resource
+from lambda_llm.policies.function import equals, is_inference, of_inference
+from lambda_llm.policies.graph import FUNCTION, INVOKED, Resource
 from lambda_llm.policies.rules import Severity, rule
-from lambda_llm.policies.values import is_known
+from lambda_llm.policies.values import is_known, strings
 
 HTTP_API: Final = "aws_apigatewayv2_api"
 ROUTE: Final = "aws_apigatewayv2_route"
 HTTP_INTEGRATION: Final = "aws_apigatewayv2_integration"
+REST_API: Final = "aws_api_gateway_rest_api"
 METHOD: Final = "aws_api_gateway_method"
 REST_INTEGRATION: Final = "aws_api_gateway_integration"
 
@@ -21,8 +22,9 @@ WITH_AUTHORIZER: Final = ("JWT", "CUSTOM", "COGNITO_USER_POOLS")
 
 def leads_to_inference(entry: Resource) -> bool | None:
     """Whether an API by quick create, a route or a method leads to an inference function; None if that is not known."""
-    if entry.kind == HTTP_API:
-        return of_inference(entry, "target") if entry.get("target") is not None else False
+    if entry.kind in {HTTP_API, REST_API}:
+        quick = of_inference(entry, "target") if entry.get("target") is not None else False
+        return quick if quick is not False else _described(entry)
     leading = [
         of_inference(one, "integration_uri" if one.kind == HTTP_INTEGRATION else "uri") for one in _behind(entry)
     ]
@@ -37,12 +39,13 @@ def leads_to_inference(entry: Resource) -> bool | None:
     "API Gateway in front of an inference function authorizes every request",
     HTTP_API,
     ROUTE,
+    REST_API,
     METHOD,
     applies=leads_to_inference,
 )
 def authorized(entry: Resource) -> bool | None:
     """A quick create's only route is open to everyone, and so is a route without an authorizer."""
-    if entry.kind == HTTP_API:
+    if entry.kind in {HTTP_API, REST_API}:
         return False
     kind = entry.get("authorization" if entry.kind == METHOD else "authorization_type")
     if kind is None or equals(kind, OPEN):
@@ -50,6 +53,20 @@ def authorized(entry: Resource) -> bool | None:
     if not is_known(kind):
         return None
     return str(kind).upper() not in WITH_AUTHORIZER or entry.get("authorizer_id") is not None
+
+
+def _described(api: Resource) -> bool | None:
+    """None if an API's OpenAPI document, which is not judged, leads to an inference function; else False."""
+    functions = [one for one in api.siblings(FUNCTION) if is_inference(one)]
+    named = {match[1] for text in strings(api.get("body")) for match in INVOKED.finditer(text)}
+    leading = any(one.get("function_name") in named for one in functions) or any(
+        found.is_resource(one)
+        for referred in api.referred("body")
+        for found in (referred, referred.function())
+        if found is not None
+        for one in functions
+    )
+    return None if leading else False
 
 
 def _behind(entry: Resource) -> list[Resource]:

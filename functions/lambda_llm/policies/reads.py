@@ -1,6 +1,7 @@
 """The rule for what an inference function may read: one model, by its full ARN."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from lambda_llm.policies.function import every, is_inference
@@ -8,7 +9,7 @@ from lambda_llm.policies.graph import FUNCTION, REFERENCE, Resource
 from lambda_llm.policies.marks import MODEL, environment
 from lambda_llm.policies.rules import Severity, rule
 from lambda_llm.policies.statements import Statement, object_of, policy_of, uri_of
-from lambda_llm.policies.values import is_known, strings, values
+from lambda_llm.policies.values import argument, is_known, strings, values
 
 ROLE: Final = "aws_iam_role"
 INLINE: Final = "aws_iam_role_policy"
@@ -162,10 +163,10 @@ def _is_attached(attachment: Resource, policy: Resource) -> bool:
 
 def _grants(policy: Resource) -> list[tuple[bool | None, Statement]]:
     """Statements that let the roles of inference functions read, and those of which that can't be told."""
-    roles = [role for one in policy.siblings(FUNCTION) if is_inference(one) for role in one.roles("role")]
+    functions = [one for one in policy.siblings(FUNCTION) if is_inference(one)]
     found: list[tuple[bool | None, Statement]] = []
-    for statement in policy_of(policy).reading if roles else []:
-        granted = [_is_role(policy, principal, role) for principal in statement.principals for role in roles]
+    for statement in policy_of(policy).reading if functions else []:
+        granted = [_is_granted(policy, statement, function) for function in functions]
         if True in granted:
             found.append((True, statement))
         elif None in granted and statement.is_narrow() is not True:
@@ -173,8 +174,22 @@ def _grants(policy: Resource) -> list[tuple[bool | None, Statement]]:
     return found
 
 
+def _is_granted(policy: Resource, statement: Statement, function: Resource) -> bool | None:
+    """Whether a statement of a bucket's policy is about a function's role, or about everyone and the model's bucket."""
+    granted = [_is_role(policy, one, role) for one in statement.principals for role in function.roles("role")]
+    if "*" in statement.principals:
+        variables = environment(function)
+        location = argument(variables, MODEL) if isinstance(variables, Mapping) else None
+        named = LOCATION.match(str(location))
+        buckets = {found[0] for one in statement.resources if (found := object_of(one))}
+        granted.append(named[0].split("/")[2] in buckets if named else None)
+    return True if True in granted else None if None in granted else False
+
+
 def _is_role(policy: Resource, principal: str, role: Resource) -> bool | None:
     """Whether a principal is a role; None if that can't be told."""
+    if principal == "*":
+        return False
     text = re.sub(r"^\$\{(.*)\}$", r"\1", principal)
     if match := REFERENCE.match(text):
         return (match[1], policy.vertex.module) == (role.vertex.name, role.vertex.module)

@@ -36,3 +36,21 @@ resource "aws_lambda_function" "both" {
     variables = { LAMBDA_LLM_URL = "https://llm.example.com", LAMBDA_LLM_CONTEXT = "4096" }
   }
 }
+
+resource "aws_lambda_function" "late" {
+  function_name = "late"
+  role          = "arn:aws:iam::123456789012:role/late"
+  filename      = "late.zip"
+  handler       = "late.handle"
+  runtime       = "python3.12"
+
+  environment {
+    variables = { STAGE = "test", LAMBDA_LLM_MODEL = "s3://${aws_s3_bucket.models.id}/models/llama.gguf" }
+  }
+
+  tags = { "lambda-llm" = "batch" }
+}
+
+resource "aws_s3_bucket" "models" {
+  bucket_prefix = "models-"
+}

@@ -125,6 +125,19 @@ resource "aws_api_gateway_rest_api" "llm" {
   name = "llm"
 }
 
+resource "aws_api_gateway_rest_api" "described" {
+  name = "described"
+  body = jsonencode({
+    openapi = "3.0.1"
+    info    = { title = "described", version = "1" }
+    paths = { "/" = { post = { x-amazon-apigateway-integration = {
+      httpMethod = "POST"
+      type       = "aws_proxy"
+      uri        = aws_lambda_alias.live.invoke_arn
+    } } } }
+  })
+}
+
 resource "aws_api_gateway_resource" "rest_open" {
   rest_api_id = aws_api_gateway_rest_api.llm.id
   parent_id   = aws_api_gateway_rest_api.llm.root_resource_id

@@ -840,6 +840,36 @@ data "aws_iam_policy_document" "referred" {
   }
 }
 
+resource "aws_lambda_function" "public" {
+  function_name = "public"
+  role          = "arn:aws:iam::123456789012:role/public"
+  filename      = "llm.zip"
+  handler       = "llm.handle"
+  runtime       = "python3.13"
+  architectures = ["arm64"]
+  memory_size   = 10240
+  publish       = true
+
+  snap_start {
+    apply_on = "PublishedVersions"
+  }
+
+  environment {
+    variables = { LAMBDA_LLM_MODEL = "s3://public-models/models/a.gguf" }
+  }
+
+  tags = { "lambda-llm" = "inference" }
+}
+
+resource "aws_s3_bucket_policy" "public" {
+  bucket = "public-models"
+
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Principal = "*", Action = "s3:GetObject", Resource = "arn:aws:s3:::public-models/*" }]
+  })
+}
+
 # Names them all, so that this is about the rest alone.
 resource "aws_lambda_function" "pruner" {
   function_name = "pruner"
@@ -849,7 +879,7 @@ resource "aws_lambda_function" "pruner" {
   runtime       = "python3.13"
 
   environment {
-    variables = { FUNCTION_NAMES = "point point_any point_models point_good unequal unlike if_exists for_all other_key equal_good prefix question any_bucket partly_bucket any_service bare partition_good keys_good execute many exclusive fine by_name granted referred" }
+    variables = { FUNCTION_NAMES = "point point_any point_models point_good unequal unlike if_exists for_all other_key equal_good prefix question any_bucket partly_bucket any_service bare partition_good keys_good execute many exclusive fine by_name granted referred public" }
   }
 
   tags = { "lambda-llm" = "version-pruner" }
