@@ -77,6 +77,9 @@ def read(path: str, file: IO[bytes]) -> SharedLibrary:
     kinds = ("DT_NEEDED", "DT_RPATH", "DT_RUNPATH")
     by_kind = {kind: [tag for tag in tags if tag.entry.d_tag == kind] for kind in kinds}
     search = [tag.rpath for tag in by_kind["DT_RPATH"]] + [tag.runpath for tag in by_kind["DT_RUNPATH"]]
+    needed = tuple(tag.needed for tag in by_kind["DT_NEEDED"])
+    if strange := [text for text in (*needed, *search) if not text.isprintable()]:
+        raise PackageError(f"{path} is not a library for Linux (it names {strange[0]!r}): build the package again.")
     newest: dict[str, tuple[int, ...]] = {}
     for match in filter(None, map(_VERSION.fullmatch, versions)):
         number = tuple(map(int, match[2].split(".")))
@@ -84,7 +87,7 @@ def read(path: str, file: IO[bytes]) -> SharedLibrary:
     return SharedLibrary(
         path,
         elf.header.e_machine,
-        tuple(tag.needed for tag in by_kind["DT_NEEDED"]),
+        needed,
         tuple(folder for each in search for folder in each.split(":")),
         newest,
     )

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,13 @@ def test_a_header_that_announces_more_than_a_library_has_is_refused() -> None:
     many = shared_library(needed=[f"lib{number}.so" for number in range(elf.PARTS)])
     with pytest.raises(PackageError, match="more than 4,096 sections, tags or versions"):
         elf.read(PATH, io.BytesIO(many))
+
+
+@pytest.mark.parametrize("named", [{"needed": ["lib\x1b[2J.so"]}, {"runpath": "/\x9b31m"}])
+def test_a_name_that_would_write_to_the_terminal_is_refused(named: dict[str, Any]) -> None:
+    with pytest.raises(PackageError, match=r"it names '\S*\\x") as error:
+        elf.read(PATH, io.BytesIO(shared_library(**named)))
+    assert str(error.value).isprintable()
 
 
 def test_what_the_package_and_the_system_hold_may_be_needed() -> None:
