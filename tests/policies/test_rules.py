@@ -213,7 +213,10 @@ def test_a_plan_is_followed_through_outputs_variables_and_instances(found: dict[
     assert failures("terraform_plan", "across", found) == {
         ("11", "module.access.aws_lambda_function_url.this"),
         ("14", "aws_iam_role_policy.second"),
+        ("15", 'module.function["second"].aws_lambda_function.this'),
     }
-    assert ("CKV_LLM_14", "aws_iam_role_policy.first") in found["terraform_plan"]["across"].passed
+    passed = found["terraform_plan"]["across"].passed
+    assert ("CKV_LLM_14", "aws_iam_role_policy.first") in passed
+    assert ("CKV_LLM_15", 'module.function["first"].aws_lambda_function.this') in passed
     # In HCL nobody knows which instance has which role.
     assert failures("terraform", "across", found) == {("11", "module.access.aws_lambda_function_url.this")}

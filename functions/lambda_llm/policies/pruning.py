@@ -25,6 +25,10 @@ def _prunes(pruner: Resource, function: Resource) -> bool | None:
     targets = values(environment(pruner))
     if any(str(name) in re.split(r"[^\w-]+", target) for target in targets):
         return True
-    # A plan omits all variables if one of them is not known yet.
-    omitted = pruner.vertex.plan is not None and environment(pruner) is None
-    return None if omitted or not is_known([name, *targets]) else False
+    referred = [one for one in pruner.referred("environment") if one.kind == FUNCTION]
+    if any(one.is_resource(function) for one in referred):
+        return True
+    if pruner.vertex.plan is not None and environment(pruner) is None:
+        # A plan omits all variables if one of them is not known yet.
+        return False if referred else None
+    return None if not is_known([name, *targets]) else False
