@@ -239,7 +239,7 @@ class Terminal:
 
 
 def test_a_conversation_in_a_terminal(endless_server: Server) -> None:
-    before = endless_server.requests()
+    before = endless_server.settled()
     terminal = Terminal("chat", endless_server.url, "--temperature", 0)
     terminal.expect("endless")
     terminal.expect("> ")

@@ -100,7 +100,7 @@ def test_a_conversation(page: Page) -> None:
 @NEEDS_CHROMIUM
 @pytest.mark.parametrize("how", ["button", "Escape"])
 def test_a_stream_is_seen_as_it_comes_and_stopped(browser: Browser, endless: Server, how: str) -> None:
-    before = endless.requests()
+    before = endless.settled()
     with opened(browser, endless.url) as page:
         ask(page, QUESTION)
         expect(answers(page)).to_have_attribute("aria-busy", "true")

@@ -77,6 +77,16 @@ class Server:
         counts: dict[str, int] = self.health()["requests"]
         return counts
 
+    def settled(self) -> dict[str, int]:
+        """The same, once nobody is being answered: what earlier tests left behind is counted by then."""
+
+        def idle() -> dict[str, int] | None:
+            counts = self.requests()
+            return counts if counts["active"] == 0 else None
+
+        counts: dict[str, int] = until(idle)
+        return counts
+
     def ready(self) -> bool:
         """The adapter's look at the readiness check."""
         assert self.process.poll() is None, self.log.read_text()

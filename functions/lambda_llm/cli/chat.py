@@ -31,6 +31,8 @@ def chat(
             return
         answer = conversation.ask(ask, show=not as_json)
         if as_json:
-            out.print_json(data={"model": conversation.model, "answer": answer, **conversation.figures})
+            # ASCII: a terminal would obey some characters.
+            figures = conversation.figures
+            out.print_json(data={"model": conversation.model, "answer": answer, **figures}, ensure_ascii=True)
         else:
             out.print()

@@ -15,6 +15,7 @@ from rich.markup import escape
 from lambda_llm.aws.function_url import function_url_auth
 from lambda_llm.cli.console import err, out
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.units import printable
 
 HELP = """[bold]/reset[/] clears the conversation, [bold]/system TEXT[/] sets the system prompt, [bold]/exit[/] or \
 Ctrl-D quits; Ctrl-C stops an answer."""
@@ -58,7 +59,7 @@ class Conversation:
                         first = first if pieces else time.perf_counter()
                         pieces.append(piece)
                         if show:
-                            out.file.write(piece)
+                            out.file.write(printable(piece, lines=True))
                             out.file.flush()
         except OpenAIError as error:
             raise explained(error) from error
@@ -116,7 +117,7 @@ def connected(url: str, *, system: str | None, temperature: float | None) -> Ite
 
 def converse(conversation: Conversation) -> None:
     """Read questions and print answers until the user quits."""
-    err.print(f"[bold]{escape(conversation.model)}[/]. {HELP}")
+    err.print(f"[bold]{escape(printable(conversation.model))}[/]. {HELP}")
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - importing it gives input() history and editing
     while True:
@@ -147,7 +148,7 @@ def _answer(conversation: Conversation, text: str) -> None:
     try:
         conversation.ask(text, show=True)
     except ServerError as error:
-        err.print(str(error), style="red", markup=False)
+        err.print(printable(str(error)), style="red", markup=False)
         return
     except KeyboardInterrupt:  # before the first token
         err.print("\n[dim](stopped)[/]")

@@ -21,6 +21,7 @@ from lambda_llm.loading.download import Progress
 from lambda_llm.loading.load import Loaded, load
 from lambda_llm.loading.text import read_text
 from lambda_llm.serving.service import ServingOptions
+from lambda_llm.units import printable
 
 logger = logging.getLogger(__name__)
 
@@ -123,4 +124,4 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
 
 def slug(name: str) -> str:
     """A model's name as an id: without white space and control characters, which no client expects in one."""
-    return "-".join("".join(each if each.isprintable() else " " for each in name).split()) or "model"
+    return "-".join(printable(name).split()) or "model"
