@@ -2,7 +2,7 @@
 # What they set up stays in .venv and .build; the next run takes it from there.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format build package lock clean
+.PHONY: help demo test long lint format build package lock clean
 
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
@@ -21,6 +21,7 @@ help:
 	@echo
 	@echo "make lint    style and types alone          make format  lays out the code"
 	@echo "make build   llama.cpp's libraries alone    make lock    newest versions of every package"
+	@echo "make long    an hour of random requests to a server"
 	@echo "make package the functions' zips for Lambda, in dist/"
 	@echo "make clean   removes everything that was set up"
 
@@ -33,6 +34,11 @@ demo:
 # `CI=true make test` does the same here; `.venv/bin/coverage report` lists it by file afterwards.
 test: lint
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(if $(CI),--cov --cov-report=)
+
+# What takes too long for CI. Its last figures stand in docs/verified.md.
+long:
+	$(setup) test
+	@$(BIN)/python -m scripts.soak --minutes 60
 
 lint:
 	$(setup) test
