@@ -286,10 +286,9 @@ def main() -> int:
         first, last = outcome.samples[len(outcome.samples) // 5], outcome.samples[-1]
         print(f"{outcome.statuses.total():,} requests in {outcome.seconds:,.0f} s; by status: {dict(outcome.statuses)}")
         for name in ("rss", "descriptors", "threads"):
-            values = [getattr(each, name) for each in outcome.samples]
-            print(
-                f"{name}: {getattr(first, name):,} after a fifth, {getattr(last, name):,} at the end, {max(values):,} at most"
-            )
+            most = max(getattr(each, name) for each in outcome.samples)
+            after, end = getattr(first, name), getattr(last, name)
+            print(f"{name}: {after:,} after a fifth, {end:,} at the end, {most:,} at most")
         print("\n".join([*outcome.failures[:20], *grown]) or "flat, and every answer is one that a request may get")
     return 1 if outcome.failures or grown else 0
 
