@@ -100,18 +100,24 @@ class Enforceable(NamedTuple):
         return json.dumps({"x-guidance": {"whitespace_pattern": _WHITE_SPACE}, **self.schema})
 
 
-def enforceable(schema: Any, *, strict: bool) -> Enforceable:
+def reading_deadline() -> float:
+    """When schemas that are read from now on must have been read, as `time.monotonic` tells it."""
+    return time.monotonic() + SECONDS_MAX
+
+
+def enforceable(schema: Any, *, strict: bool, deadline: float | None = None) -> Enforceable:
     """Turn a JSON Schema into one that llguidance compiles.
 
     Args:
         schema: an object, or a boolean.
         strict: refuse what can't be enforced. Otherwise it is left out, so that more is valid: at most any value of the
             type that the schema names.
+        deadline: of `reading_deadline`, which several schemas may share; None: one of its own.
 
     Raises:
         SchemaError: only with `strict`; the text has the keyword and its path.
     """
-    deadline = time.monotonic() + SECONDS_MAX
+    deadline = reading_deadline() if deadline is None else deadline
     if strict:
         return _Reading(schema, deadline, strict=True).result()
     for depth in (DEPTH_MAX, 4, 1):

@@ -107,7 +107,7 @@ class _Answer:
             check_tokens(self._service, prompt, "prompt")
             return prompt
         room = self._service.engine.decoder.context_length
-        if tokens := self._model.tokenize(prompt, add_special=True, at_most=room):
+        if tokens := self._model.prompt_tokens(prompt, at_most=room):
             return tokens
         raise APIError(
             HTTPStatus.BAD_REQUEST,

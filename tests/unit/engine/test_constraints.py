@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lambda_llm.engine import schemas
 from lambda_llm.engine.constraints import Constraint
 from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.errors import SchemaError
@@ -113,3 +114,12 @@ def test_parameters_that_can_t_be_enforced_are_refused_with_the_tool_s_number() 
     with pytest.raises(SchemaError, match="'not' at 'a' can't be enforced") as refused:
         constraint(hermes.FORMAT, tools)
     assert refused.value.number == 7
+
+
+def test_all_tools_together_have_the_time_of_one_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "SECONDS_MAX", -1.0)
+    late = constraint(llama.FORMAT, {number: Tool(f"get_{number}", CITY) for number in range(20)})
+    assert "city" not in late.grammar
+    assert late.grammar.count('"object"') >= 20
+    with pytest.raises(SchemaError, match="takes longer than"):
+        constraint(llama.FORMAT, {0: Tool("get", CITY, strict=True)})

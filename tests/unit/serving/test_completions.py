@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,7 +10,9 @@ import pytest
 
 from lambda_llm.engine.engine import Engine
 from lambda_llm.openai_types.completions import DEFAULT_TOKENS, Completion
-from support.chat import MODEL_ID, events
+from support.answers import OpenEngine
+from support.chat import MODEL_ID, events, made
+from support.rewrite import rewrite
 
 PATH = "/v1/completions"
 PROMPT = "Lambda functions get"
@@ -152,3 +155,30 @@ async def test_what_can_t_be_used_is_refused_by_name(
     error = response.json()["error"]
     assert (error["param"], error["code"]) == (param, code)
     assert says in error["message"]
+
+
+@pytest.mark.parametrize("adds", [True, False])
+async def test_a_prompt_begins_once_and_does_not_end_whatever_the_header_says(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path, *, adds: bool
+) -> None:
+    changes = {"tokenizer.ggml.add_bos_token": adds, "tokenizer.ggml.add_eos_token": True}
+    engine = open_engine(rewrite(demo_model, tmp_path / "m.gguf", changes))
+    app = made(engine)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://server") as client,
+    ):
+        for prompt in ("The function", f"{engine.model.bos}The function"):
+            await client.post("/v1/completions", json={"prompt": prompt, "max_tokens": 1})
+            begins = engine.model.tokenize(engine.model.bos, add_special=False)
+            text = engine.model.tokenize("The function", add_special=False)
+            expected = [*(begins if adds or prompt.startswith("<") else []), *text]
+            assert engine.decoder.evaluated == expected
+
+
+async def test_a_long_prompt_is_refused_by_its_beginning(client: httpx2.AsyncClient, engine: Engine) -> None:
+    prompt = "<|eot_id|>" * 100_000
+    response = await client.post("/v1/completions", json={"prompt": prompt})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert "the prompt has at least " in response.json()["error"]["message"]
+    assert engine.decoder.evaluated == []

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from lambda_llm.engine.constraints import SPACE, Constraint, marked
 from lambda_llm.engine.errors import SchemaError
-from lambda_llm.engine.schemas import Enforceable, enforceable, widest
+from lambda_llm.engine.schemas import Enforceable, enforceable, reading_deadline, widest
 
 THINK, END_THINK = "<think>", "</think>"
 """The markers around a model's reasoning."""
@@ -43,13 +43,13 @@ class AnySchema(NamedTuple):
     wider: Enforceable
 
     @classmethod
-    def of(cls, schema: Any, *, strict: bool) -> "AnySchema":
-        """Both degrees of a schema.
+    def of(cls, schema: Any, *, strict: bool, deadline: float | None = None) -> "AnySchema":
+        """Both degrees of a schema; see `enforceable` for the arguments.
 
         Raises:
             SchemaError: see `enforceable`.
         """
-        exact = enforceable(schema, strict=strict)
+        exact = enforceable(schema, strict=strict, deadline=deadline)
         return cls(exact, exact if strict else widest(schema))
 
 
@@ -129,16 +129,17 @@ class ToolCallFormat:
             after = (*after, self.mark)
         space = bool(after) and not (lazy and self.only_leading)  # such a marker ends within the name's quotes
         write = _Writer(self, parallel=parallel, lazy=lazy, space=space, markers=markers)
-        schemas = {number: _arguments(number, tool) for number, tool in tools.items()}
+        deadline = reading_deadline()
+        schemas = {number: _arguments(number, tool, deadline) for number, tool in tools.items()}
         names = [tool.name for tool in tools.values()]
         exact = write.grammar(names, [each.exact for each in schemas.values()], alternative and alternative.exact)
         wider = write.grammar(names, [each.wider for each in schemas.values()], alternative and alternative.wider)
         return Constraint(exact, wider if wider != exact else None, after, leading=lazy and self.only_leading)
 
 
-def _arguments(number: int, tool: Tool) -> AnySchema:
+def _arguments(number: int, tool: Tool, deadline: float) -> AnySchema:
     try:
-        degrees = AnySchema.of(tool.parameters, strict=tool.strict)
+        degrees = AnySchema.of(tool.parameters, strict=tool.strict, deadline=deadline)
     except SchemaError as error:
         error.number = number
         raise
