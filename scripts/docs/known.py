@@ -47,6 +47,12 @@ def module() -> str:
         *_names("NON_CAUSAL", _architectures_with(r"hparams\.causal_attn = false;")),
         '"""Architectures whose attention is not causal, whatever the header says."""',
         "",
+        *_names("RECURRENT", _architectures_in("llm_arch_is_recurrent")),
+        '"""Architectures without attention: one state, however many tokens."""',
+        "",
+        *_names("HYBRID", _architectures_in("llm_arch_is_hybrid")),
+        '"""Architectures some of whose layers are recurrent."""',
+        "",
         *_names("ROTATED_IN_SECTIONS", _architectures_of_rope("LLAMA_ROPE_TYPE_MROPE", "LLAMA_ROPE_TYPE_IMROPE")),
         '"""Architectures whose header must divide the rotary dimensions into sections."""',
         "",
@@ -102,6 +108,14 @@ def key_types() -> dict[str, tuple[str, bool, bool]]:
 
 def _architecture_names() -> dict[str, str]:
     return dict(re.findall(r'\{ (LLM_ARCH_\w+), +"([^"(]+)" +\}', _read("llama-arch.cpp")))
+
+
+def _architectures_in(function: str) -> list[str]:
+    """The architectures for which a function of llama-arch.cpp returns true."""
+    text = _read("llama-arch.cpp")
+    start = text.index(f"bool {function}(")
+    names = _architecture_names()
+    return [names[enum] for enum in re.findall(r"LLM_ARCH_\w+", text[start : text.index("return true", start)])]
 
 
 def _architectures_of_rope(*types: str) -> list[str]:

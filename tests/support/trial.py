@@ -37,7 +37,11 @@ def outcomes(model: Path, numbers: range) -> Iterator[tuple[int, str]]:
     while at < numbers.stop:
         done = subprocess.run(
             [sys.executable, "-m", __name__, model, str(at), str(numbers.stop)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "tests", "."))},
+            env={
+                **os.environ,
+                "MALLOC_ARENA_MAX": "2",
+                "PYTHONPATH": os.pathsep.join(str(ROOT / each) for each in ("functions", "tests", ".")),
+            },
             capture_output=True,
             timeout=600,
             check=False,

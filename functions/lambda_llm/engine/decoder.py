@@ -1,7 +1,7 @@
 """A generative model's context: tokens in, logits out, and the KV cache of the evaluated tokens."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from lambda_llm.engine.errors import EngineError, NonFiniteError
 from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.engine.token_trie import TokenTrie, token_trie
 from lambda_llm.gguf.errors import UnsupportedModelError
-from lambda_llm.gguf.memory_plan import BATCH_TOKENS
+from lambda_llm.gguf.memory_plan import BATCH_TOKENS, SEQUENCES
 from lambda_llm.gguf.options import KVType, ModelOptions
 
 Buffer = bytes | bytearray | memoryview
@@ -116,20 +116,15 @@ class Decoder(Context):
     def read_state(self, start: int, end: int) -> bytearray:
         """A copy of the keys and values of `evaluated[start:end]`, in llama.cpp's state format.
 
+        With a sliding window it is several states, one after the other: llama.cpp leaves out of a state what its last
+        token doesn't see, but later tokens may follow an earlier one.
+
         Raises:
             EngineError: llama.cpp could not copy them.
         """
-        llama_cpp.llama_memory_seq_cp(self._memory, _CONVERSATION, _ASIDE, start, end)
-        try:
-            size = llama_cpp.llama_state_seq_get_size(self._context, _ASIDE)
-            state = bytearray(size)
-            into = (ctypes.c_uint8 * size).from_buffer(state)
-            if not self._aside_is(start, end) or (
-                llama_cpp.llama_state_seq_get_data(self._context, into, size, _ASIDE) != size
-            ):
-                raise EngineError(f"llama.cpp could not copy tokens {start} to {end} out of its KV cache.")
-        finally:
-            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+        state = bytearray()
+        for first, last in self._pieces(start, end):
+            state += self._read_piece(first, last)
         return state
 
     def append_state(self, tokens: Sequence[int], state: Buffer) -> None:
@@ -144,21 +139,21 @@ class Decoder(Context):
         """
         start, end = len(self.evaluated), len(self.evaluated) + len(tokens)
         view = np.frombuffer(state, np.uint8)
-        source = view.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        done = 0
         try:
-            used = llama_cpp.llama_state_seq_set_data(self._context, source, view.size, _ASIDE)
-            if used != view.size or not self._aside_is(start, end):
-                raise EngineError(
-                    f"llama.cpp could not put tokens {start} to {end} into its KV cache: {native.last_errors()}"
-                )
-            llama_cpp.llama_memory_seq_cp(self._memory, _ASIDE, _CONVERSATION, -1, -1)
-        finally:
-            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+            for first, last in self._pieces(start, end):
+                done += self._append_piece(view[done:], first, last)
+        except EngineError:
+            self.truncate(start)
+            raise
+        if done != view.size:
+            self.truncate(start)
+            raise EngineError(f"llama.cpp could not put tokens {start} to {end} into its KV cache: something is left.")
         self.evaluated.extend(tokens)
 
     def truncate(self, count: int) -> int:
         """Truncate the cache to its first `count` tokens, or to none where the model can't; returns how many remain."""
-        if not llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, count, -1):
+        if not llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, count, -1) or (count and self._has_holes()):
             llama_cpp.llama_memory_clear(self._memory, True)  # noqa: FBT003
             count = 0
         del self.evaluated[count:]
@@ -169,6 +164,47 @@ class Decoder(Context):
         llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, start, start + count)
         llama_cpp.llama_memory_seq_add(self._memory, _CONVERSATION, start + count, -1, -count)
         del self.evaluated[start : start + count]
+
+    def _has_holes(self) -> bool:
+        """Whether tokens behind the sliding window are gone: llama.cpp uses their cells again where it needs some."""
+        first = llama_cpp.llama_memory_seq_pos_min(self._memory, _CONVERSATION)
+        return self.model.divisible and bool(first != 0)
+
+    def _pieces(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Parts of tokens `start` to `end`, in each of which the last token sees all others."""
+        size = self.model.window if self.model.divisible and self.model.window else end
+        while start < end:
+            stop = min((start // size + 1) * size, end)
+            yield start, stop
+            start = stop
+
+    def _read_piece(self, start: int, end: int) -> bytearray:
+        llama_cpp.llama_memory_seq_cp(self._memory, _CONVERSATION, _ASIDE, start, end)
+        try:
+            size = llama_cpp.llama_state_seq_get_size(self._context, _ASIDE)
+            state = bytearray(size)
+            into = (ctypes.c_uint8 * size).from_buffer(state)
+            if not self._aside_is(start, end) or (
+                llama_cpp.llama_state_seq_get_data(self._context, into, size, _ASIDE) != size
+            ):
+                raise EngineError(f"llama.cpp could not copy tokens {start} to {end} out of its KV cache.")
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+        return state
+
+    def _append_piece(self, state: "np.ndarray[Any, np.dtype[np.uint8]]", start: int, end: int) -> int:
+        """Append the first piece in `state`; returns its size."""
+        source = state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        try:
+            used = llama_cpp.llama_state_seq_set_data(self._context, source, state.size, _ASIDE)
+            if not used or not self._aside_is(start, end):
+                raise EngineError(
+                    f"llama.cpp could not put tokens {start} to {end} into its KV cache: {native.last_errors()}"
+                )
+            llama_cpp.llama_memory_seq_cp(self._memory, _ASIDE, _CONVERSATION, -1, -1)
+        finally:
+            llama_cpp.llama_memory_seq_rm(self._memory, _ASIDE, -1, -1)
+        return int(used)
 
     def _aside_is(self, start: int, end: int) -> bool:
         first = llama_cpp.llama_memory_seq_pos_min(self._memory, _ASIDE)
@@ -194,9 +230,13 @@ class Decoder(Context):
 
     def _parameters(self, context_length: int, kv_type: KVType) -> Any:
         parameters = super()._parameters(context_length, kv_type)
-        parameters.n_seq_max = 2
+        parameters.n_seq_max = SEQUENCES
+        # Otherwise layers with a sliding window would forget what is behind it, and nothing could go back.
+        parameters.swa_full = True
         parameters.kv_unified = True  # both sequences share all cells; otherwise each gets half of the context
-        parameters.n_outputs_max = 2  # only the last token's logits are read, but llama.cpp needs a row per sequence
+        parameters.n_outputs_max = (
+            SEQUENCES  # only the last token's logits are read, but llama.cpp needs a row per sequence
+        )
         return parameters
 
 

@@ -39,6 +39,7 @@ class LoadedModel:
         handle: llama.cpp's `llama_model *`.
         vocabulary: llama.cpp's `llama_vocab *`.
         vocabulary_size: in tokens.
+        window: tokens that layers with a sliding window see; 0: there is no such layer.
         divisible: whether its KV cache can be truncated and split; a recurrent model has one state for all tokens.
     """
 
@@ -67,6 +68,7 @@ class LoadedModel:
             self.close()
             raise _unsupported(problem)
         when_read()
+        self.window = int(llama_cpp.llama_model_n_swa(self.handle))
         self.divisible = not (
             llama_cpp.llama_model_is_recurrent(self.handle) or llama_cpp.llama_model_is_hybrid(self.handle)
         )

@@ -1,10 +1,14 @@
 """Prefix cache: reuse of keys and values within this process, with pinned prefixes that other requests don't evict."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.decoder import Decoder, common_prefix
+from lambda_llm.engine.errors import EngineError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,6 @@ class PrefixCache:
 
         Returns:
             Length of that prefix, in tokens.
-
-        Raises:
-            EngineError: llama.cpp failed.
         """
         if scope != self._scope:
             self._decoder.truncate(self.pinned_length(self._decoder.evaluated))
@@ -87,7 +88,11 @@ class PrefixCache:
         if best is None or (usable := self._usable(best.tokens, prompt)) <= cached:
             return cached
         self._decoder.truncate(0)
-        self._decoder.append_state(best.tokens, best.state)
+        try:
+            self._decoder.append_state(best.tokens, best.state)
+        except EngineError as error:
+            logger.warning("a pinned prefix is evaluated again: %s", error)
+            return 0
         return usable
 
     def _usable(self, tokens: Sequence[int], prompt: Sequence[int]) -> int:

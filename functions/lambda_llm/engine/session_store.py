@@ -1,7 +1,8 @@
 """Session store: KV caches of conversations in external storage, addressed by content.
 
 A conversation is stored in entries: one per block of `BLOCK_TOKENS` tokens, which never changes, and one for the rest
-up to the end of a turn. An entry's name is a hash chained over everything before it, so any process can derive the
+up to the end of a turn. Of a recurrent or hybrid model, whose state can't be divided, it is one entry of all tokens for
+each turn. An entry's name is a hash chained over everything before it, so any process can derive the
 names of the entries it can use from the next turn's prompt. docs/decisions/0021-sessions-by-content.md has the reasons.
 """
 
@@ -39,7 +40,8 @@ TURN_ENDS: Final = 3
 """How many ends of turns, from the prompt's end backwards, are looked up in addition to whole blocks."""
 
 ENTRY_BYTES: Final = 128 * 1024 * 1024
-"""Largest entry: 1 MB per token, which no model that fits into Lambda's memory reaches."""
+"""Largest entry: 1 MB per token of a block, which no model that fits into Lambda's memory reaches. The longest
+conversations of hybrid models may, and are not stored then."""
 
 CONNECTIONS: Final = 8
 """Entries that are transferred concurrently; also the most that are requested in vain."""
@@ -49,6 +51,9 @@ PENDING: Final = 16
 
 PENDING_TOKENS: Final = (PENDING + CONNECTIONS) * BLOCK_TOKENS
 """Tokens whose keys and values the store may hold in memory: those waiting, and those being written once more."""
+
+PENDING_STATES: Final = 2
+"""Conversations of a recurrent model in memory at a time: one that was read or waits to be written, and a copy."""
 
 LOAD_SECONDS: Final = 2.0
 """How long a request waits for the next entry before it prefills the rest."""
@@ -298,18 +303,19 @@ class Turn:
             Tokens of the prompt that the KV cache starts with now.
         """
         last = len(self._prompt) - 1  # always evaluated: its logits are needed
-        if not self._decoder.model.divisible or last - cached < WORTH_TOKENS or self._store.paused:
+        if last - cached < WORTH_TOKENS or self._store.paused:
             return cached
-        blocks = range(_start_of(cached + 1) + BLOCK_TOKENS, last + 1, BLOCK_TOKENS)
+        blocks = range(_start_of(cached + 1) + BLOCK_TOKENS, last + 1, BLOCK_TOKENS) if self._in_blocks else ()
         turns = [end for end in self._turn_ends() if cached < end <= last]
         names = self._names
-        reading = {end: self._store.fetch(names.until(end)) for end in (*turns, *blocks)}
+        # All at once, but for whole conversations, of which one will do.
+        reading = {end: self._store.fetch(names.until(end)) for end in (*turns, *blocks)} if self._in_blocks else {}
         reached = cached
         try:
             for end in (*blocks, *turns):
-                if _start_of(end) > reached:
+                if self._start_of(end) > reached:
                     continue  # the block before it is missing
-                if end > reached and self._take(end, names.until(end), reading[end], cancellation):
+                if end > reached and self._take(end, names.until(end), reading.get(end), cancellation):
                     reached = end
         except StorageError as error:
             self._store.failed("read an entry", error)
@@ -321,6 +327,8 @@ class Turn:
 
     def save_prompt(self) -> None:
         """Start to write the entries of the evaluated prompt that the store lacks; never waits."""
+        if not self._in_blocks:
+            return  # the next turn can only start from the end of the answer
         blocks = range(BLOCK_TOKENS, len(self._prompt) + 1, BLOCK_TOKENS)
         # Where the client's copy of the response tokenizes differently, the next turn starts from here.
         self._save([*blocks, *self._turn_ends()[:1]], self._names, waiting=0)
@@ -328,7 +336,7 @@ class Turn:
     def save_answer(self) -> None:
         """Start to write the entries of the whole conversation, including the response, that the store lacks."""
         tokens = self._decoder.evaluated
-        blocks = range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS)
+        blocks = range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS) if self._in_blocks else ()
         self._save([*blocks, len(tokens)], self._store.names(tokens, self._scope), waiting=SAVE_SECONDS)
 
     def settle(self) -> None:
@@ -336,9 +344,10 @@ class Turn:
         if wait(self._writing, SAVE_SECONDS).not_done:
             self._store.failed("write all entries", f"it took more than {SAVE_SECONDS:g} s")
 
-    def _take(self, end: int, name: bytes, future: "Future[bytes | None]", cancellation: Cancellation) -> bool:
+    def _take(self, end: int, name: bytes, asked: "Future[bytes | None] | None", cancellation: Cancellation) -> bool:
         """Wait for an entry and append it to the KV cache; False where that is not possible."""
         deadline = time.monotonic() + LOAD_SECONDS
+        future = asked or self._store.fetch(name)
         while not wait([future], _CANCEL_CHECK_SECONDS).done:
             if cancellation.cancelled:
                 return False
@@ -347,7 +356,7 @@ class Turn:
         entry = future.result()
         if entry is None:
             return False
-        start = _start_of(end)
+        start = self._start_of(end)
         try:
             state = self._store.opened(name, start, end, entry)
             self._decoder.truncate(start)
@@ -358,14 +367,14 @@ class Turn:
         return True
 
     def _save(self, ends: Iterable[int], names: "Names", *, waiting: float) -> None:
-        if not self._decoder.model.divisible or self._store.paused:
+        if self._store.paused:
             return
         deadline = time.monotonic() + waiting
         # Prefixes are pinned before the snapshot, so every process has them.
-        first = _start_of(self._pinned + 1)
+        first = self._start_of(self._pinned + 1)
         try:
             for end in ends:
-                start, name = _start_of(end), names.until(end)
+                start, name = self._start_of(end), names.until(end)
                 if start < first or self._store.knows(name):
                     continue
                 pending = [each for each in self._writing if not each.done()]
@@ -374,9 +383,21 @@ class Turn:
                     and not wait(pending, max(0, deadline - time.monotonic()), FIRST_COMPLETED).done
                 ):
                     return
-                self._writing.append(self._store.write(name, start, end, self._decoder.read_state(start, end)))
+                state = self._decoder.read_state(start, end)
+                if len(state) > ENTRY_BYTES - _HEADER.size:
+                    logger.warning("a conversation of %d bytes is too long for the session store", len(state))
+                    return
+                self._writing.append(self._store.write(name, start, end, state))
         except EngineError as error:
             self._store.failed("copy an entry out of the KV cache", error)
+
+    @property
+    def _in_blocks(self) -> bool:
+        """Whether there is an entry for each block; a recurrent model has one state, of all tokens, at the end."""
+        return self._decoder.model.divisible
+
+    def _start_of(self, end: int) -> int:
+        return _start_of(end) if self._in_blocks else 0
 
     def _turn_ends(self) -> list[int]:
         """Positions at which a turn of the prompt ends, the last one first, without the token that ends it.

@@ -293,6 +293,42 @@ NON_CAUSAL: Final = frozenset(
 )
 """Architectures whose attention is not causal, whatever the header says."""
 
+RECURRENT: Final = frozenset(
+    {
+        "arwkv7",
+        "mamba",
+        "mamba2",
+        "rwkv6",
+        "rwkv6qwen2",
+        "rwkv7",
+    }
+)
+"""Architectures without attention: one state, however many tokens."""
+
+HYBRID: Final = frozenset(
+    {
+        "bailingmoe3",
+        "deepseek4",
+        "falcon-h1",
+        "glm5-next",
+        "granitehybrid",
+        "jamba",
+        "kimi-k3",
+        "kimi-linear",
+        "lfm2",
+        "lfm2moe",
+        "minimax-01",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "plamo2",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "qwen4exp",
+    }
+)
+"""Architectures some of whose layers are recurrent."""
+
 ROTATED_IN_SECTIONS: Final = frozenset(
     {
         "paddleocr",

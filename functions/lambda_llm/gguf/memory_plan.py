@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from lambda_llm.gguf.cache_width import attention_width, recurrent_width
 from lambda_llm.gguf.errors import DoesNotFitError, UnsupportedModelError
 from lambda_llm.gguf.header import TENSOR_ALIGNMENT, TENSOR_TYPES, Header
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weights
@@ -29,6 +30,12 @@ EMBEDDING: Final = "token_embd.weight"
 """The token embedding, which is never repacked: single rows of it are looked up. Many models use it as their output
 matrix, too."""
 
+SEQUENCES: Final = 2
+"""Of a decoder's context: the conversation, and one through which states are exported and imported."""
+
+_STATE_NUMBER_BYTES: Final = 4
+"""llama.cpp keeps states of recurrent layers as F32."""
+
 CONTEXT_STEP: Final = 256
 """llama.cpp rounds the length of the KV cache up to a multiple of this."""
 
@@ -40,7 +47,7 @@ class MemoryPlan:
     Attributes:
         options: the given ones, with context length and placement resolved.
         weights: the copy that stays resident.
-        kv_cache: of the whole context.
+        kv_cache: of the whole context, with the states of recurrent layers.
         compute_buffers: llama.cpp's compute buffers.
         process: everything else in the process.
         peak: the maximum at any time; for copied weights this may be while loading.
@@ -103,6 +110,7 @@ def plan_memory(
     *,
     memory: int,
     pinned_tokens: int = 0,
+    pinned_states: int = 0,
     machine: str | None = None,
 ) -> MemoryPlan:
     """Compute what a model needs, and choose the placement of its weights.
@@ -113,6 +121,7 @@ def plan_memory(
         options: a fixed placement, or `auto` for the fastest that fits.
         memory: available memory, in bytes.
         pinned_tokens: tokens whose keys and values may be in memory in addition to the KV cache.
+        pinned_states: in how many pieces; each has the state of a recurrent model's layers.
         machine: `arm64` or `x86_64`, where the model will run; default: this machine's.
 
     Raises:
@@ -128,9 +137,9 @@ def plan_memory(
             f"A context of {context:,} tokens is longer than the {header.context_length:,} that the model was trained "
             f"for: set LAMBDA_LLM_CONTEXT to {header.context_length} or less."
         )
-    kv_cache = _kv_bytes(header, context, options.kv_type)
+    kv_cache = _kv_bytes(header, context, options.kv_type) + SEQUENCES * _state_bytes(header)
     compute = _compute_bytes(header, context)
-    pinned = _kv_bytes(header, pinned_tokens, options.kv_type)
+    pinned = _kv_bytes(header, pinned_tokens, options.kv_type) + pinned_states * _state_bytes(header)
     rest = kv_cache + compute + pinned + PROCESS_BYTES
     repacked = _repacked(header, machine or platform.machine())
 
@@ -204,28 +213,25 @@ def memory_needs(header: Header) -> MemoryNeeds:
     return MemoryNeeds(
         kv_per_token={kind.value: -(-_kv_bytes(header, CONTEXT_STEP, kind) // CONTEXT_STEP) for kind in KVType},
         per_token=per_token,
-        fixed=fixed + PROCESS_BYTES,
+        fixed=fixed + SEQUENCES * _state_bytes(header) + PROCESS_BYTES,
         context_length=header.context_length or None,
     )
 
 
 def _kv_bytes(header: Header, context: int, kv_type: KVType) -> int:
-    """Size of the KV cache: keys and values of every layer for every token, in bytes.
+    """Size of the KV cache: keys and values of every layer with attention for every token, in bytes.
 
+    Layers with a sliding window have all tokens, too: `Decoder` keeps them, so that it can go back to any.
     Source: llama_kv_cache in llama.cpp's src/llama-kv-cache.cpp.
     """
-    if not header.causal:
-        return 0
-    heads = header.per_layer("attention.head_count")
-    most = max(heads, default=0)
-    head_length = header.number("embedding_length") // most if most else 0
-    grouped = f"{header.architecture}.attention.head_count_kv" in header.metadata
-    per_token = (
-        header.number("attention.key_length", head_length) + header.number("attention.value_length", head_length)
-    ) * sum(header.per_layer("attention.head_count_kv") if grouped else heads)
     _, block, block_bytes = next(entry for entry in TENSOR_TYPES.values() if entry[0] == kv_type.value.upper())
     tokens = -(-context // CONTEXT_STEP) * CONTEXT_STEP
-    return tokens * per_token // block * block_bytes
+    return tokens * attention_width(header) // block * block_bytes
+
+
+def _state_bytes(header: Header) -> int:
+    """Size of what recurrent layers keep of one sequence, in bytes."""
+    return _STATE_NUMBER_BYTES * recurrent_width(header)
 
 
 def _compute_bytes(header: Header, context: int) -> int:

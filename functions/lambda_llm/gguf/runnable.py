@@ -14,10 +14,12 @@ from lambda_llm.gguf.header import POOLING_UNSPECIFIED, TYPE_NAMES, Header, deco
 from lambda_llm.gguf.known import (
     ARCHITECTURES,
     EQUAL_HEADS,
+    HYBRID,
     KEY_TYPES,
     MAX_EXPERTS,
     MAX_LAYERS,
     PRE_TOKENIZERS,
+    RECURRENT,
     ROPE_SCALINGS,
     ROTATED_IN_SECTIONS,
     TOKENIZERS,
@@ -43,12 +45,25 @@ _WITH_BYTES: Final = frozenset({"llama", "t5", *_WITH_MERGES})
 _BYTE_TOKEN: Final = 6
 _BYTE: Final = re.compile(rb"<0x[0-9A-Fa-f]{2}>")
 
+_RWKV_BYTE: Final = re.compile(rb"\\x(?P<hex>[0-9a-fA-F]{2})|\\.|[^\\]", re.DOTALL)
+_RWKV_ESCAPES: Final = {rb"\t": 9, rb"\n": 10, rb"\r": 13}
+"""How the RWKV tokenizer spells bytes."""
+
 _POOLINGS: Final = 5
 _INTEGERS: Final = frozenset({4, 5, 7})
 """Types of elements that llama.cpp reads as an array of integers."""
 
 _NO_WEIGHTS: Final = frozenset({"I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K"})
 """Types that ggml can't multiply with."""
+_WITHOUT_HEADS_AT_FIRST: Final = frozenset({"deci", "clip", "wavtokenizer-dec"})
+"""Architectures whose first layer may lack attention, besides recurrent and hybrid ones."""
+
+_WINDOW_MAX: Final = 2**24
+"""Tokens; llama.cpp allocates memory in proportion, and no model has more than 2**18."""
+
+_BIASED_CONVOLUTIONS: Final = frozenset({"falcon-h1", "granitehybrid", "nemotron_h", "nemotron_h_moe"})
+"""Architectures for which llama.cpp uses the bias of `ssm_conv1d` without asking whether there is one."""
+
 _ALWAYS_F32: Final = (
     *("norm.weight", ".bias", "token_types.weight"),
     *("ssm_conv1d.weight", "shortconv.conv.weight", "time_mix_first.weight"),
@@ -69,7 +84,7 @@ def check_runnable(header: Header, head: bytes | bytearray | memoryview) -> None
         UnsupportedModelError: it can't run; the text says why, and what to do.
     """
     _check_kind(header)
-    for problem in (*_wrong_types(header), *_wrong_sizes(header), *_wrong_numbers(header), *_wrong_tensors(header)):
+    for problem in (each for check in _CHECKS for each in check(header)):
         raise _refused(problem)
     for problem in _wrong_vocabulary(header, head):
         raise _refused(problem)
@@ -134,7 +149,10 @@ def _wrong_sizes(header: Header) -> Iterator[str]:
         yield f"no weights make the {width:,} dimensions of its embeddings"
     if header.number("nextn_predict_layers") >= max(header.layers, 1):
         yield f"it has {header.layers:,} layers, all of which predict further tokens"
-    yield from _wrong_experts(header)
+
+
+def _wrong_attention(header: Header) -> Iterator[str]:
+    """Numbers of heads and their dimensions, and the sliding window."""
     heads = header.per_layer("attention.head_count")
     shared = f"{header.architecture}.attention.head_count_kv" in header.metadata
     for count, kv_count in zip(heads, header.per_layer("attention.head_count_kv") if shared else heads, strict=False):
@@ -142,6 +160,10 @@ def _wrong_sizes(header: Header) -> Iterator[str]:
             yield f"{count:,} attention heads can't share {kv_count:,} KV heads evenly"
     if heads and heads[0]:
         yield from _wrong_heads(header, header.number("embedding_length") // heads[0])
+    elif header.architecture not in RECURRENT | HYBRID | _WITHOUT_HEADS_AT_FIRST:
+        yield "its first layer has no attention heads"
+    if header.number("attention.sliding_window") > _WINDOW_MAX:
+        yield f"its sliding window has {header.number('attention.sliding_window'):,} tokens"
 
 
 def _wrong_heads(header: Header, default: int) -> Iterator[str]:
@@ -156,8 +178,13 @@ def _wrong_heads(header: Header, default: int) -> Iterator[str]:
     sections = header.metadata.get(f"{header.architecture}.rope.dimension_sections", [])
     if header.architecture in ROTATED_IN_SECTIONS and not (isinstance(sections, list) and any(sections[:3])):
         yield "its rotary dimensions have no sections"
-    if rotated % 2 or rotated > max(key_length, header.number("attention.key_length_mla")):
-        yield f"it has {rotated:,} rotary dimensions, and needs an even number up to the {key_length:,} of its keys"
+    window_key_length = header.number("attention.key_length_swa", key_length)
+    for count, most in (
+        (rotated, max(key_length, header.number("attention.key_length_mla"))),
+        (header.number("rope.dimension_count_swa", 0), window_key_length),
+    ):
+        if count % 2 or count > most:
+            yield f"it has {count:,} rotary dimensions, and needs an even number up to the {most:,} of its keys"
 
 
 def _wrong_experts(header: Header) -> Iterator[str]:
@@ -199,11 +226,17 @@ def _is_sane(key: str, number: float) -> bool:
 def _wrong_tensors(header: Header) -> Iterator[str]:
     """Tensors of types that llama.cpp can't compute with."""
     for tensor in header.tensors:
-        needs_f32 = len(tensor.shape) == 1 or tensor.name.endswith(_ALWAYS_F32)
+        needs_f32 = len(tensor.shape) == 1 or tensor.name.endswith(_ALWAYS_F32) or not tensor.name.endswith(".weight")
         if needs_f32 and tensor.type != "F32":
             yield f"its tensor {tensor.name!r} has type {tensor.type}, not F32"
         elif tensor.type in _NO_WEIGHTS and _TABLE not in tensor.name:
             yield f"its weights {tensor.name!r} have type {tensor.type}, with which llama.cpp can't compute"
+    if header.architecture in _BIASED_CONVOLUTIONS:
+        names = {tensor.name for tensor in header.tensors}
+        for name in names:
+            bias = f"{name.removesuffix('.weight')}.bias"
+            if name.endswith("ssm_conv1d.weight") and bias not in names:
+                yield f"it has no tensor {bias!r}"
 
 
 def _wrong_vocabulary(header: Header, head: bytes | bytearray | memoryview) -> Iterator[str]:
@@ -235,11 +268,14 @@ def _wrong_vocabulary(header: Header, head: bytes | bytearray | memoryview) -> I
 
 
 def _wrong_tokens(header: Header, head: bytes | bytearray | memoryview) -> Iterator[str]:
-    """Tokens that are there twice, and byte tokens that are none."""
+    """Tokens that are there twice, byte tokens that are none, and a vocabulary that llama.cpp would search for ever."""
     types = header.arrays.get("tokenizer.ggml.token_type")
     kinds = numbers(head, types) if types else ()
     known: set[bytes] = set()
+    is_rwkv = header.text("tokenizer.ggml.model") == "rwkv"
     needs_spelling = header.text("tokenizer.ggml.model") in _WITH_BYTES
+    first_bytes: set[int] = set()
+    single_bytes: set[int] = set()
     for index, text in enumerate(strings(head, header.arrays[TOKENS])):
         # As llama.cpp reads it: up to the first NUL, and a name of its own for an empty one.
         token = text.partition(b"\0")[0] or b"[EMPTY_%d]" % index
@@ -248,3 +284,13 @@ def _wrong_tokens(header: Header, head: bytes | bytearray | memoryview) -> Itera
         known.add(token)
         if needs_spelling and kinds and kinds[index] == _BYTE_TOKEN and not _BYTE.fullmatch(token):
             yield f"its token {decoded(token)[:40]!r} is marked as a byte, which is spelled like <0x0A>"
+        if is_rwkv and (found := _RWKV_BYTE.match(token)):
+            byte = int(found["hex"], 16) if found["hex"] else _RWKV_ESCAPES.get(found[0], found[0][-1])
+            first_bytes.add(byte)
+            if found.end() == len(token):
+                single_bytes.add(byte)
+    if first_bytes - single_bytes:
+        yield f"its vocabulary has no token for the byte {min(first_bytes - single_bytes)} alone"
+
+
+_CHECKS: Final = (_wrong_types, _wrong_sizes, _wrong_experts, _wrong_attention, _wrong_numbers, _wrong_tensors)

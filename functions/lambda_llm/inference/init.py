@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lambda_llm.aws.s3_objects import S3Objects
 from lambda_llm.engine import backend
 from lambda_llm.engine.engine import Engine
-from lambda_llm.engine.session_store import PENDING_TOKENS
+from lambda_llm.engine.session_store import PENDING_STATES, PENDING_TOKENS
 from lambda_llm.gguf.errors import about
 from lambda_llm.inference.invariants import check_invariants
 from lambda_llm.inference.kv_fingerprint import kv_fingerprint
@@ -76,6 +76,7 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
         progress=progress,
         # A token has at least one byte. A prompt that leaves no room for a conversation is refused in the warm-up.
         pinned_tokens=sum(len(text.encode()) for text in system_prompts) + (PENDING_TOKENS if storage else 0),
+        pinned_states=len(system_prompts) + (PENDING_STATES if storage else 0),
     )
     header = loaded.inspection.header
     with loaded.file as file, about(reference.uri):

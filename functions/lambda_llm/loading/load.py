@@ -83,6 +83,7 @@ def load(
     seconds: float = SECONDS,
     progress: Progress | None = None,
     pinned_tokens: int = 0,
+    pinned_states: int = 0,
 ) -> Loaded:
     """Load a model into memory and verify it, or raise and leave nothing behind.
 
@@ -93,6 +94,7 @@ def load(
         seconds: time budget.
         progress: called with bytes done and bytes in total.
         pinned_tokens: see `plan_memory`.
+        pinned_states: see `plan_memory`.
 
     Raises:
         LoadError: one class per cause; see `lambda_llm.loading.errors`.
@@ -106,7 +108,14 @@ def load(
                 check_verifiable(reference, described, source)
                 head, header = _read_header(source, described, budget)
                 with about(reference.uri):
-                    plan = plan_memory(header, described.size, options, memory=memory, pinned_tokens=pinned_tokens)
+                    plan = plan_memory(
+                        header,
+                        described.size,
+                        options,
+                        memory=memory,
+                        pinned_tokens=pinned_tokens,
+                        pinned_states=pinned_states,
+                    )
                     plan.require()
                 file, stats = _fill(
                     cleanup, source, head, described, sha256=reference.sha256, budget=budget, progress=progress

@@ -12,7 +12,7 @@ from lambda_llm.engine.errors import EngineError
 from lambda_llm.engine.kv_state import check_finite
 from lambda_llm.gguf.options import KVType
 from support.answers import OpenEngine
-from support.architectures import ARCHITECTURES, LAYERS, WIDTH, write_architecture
+from support.kv_forms import ARCHITECTURES, LAYERS, WIDTH, write_architecture
 
 TOKENS = 48
 NOT_FINITE = "numbers that are not finite"

@@ -15,6 +15,7 @@ from lambda_llm.gguf.options import KVType, ModelOptions, Weights
 from lambda_llm.limits import MIB
 from lambda_llm.loading.memory_file import MemoryFile
 from support.answers import EXPECTED, OpenEngine, answer
+from support.architectures import ARCHITECTURES, write_architecture
 from support.encoders import CONTEXT, ENCODERS, OpenEncoder
 from support.models import Shape, write_llama
 
@@ -73,6 +74,22 @@ def test_what_is_planned_is_what_llama_cpp_reserves(
     assert plan.kv_cache / MIB == pytest.approx(reserved.kv, abs=0.01)
     took = reserved.compute + reserved.output
     assert took <= plan.compute_buffers / MIB <= 2 * took + 32
+
+
+@pytest.mark.parametrize("kv_type", KVType)
+@pytest.mark.parametrize("context", [300, 1024])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_windows_and_states_are_planned_as_llama_cpp_reserves_them(
+    open_engine: OpenEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, context: int, kv_type: KVType
+) -> None:
+    path = write_architecture(tmp_path / "m.gguf", name)
+    plan = planned(path, context, kv_type)
+    with caplog.at_level(logging.INFO, "llama.cpp"):
+        open_engine(path, context_length=context, kv_type=kv_type)
+    sizes = re.findall(r"llama_(?:kv_cache|memory_recurrent): size = +([\d.]+) MiB", caplog.text)
+    assert plan.kv_cache / MIB == pytest.approx(sum(map(float, sizes)), abs=0.02)
+    reserved = re.findall(r"(?:compute|output) buffer size = +([\d.]+) MiB", caplog.text)
+    assert sum(map(float, reserved)) <= plan.compute_buffers / MIB
 
 
 @pytest.mark.parametrize("name", ["embeddings", "classifier"])

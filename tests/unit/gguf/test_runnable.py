@@ -15,6 +15,7 @@ from lambda_llm.loading.load import inspect
 from lambda_llm.loading.sources.base import ModelReference
 from scripts.build.llama import SOURCE
 from scripts.demo import MODEL
+from support.architectures import ARCHITECTURES, write_architecture
 from support.encoders import ENCODERS
 from support.models import array, string
 from support.mutations import Model, packed, taken_apart
@@ -119,6 +120,9 @@ def test_other_files_than_whole_models_are_told_with_the_remedy(
         ({".embedding_length_out": u32(100)}, "no weights make the 100 dimensions"),
         ({".attention.head_count_kv": u32(3)}, "4 attention heads can't share 3 KV heads"),
         ({".attention.head_count_kv": u32s(2, 2)}, "head_count_kv has 2 numbers for 4 layers"),
+        ({".attention.head_count": u32(0)}, "its first layer has no attention heads"),
+        ({".attention.sliding_window": u32(2**31 - 1)}, "its sliding window has 2,147,483,647 tokens"),
+        ({".rope.dimension_count_swa": u32(5)}, "it has 5 rotary dimensions, and needs an even number up to the 64"),
         ({".attention.key_length": u32(32)}, "keys have 32 dimensions and its values 64"),
         ({".expert_count": u32(8)}, "0 of 8 experts are used"),
         ({".expert_count": u32(8), ".expert_used_count": u32(9)}, "9 of 8 experts are used"),
@@ -170,6 +174,26 @@ def test_what_llama_cpp_asserts_is_told(
 def test_a_token_that_is_there_twice_is_told(refused: Refused, tokens: tuple[str, str]) -> None:
     more = [f"token {index}" for index in range(1534)]
     assert "twice" in refused({"tokenizer.ggml.tokens": texts(*tokens, *more)})
+
+
+def test_a_vocabulary_that_llama_cpp_would_search_for_ever_is_told(refused: Refused) -> None:
+    endless = {"tokenizer.ggml.model": text("rwkv"), "tokenizer.ggml.tokens": texts("b", "\\x00", "\\n", "ab")}
+    types = {"tokenizer.ggml.token_type": (ARRAY, array(I32, 4, struct.pack("<4i", 1, 1, 1, 1)))}
+    assert "its vocabulary has no token for the byte 97 alone" in refused({**endless, **types})
+
+
+def test_a_bias_that_llama_cpp_uses_unasked_is_missed(tmp_path: Path) -> None:
+    parts = taken_apart(write_architecture(tmp_path / "m.gguf", "granitehybrid").read_bytes())
+    infos = packed([each for each in parts.tensors if each.name != "blk.0.ssm_conv1d.bias"])
+    (tmp_path / "m.gguf").write_bytes(replace(parts, tensors=tuple(infos)).written())
+    with pytest.raises(UnsupportedModelError, match=r"it has no tensor 'blk\.0\.ssm_conv1d\.bias'"):
+        inspect(ModelReference(str(tmp_path / "m.gguf")))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_models_of_other_architectures_are_not_refused(tmp_path: Path, name: str) -> None:
+    head = write_architecture(tmp_path / "m.gguf", name).read_bytes()
+    check_runnable(parse_header(head, len(head)), head)
 
 
 @pytest.mark.parametrize(
