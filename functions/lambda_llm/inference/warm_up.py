@@ -47,7 +47,7 @@ def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
     if engine.model.chat_template:
         prompt = _prompt(engine.template, system_prompts[0] if system_prompts else None, PROBES[0])
     else:
-        prompt = engine.model.tokenize(PROBES[0], add_special=True) or [0]
+        prompt = engine.model.prompt_tokens(PROBES[0]) or [0]
     for _ in engine.generate(GenerationRequest(prompt, Sampling(temperature=0), max_tokens=WARM_TOKENS)):
         pass
     # A constraint needs the vocabulary in another form, which takes half a second for 128,000 tokens.

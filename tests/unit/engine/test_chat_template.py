@@ -10,7 +10,7 @@ from lambda_llm.engine import bounded_jinja
 from lambda_llm.engine.chat_template import ChatTemplate
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import TemplateError
-from support.answers import OpenEngine, user
+from support.answers import EXPECTED, QUESTION, OpenEngine, answer, user
 from support.models import string
 from support.mutations import taken_apart
 from support.rewrite import rewrite
@@ -45,6 +45,20 @@ def test_a_sequence_begins_once_whether_or_not_the_template_writes_it(
     with_template: WithTemplate, engine: Engine, template: str
 ) -> None:
     assert with_template(template).tokens([user("Hello")]) == engine.model.tokenize("Hello", add_special=True)
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_no_prompt_ends_before_it_is_answered(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path, engine: Engine, *, begins: bool
+) -> None:
+    flags = {"tokenizer.ggml.add_bos_token": begins, "tokenizer.ggml.add_eos_token": True}
+    ending = open_engine(rewrite(demo_model, tmp_path / "m.gguf", flags))
+    assert ending.template.tokens([user(QUESTION)]) == engine.template.tokens([user(QUESTION)])
+    assert EXPECTED in answer(ending)
+    bos = engine.model.tokenize(engine.model.bos, add_special=False)
+    hello = engine.model.tokenize("Hello", add_special=False)
+    assert ending.model.prompt_tokens("Hello") == [*(bos if begins else []), *hello]
+    assert ending.model.prompt_tokens(engine.model.bos + "Hello") == [*bos, *hello]
 
 
 def test_a_model_without_a_template_is_refused_only_when_a_template_is_needed(with_template: WithTemplate) -> None:
