@@ -28,6 +28,8 @@ _NAME_MAX: Final = 63
 """Bytes; GGML_MAX_NAME with its terminator is 64."""
 _READ_ARRAY_MAX: Final = 1024
 """Longer arrays (vocabularies) are skipped; per-layer numbers are shorter: llama.cpp's MAX_LAYERS at most."""
+_READ_TEXTS_MAX: Final = 64
+"""Longer arrays of strings are skipped."""
 _CHECK_EVERY: Final = 65_536
 """Strings of a vocabulary between two looks at the clock."""
 
@@ -155,7 +157,7 @@ class Header:
     """A parsed header; lengths are in tokens, sizes in bytes.
 
     Attributes:
-        metadata: the key-value pairs, without arrays of more than 1024 elements.
+        metadata: the key-value pairs, without arrays of more than 1024 numbers or 64 strings.
         arrays: every array, including those left out of `metadata`.
         tensors: in the file's order.
         types: the type of each key's value: a key of `TYPE_NAMES`.
@@ -310,7 +312,7 @@ def _pairs(reader: "_Reader", count: int) -> tuple[dict[str, Value], dict[str, i
             continue
         kind, length = reader.number("I"), reader.number("Q")
         arrays[key] = Array(kind, length, reader.position)
-        if length > _READ_ARRAY_MAX:
+        if length > (_READ_TEXTS_MAX if kind == _STRING else _READ_ARRAY_MAX):
             reader.skip_array(kind, length)
         else:
             metadata[key] = reader.array(kind, length)
