@@ -27,6 +27,8 @@ from scripts import ROOT
 from support.mutations import mutated, taken_apart
 
 OPENED: Final = "opened"
+BREAK: Final = "⏎"
+"""Stands for the end of a line in a sentence, which should have none."""
 MEMORY: Final = 1024 * MIB
 ADDRESS_SPACE: Final = 6 * 1024 * MIB
 
@@ -100,7 +102,7 @@ def main(model: str, start: int, stop: int) -> None:
                 try_it(f"/proc/self/fd/{file}", Weights.MAPPED if number % 2 else Weights.COPIED)
                 outcome = OPENED
             except LambdaLLMError as error:
-                outcome = str(error).replace("\n", "\\n")
+                outcome = str(error).replace("\n", BREAK)
         sys.stdout.write(f"{number}\t{outcome}\n")
 
 

@@ -11,7 +11,7 @@ import pytest
 from scripts.demo import MODEL
 from support.architectures import ARCHITECTURES, write_architecture
 from support.encoders import ENCODERS
-from support.trial import OPENED, outcomes
+from support.trial import BREAK, OPENED, outcomes
 
 MUTATIONS = int(os.environ.get("FUZZ_MUTATIONS", "2000"))
 
@@ -31,5 +31,5 @@ def test_every_mutation_runs_or_is_refused_in_one_sentence(tmp_path: Path, name:
     assert 0.1 < len(sentences) / len(tried) < 0.97, "both kinds are tried"
     for sentence in sentences:
         assert sentence.endswith("."), sentence
-        assert "\\n" not in sentence, sentence
+        assert BREAK not in sentence, sentence
         assert "Traceback" not in sentence
