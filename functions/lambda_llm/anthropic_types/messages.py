@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
 
 from lambda_llm.openai_types.common import (
+    MESSAGES_MAX,
     STOP_TEXTS_MAX,
     Input,
     JSONObject,
@@ -33,7 +34,7 @@ class Block(Returned):
     name: Text | None = None
     input: JSONObject | None = None
     tool_use_id: Text | None = None
-    content: "Text | list[Block] | None" = None
+    content: "Text | Annotated[list[Block], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None" = None
     is_error: StrictBool | None = None
     thinking: Text | None = None
 
@@ -66,7 +67,7 @@ class Message(Returned):
     """One message."""
 
     role: Literal["user", "assistant", "system"]
-    content: Text | list[Block]
+    content: Text | Annotated[list[Block], Field(max_length=MESSAGES_MAX, fail_fast=True)]
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
@@ -162,9 +163,9 @@ class CountRequest(Input):
     """Body of `POST /v1/messages/count_tokens`, and the part of a request that the prompt is made from."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    messages: Annotated[list[Message], Field(min_length=1)]
-    system: Text | list[Block] | None = None
-    tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_MAX, fail_fast=True)]
+    system: Text | Annotated[list[Block], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX, fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
@@ -192,7 +193,7 @@ class MessagesRequest(CountRequest):
     """Body of `POST /v1/messages`."""
 
     max_tokens: MaxTokens | None = None
-    stop_sequences: Annotated[list[Text], Field(max_length=STOP_TEXTS_MAX)] | None = None
+    stop_sequences: Annotated[list[Text], Field(max_length=STOP_TEXTS_MAX, fail_fast=True)] | None = None
     stream: StrictBool | None = False
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1, strict=True)] | None = None

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StrictBool, StrictStr
 
-from lambda_llm.openai_types.common import SEED_MAX, SEED_MIN, STOP_TEXTS_MAX, JSONObject, Returned, Text, Whole
+from lambda_llm.openai_types.common import (
+    MESSAGES_MAX,
+    SEED_MAX,
+    SEED_MIN,
+    STOP_TEXTS_MAX,
+    JSONObject,
+    Returned,
+    Text,
+    Whole,
+)
 
 _TAG = ":latest"
 
@@ -26,7 +35,7 @@ class Options(Returned):
     frequency_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
     seed: Annotated[Whole, Field(ge=SEED_MIN, le=SEED_MAX)] | None = None
     num_predict: Annotated[Whole, Field(ge=-2)] | None = Field(None, description="-1 and -2: as many as fit")
-    stop: Text | Annotated[list[Text], Field(max_length=STOP_TEXTS_MAX)] | None = None
+    stop: Text | Annotated[list[Text], Field(max_length=STOP_TEXTS_MAX, fail_fast=True)] | None = None
 
     def stops(self) -> list[str]:
         """The stop sequences, of which `stop` may be a single one."""
@@ -75,7 +84,7 @@ class Message(Returned):
     role: Literal["system", "user", "assistant", "tool"]
     content: Text | None = ""
     thinking: Text | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None = None
     tool_name: Text | None = None
     tool_call_id: Text | None = None
     images: Annotated[list[Any], Field(max_length=0)] | None = None
@@ -99,8 +108,8 @@ class Tool(Returned):
 class ChatRequest(AnswerInput):
     """Body of `POST /api/chat`."""
 
-    messages: list[Message] = Field(default_factory=list)
-    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    messages: Annotated[list[Message], Field(max_length=MESSAGES_MAX, fail_fast=True)] = Field(default_factory=list)
+    tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
 
     def rendered(self) -> Iterator[dict[str, Any]]:
         """The messages in the form that chat templates expect: results get the ids of the calls that they answer."""
@@ -158,7 +167,7 @@ class GenerateRequest(AnswerInput):
 class EmbedRequest(ModelInput):
     """Body of `POST /api/embed`, and with `prompt` of its older form `POST /api/embeddings`."""
 
-    input: Text | list[Text] | None = None
+    input: Text | Annotated[list[Text], Field(fail_fast=True)] | None = None
     prompt: Text | None = None
     truncate: StrictBool | None = None
     dimensions: Annotated[Whole, Field(ge=1)] | None = None

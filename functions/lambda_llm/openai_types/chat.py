@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
 from lambda_llm.openai_types.common import (
+    MESSAGES_MAX,
     AcceptedInput,
     CompletionInput,
     Input,
@@ -51,6 +52,9 @@ class TextPart(Returned):
         return (self.text if self.type == "text" else self.refusal) or ""
 
 
+Parts = Annotated[list[TextPart], Field(max_length=MESSAGES_MAX, fail_fast=True)]
+
+
 def _as_json(arguments: Any) -> Any:
     return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else arguments
 
@@ -74,9 +78,11 @@ class Message(Returned):
     """One message. `developer` is OpenAI's newer name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[TextPart] | None = Field(None, description="parts are joined by newlines")
+    content: Text | Annotated[list[TextPart], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None = Field(
+        None, description="parts are joined by newlines"
+    )
     name: Text | None = None
-    tool_calls: Annotated[list[ToolCall], Field(max_length=TOOLS_MAX)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=TOOLS_MAX, fail_fast=True)] | None = None
     tool_call_id: Text | None = None
     reasoning_content: Text | None = Field(None, description="the model's reasoning, for templates that use it")
     reasoning: Any = Field(None, description="another name of `reasoning_content`, if it is a text")
@@ -155,7 +161,7 @@ class AllowedTools(Input):
     """A subset of `tools` that may be called."""
 
     mode: Literal["auto", "required"]
-    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=TOOLS_MAX)]
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=TOOLS_MAX, fail_fast=True)]
 
 
 class ToolChoice(Input):
@@ -181,13 +187,13 @@ class ToolChoice(Input):
 class ChatCompletionRequest(CompletionInput, AcceptedInput):
     """Body of `POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_MAX, fail_fast=True)]
     max_tokens: MaxTokens | None = None
     max_completion_tokens: MaxTokens | None = None
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=TOP_LOGPROBS_MAX)] | None = None
     response_format: ResponseFormat | None = None
-    tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: StrictBool | None = None
     reasoning_effort: Effort | None = Field(None, description="for models whose chat template supports it")

@@ -4,7 +4,7 @@ Source: https://platform.openai.com/docs/api-reference
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Final, Literal
 
@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+MESSAGES_MAX: Final = 16_384
+"""Messages, or parts of one: more have more tokens than any context."""
 STOP_TEXTS_MAX: Final = 32
 """OpenAI takes 4; editors that complete code send up to 14."""
 CHOICES_MAX: Final = 16
@@ -91,11 +93,12 @@ class Input(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_unknown_nulls(cls, given: Any) -> Any:
-        """Clients send null for what they don't set."""
-        if not isinstance(given, dict) or None not in given.values():
+        """Clients send null for what they don't set. Of the unknown names only the first is left to be refused."""
+        if not isinstance(given, dict):
             return given
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        return {name: value for name, value in given.items() if value is not None or name in known}
+        unknown = next((name for name, value in given.items() if name not in known and value is not None), None)
+        return {name: value for name, value in given.items() if name in known or name == unknown}
 
 
 class Returned(BaseModel):
@@ -114,6 +117,17 @@ def refuse(field: str, message: str, *, code: str = "invalid_value") -> Pydantic
     """
     # pydantic formats the message as a template: braces in a field's value must not be filled in.
     return PydanticCustomError("field", "{message}", {"message": message, "field": field, "code": code})
+
+
+def _at_most(count: int) -> Callable[[Any], Any]:
+    """A validator that counts before each item is validated, and may have an error of its own."""
+
+    def counted(given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > count:
+            raise PydanticCustomError("too_many", "{message}", {"message": f"Input should have at most {count} items"})
+        return given
+
+    return counted
 
 
 class StreamOptions(Input):
@@ -192,13 +206,14 @@ class CompletionInput(SamplingInput):
 
     stream_options: StreamOptions | None = None
     seed: Annotated[Whole, Field(ge=SEED_MIN, le=SEED_MAX)] | None = None
-    stop: _StopText | Annotated[list[_StopText], Field(max_length=STOP_TEXTS_MAX)] | None = None
+    stop: _StopText | Annotated[list[_StopText], Field(max_length=STOP_TEXTS_MAX, fail_fast=True)] | None = None
     n: Annotated[Whole, Field(ge=1, le=CHOICES_MAX)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
     logit_bias: (
         Annotated[
             dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100, strict=True)]],
+            BeforeValidator(_at_most(BIASES_MAX)),
             Field(max_length=BIASES_MAX, description="by token id; /tokenize returns the ids of a text"),
         ]
         | None

@@ -24,7 +24,7 @@ LOGPROBS_MAX: Final = 5
 DEFAULT_TOKENS: Final = 16
 """Default of `max_tokens`, as in OpenAI's API."""
 
-TokenIds = Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=1)]
+TokenIds = Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=1, fail_fast=True)]
 
 
 class CompletionRequest(CompletionInput):
@@ -32,9 +32,9 @@ class CompletionRequest(CompletionInput):
 
     prompt: (
         Text
-        | Annotated[list[Text], Field(min_length=1, max_length=CHOICES_MAX)]
+        | Annotated[list[Text], Field(min_length=1, max_length=CHOICES_MAX, fail_fast=True)]
         | TokenIds
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=CHOICES_MAX)]
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=CHOICES_MAX, fail_fast=True)]
     )
     max_tokens: MaxTokens | None = Field(
         None, description=f"default: {DEFAULT_TOKENS}; -1: as many as the context allows"

@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
 from lambda_llm.openai_types.common import Input, Text, refuse
 
 _Some = Annotated[Text, Field(min_length=1)]
+_Texts = Annotated[list[_Some], Field(min_length=1, fail_fast=True)]
 _Token = Annotated[int, Field(ge=0, strict=True)]
+_Tokens = Annotated[list[_Token], Field(min_length=1, fail_fast=True)]
 
 
 class EmbeddingsRequest(Input):
@@ -20,9 +22,11 @@ class EmbeddingsRequest(Input):
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
     input: (
         _Some
-        | Annotated[list[_Some], Field(min_length=1)]
-        | Annotated[list[_Token], Field(min_length=1)]
-        | Annotated[list[Annotated[list[_Token], Field(min_length=1)]], Field(min_length=1)]
+        | Annotated[list[_Some], Field(min_length=1, fail_fast=True)]
+        | Annotated[list[_Token], Field(min_length=1, fail_fast=True)]
+        | Annotated[
+            list[Annotated[list[_Token], Field(min_length=1, fail_fast=True)]], Field(min_length=1, fail_fast=True)
+        ]
     )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1, strict=True)] | None = None
@@ -33,7 +37,7 @@ class ClassifyRequest(Input):
     """Body of `POST /v1/classify`."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    input: _Some | Annotated[list[_Some], Field(min_length=1)]
+    input: _Some | _Texts
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
 
 
@@ -48,8 +52,8 @@ class RerankRequest(Input):
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
     query: _Some
-    documents: Annotated[list[_Some | Document], Field(min_length=1)] | None = None
-    texts: Annotated[list[_Some], Field(min_length=1)] | None = None
+    documents: Annotated[list[_Some | Document], Field(min_length=1, fail_fast=True)] | None = None
+    texts: _Texts | None = None
     top_n: Annotated[int, Field(ge=1, strict=True)] | None = None
     return_documents: StrictBool | None = None
     return_text: StrictBool | None = None
@@ -67,8 +71,8 @@ class ScoreRequest(Input):
     """Body of `POST /v1/score`, as vLLM has it."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    text_1: _Some | Annotated[list[_Some], Field(min_length=1)] = Field(description="one query, or one per text")
-    text_2: _Some | Annotated[list[_Some], Field(min_length=1)]
+    text_1: _Some | _Texts = Field(description="one query, or one per text")
+    text_2: _Some | _Texts
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
 
     @model_validator(mode="after")

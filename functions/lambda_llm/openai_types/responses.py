@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from lambda_llm.openai_types.chat import TOOLS_MAX, Effort, Name
 from lambda_llm.openai_types.common import (
+    MESSAGES_MAX,
     AcceptedInput,
     Input,
     JSONObject,
@@ -31,17 +32,21 @@ class InputPart(Returned):
     text: Text
 
 
+InputParts = Annotated[list[InputPart], Field(max_length=MESSAGES_MAX, fail_fast=True)]
+Texts = Annotated[list[Text], Field(max_length=MESSAGES_MAX, fail_fast=True)]
+
+
 class Item(Returned):
     """A message, a tool call, its result, or reasoning; items of earlier responses are accepted unchanged."""
 
     type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: Text | list[InputPart] | None = None
+    content: Text | InputParts | None = None
     call_id: Text | None = None
     name: Text | None = None
     arguments: Text | None = None
-    output: Text | list[InputPart] | None = None
-    summary: list[InputPart] | None = None
+    output: Text | InputParts | None = None
+    summary: InputParts | None = None
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
@@ -80,7 +85,7 @@ class ToolChoice(Input):
     type: Literal["function", "allowed_tools"]
     name: Name | None = None
     mode: Literal["auto", "required"] | None = None
-    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=TOOLS_MAX)] | None = None
+    tools: Annotated[list[NamedTool], Field(min_length=1, max_length=TOOLS_MAX, fail_fast=True)] | None = None
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
@@ -140,18 +145,18 @@ class ResponseStreamOptions(Input):
 class ResponseRequest(SamplingInput, AcceptedInput):
     """Body of `POST /v1/responses`. Nothing is stored: each request has the whole conversation."""
 
-    input: Text | Annotated[list[Item], Field(min_length=1)]
+    input: Text | Annotated[list[Item], Field(min_length=1, max_length=MESSAGES_MAX, fail_fast=True)]
     instructions: Text | None = None
     max_output_tokens: MaxTokens | None = None
     text: TextConfig | None = None
     reasoning: ReasoningConfig | None = None
-    tools: Annotated[list[FunctionTool], Field(max_length=TOOLS_MAX)] | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=TOOLS_MAX, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: StrictBool | None = None
     stream_options: ResponseStreamOptions | None = None
     background: Literal[False] | None = None
     truncation: Literal["auto", "disabled"] | None = Field(None, description="as LAMBDA_LLM_CONTEXT_OVERFLOW says")
-    include: list[Text] | None = Field(None, description="what there is to include is always included")
+    include: Texts | None = Field(None, description="what there is to include is always included")
     top_logprobs: Literal[0] | None = None
     access_programs: Unsupported = None
     background_options: Unsupported = None

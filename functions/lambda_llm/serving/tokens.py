@@ -46,7 +46,7 @@ class Tokens(BaseModel):
 class DetokenizeRequest(Input):
     """Body of `POST /detokenize`."""
 
-    tokens: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(max_length=TOKENS_MAX)]
+    tokens: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(max_length=TOKENS_MAX, fail_fast=True)]
 
 
 class Detokenized(BaseModel):
