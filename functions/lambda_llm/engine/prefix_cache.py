@@ -17,7 +17,7 @@ class CacheScope:
 
     Attributes:
         tenant: the caller's identity, where the server trusts it; two tenants never share anything.
-        session: id of a conversation, which then shares nothing with the tenant's other ones; no endpoint sets it yet.
+        session: id of a conversation, which then shares nothing with the tenant's other ones.
             None: conversations of one tenant share their common prefix.
     """
 

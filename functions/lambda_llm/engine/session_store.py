@@ -291,6 +291,7 @@ class Turn:
         self._scope = scope
         self._names = store.names(prompt, scope)
         self._writing: list[Future[None]] = []
+        self._saved_by: float | None = None
 
     def load(self, cached: int, cancellation: Cancellation) -> int:
         """Restore as much of the prompt as the store has into the KV cache; failures are counted, never raised.
@@ -331,17 +332,19 @@ class Turn:
             return  # the next turn can only start from the end of the answer
         blocks = range(BLOCK_TOKENS, len(self._prompt) + 1, BLOCK_TOKENS)
         # Where the client's copy of the response tokenizes differently, the next turn starts from here.
-        self._save([*blocks, *self._turn_ends()[:1]], self._names, waiting=0)
+        self._save([*blocks, *self._turn_ends()[:1]], self._names, until=time.monotonic())
 
     def save_answer(self) -> None:
         """Start to write the entries of the whole conversation, including the response, that the store lacks."""
         tokens = self._decoder.evaluated
         blocks = range(BLOCK_TOKENS, len(tokens) + 1, BLOCK_TOKENS) if self._in_blocks else ()
-        self._save([*blocks, len(tokens)], self._store.names(tokens, self._scope), waiting=SAVE_SECONDS)
+        self._saved_by = time.monotonic() + SAVE_SECONDS
+        self._save([*blocks, len(tokens)], self._store.names(tokens, self._scope), until=self._saved_by)
 
     def settle(self) -> None:
-        """Wait until everything is written, at most `SAVE_SECONDS`."""
-        if wait(self._writing, SAVE_SECONDS).not_done:
+        """Wait until everything is written, at most until `SAVE_SECONDS` after the end of the answer."""
+        left = SAVE_SECONDS if self._saved_by is None else max(0.0, self._saved_by - time.monotonic())
+        if wait(self._writing, left).not_done:
             self._store.failed("write all entries", f"it took more than {SAVE_SECONDS:g} s")
 
     def _take(self, end: int, name: bytes, asked: "Future[bytes | None] | None", cancellation: Cancellation) -> bool:
@@ -366,10 +369,9 @@ class Turn:
             return False
         return True
 
-    def _save(self, ends: Iterable[int], names: "Names", *, waiting: float) -> None:
+    def _save(self, ends: Iterable[int], names: "Names", *, until: float) -> None:
         if self._store.paused:
             return
-        deadline = time.monotonic() + waiting
         # Prefixes are pinned before the snapshot, so every process has them.
         first = self._start_of(self._pinned + 1)
         try:
@@ -380,7 +382,7 @@ class Turn:
                 pending = [each for each in self._writing if not each.done()]
                 if (
                     len(pending) >= PENDING
-                    and not wait(pending, max(0, deadline - time.monotonic()), FIRST_COMPLETED).done
+                    and not wait(pending, max(0, until - time.monotonic()), FIRST_COMPLETED).done
                 ):
                     return
                 state = self._decoder.read_state(start, end)
