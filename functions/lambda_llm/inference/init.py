@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lambda_llm.aws.s3_objects import S3Objects
 from lambda_llm.engine import backend
 from lambda_llm.engine.engine import Engine
+from lambda_llm.engine.finite_weights import check_finite
 from lambda_llm.engine.session_store import PENDING_STATES, PENDING_TOKENS
 from lambda_llm.gguf.errors import about
 from lambda_llm.inference.invariants import check_invariants
@@ -81,6 +82,7 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
     header = loaded.inspection.header
     with loaded.file as file, about(reference.uri):
         fingerprint = kv_fingerprint(loaded) if storage else b""
+        check_finite(file.path, header.tensors)
         began = time.perf_counter()
         engine = Engine.open(
             file.path,

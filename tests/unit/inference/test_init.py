@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lambda_llm.engine.errors import ContextOverflowError, NotGenerativeError
-from lambda_llm.gguf.errors import DoesNotFitError, UnsupportedModelError
+from lambda_llm.gguf.errors import CorruptError, DoesNotFitError, UnsupportedModelError
 from lambda_llm.gguf.options import Weights
 from lambda_llm.inference.errors import InvariantError
 from lambda_llm.inference.init import init
@@ -15,6 +15,7 @@ from lambda_llm.loading.errors import NotFoundError
 from support.answers import EXPECTED, answer
 from support.encoders import CONTEXT, ENCODERS
 from support.leftovers import leftovers
+from support.models import damaged
 from support.rewrite import rewrite
 
 
@@ -81,6 +82,19 @@ def test_a_model_that_can_t_be_served_is_refused(demo_model: Path, tmp_path: Pat
         init(settings(tmp_path / "missing.gguf"))
     with pytest.raises(DoesNotFitError, match="does not fit"):
         init(settings(demo_model, memory_mb=64))
+
+
+def test_a_model_with_a_damaged_norm_is_never_served(demo_model: Path, tmp_path: Path) -> None:
+    """The warm-up alone doesn't see it: the logits are numbers."""
+    broken = damaged(demo_model, tmp_path / "broken.gguf", float("nan"), "output_norm.weight")
+    with pytest.raises(CorruptError, match=r"broken\.gguf: Tensor 'output_norm\.weight' has .* not finite"):
+        init(settings(broken))
+    encoder = damaged(
+        ENCODERS / "embeddings.gguf", tmp_path / "encoder.gguf", float("inf"), "blk.0.layer_output_norm.bias"
+    )
+    with pytest.raises(CorruptError, match=r"encoder\.gguf: Tensor 'blk\.0\.layer_output_norm\.bias' has"):
+        init(settings(encoder))
+    assert leftovers() == []
 
 
 def test_a_function_with_the_wrong_configuration_loads_nothing(
