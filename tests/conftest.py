@@ -20,6 +20,7 @@ pytest_plugins = [
     "support.gate",
     "support.needs",
     "support.servers",
+    "support.templates",
     # Behind what they import, whose assertions pytest rewrites.
     "support.applied",
     "support.browser",

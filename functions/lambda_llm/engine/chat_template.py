@@ -1,32 +1,25 @@
 """Messages to prompt, with the model's own chat template."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
-
-from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+from typing import Any, Final
 
 from lambda_llm.engine import tool_call_formats
-from lambda_llm.engine.bounded_jinja import BoundedTemplate, ExhaustedError
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.control_tokens import ControlTokens
 from lambda_llm.engine.errors import TemplateError
 from lambda_llm.engine.loaded_model import LoadedModel
-from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK, instructions
+from lambda_llm.engine.probed_template import ProbedTemplate
+from lambda_llm.engine.tool_call_formats.base import END_THINK, THINK
+
+logger = logging.getLogger(__name__)
 
 RESERVED: Final = frozenset(
     {"messages", "tools", "functions", "function_call", "tool_choice", "add_generation_prompt"}
     | {"bos_token", "eos_token", "raise_exception", "strftime_now", "self"}
 )
 """Template variables that clients may not set."""
-
-_CALL: Final[dict[str, Any]] = {"name": "probe_function", "arguments": {"probe_argument": "probe value"}}
-_TOOL: Final = {
-    "type": "function",
-    "function": {"name": _CALL["name"], "description": "", "parameters": {"type": "object", "properties": {}}},
-}
-_USER: Final = {"role": "user", "content": "probe"}
 
 
 @dataclass(frozen=True)
@@ -44,20 +37,10 @@ class Prompt:
     thinking: bool
 
 
-class _CallShape(NamedTuple):
-    """The form in which a template expects tool calls: Hugging Face's templates don't agree on one.
-
-    Attributes:
-        as_text: the arguments are a JSON string, not an object.
-        empty: the content of a message that has none.
-    """
-
-    as_text: bool
-    empty: str | None
-
-
 class ChatTemplate:
     """Renders conversations with the model's template, in Jinja's sandbox.
+
+    A GGUF may have a second template, `tool_use`, for conversations with tools; it is used where it is sound.
 
     Attributes:
         tool_call_format: how the model writes tool calls.
@@ -74,24 +57,22 @@ class ChatTemplate:
             TemplateError: the template is not valid Jinja, or takes too long or too much memory. A model without one
                 only fails when it is used.
         """
-        self._model = model
         source = model.chat_template
-        self._template = BoundedTemplate(source) if source else None
-        known = tool_call_formats.format_of(source)
-        self._shape = self._call_shape() if known else None
-        self._takes_tools = known is not None and _CALL["name"] in self._tried([_USER], [_TOOL])
-        self._takes_results = self._shape is not None and "probe result" in self._tried(
-            [_USER, _called(self._shape), {"role": "tool", "name": _CALL["name"], "content": "probe result"}]
+        self._template = ProbedTemplate(source, model.bos, model.eos) if source else None
+        self._tool_template = _tool_template(model) or self._template
+        form = self._tool_template.tool_call_format if self._tool_template else tool_call_formats.DEFAULT
+        self.tool_call_format = form
+        sources = [each.source for each in (self._template, self._tool_template) if each]
+        self.thinks = any(THINK in each or END_THINK in each for each in sources)
+        self.reasoning_variables = frozenset(
+            name for name in ("enable_thinking", "reasoning_effort") if any(name in each for each in sources)
         )
-        self.tool_call_format = known if known and (self._shape or self._takes_tools) else tool_call_formats.DEFAULT
-        self.thinks = THINK in source or END_THINK in source
-        self.reasoning_variables = frozenset(name for name in ("enable_thinking", "reasoning_effort") if name in source)
         # Without a template there are no conversations; and not every vocabulary can tokenize any text.
-        markers = [*self.tool_call_format.control, *((THINK, END_THINK) if self.thinks else ())] if source else []
+        markers = [*form.control, *((THINK, END_THINK) if self.thinks else ())] if sources else []
         tokens = {marker: model.tokenize(marker, add_special=False) for marker in markers}
         self.markers = {marker: each[0] for marker, each in tokens.items() if len(each) == 1}
         self.preserved_tokens = frozenset(self.markers.values())
-        self._control_tokens = ControlTokens(model, source, markers)
+        self._control_tokens = ControlTokens(model, "\n".join(sources), markers)
 
     def tokens(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """Render messages, followed by the header of the model's turn, to token ids; see `prompt`."""
@@ -144,80 +125,11 @@ class ChatTemplate:
         cancellation: Cancellation | None = None,
     ) -> str:
         """The text of `prompt`."""
-        adapted = list(self._adapted(messages))
-        if tools and not self._takes_tools:
-            adapted, tools = _with_instructions(adapted, instructions(tools, self.tool_call_format)), ()
-        return self._rendered(adapted, tools, variables or {}, cancellation)
-
-    def _rendered(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
-        cancellation: Cancellation | None = None,
-    ) -> str:
-        if self._template is None:
+        with_tools = tools or any(each["role"] == "tool" or each.get("tool_calls") for each in messages)
+        template = self._tool_template if with_tools else self._template
+        if template is None:
             raise TemplateError("This model has no chat template: use a chat or instruct model.")
-        # As Transformers does it: `tools` is always defined, and None when there are none.
-        fields: dict[str, Any] = {"messages": messages, "tools": list(tools) or None, **variables}
-        fields |= {"functions": None, "function_call": None, "tool_choice": None, "add_generation_prompt": True}
-        fields |= {"bos_token": self._model.bos, "eos_token": self._model.eos}
-        fields |= {"raise_exception": _refuse, "strftime_now": Jinja2ChatFormatter.strftime_now}
-        return self._template.render(fields, cancellation)
-
-    # -- what the template supports -----------------------------------------------------------------
-
-    def _tried(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
-        try:
-            return self._rendered(messages, tools, {})
-        except ExhaustedError:
-            raise
-        except TemplateError:
-            return ""
-
-    def _call_shape(self) -> _CallShape | None:
-        """The first form whose rendered call has the name and its arguments as JSON; None: no form does."""
-        forms = [_CallShape(as_text, empty) for as_text in (False, True) for empty in (None, "")]
-        for form in forms:
-            text = self._tried([_USER, _called(form)])
-            if str(_CALL["name"]) in text and '"probe_argument":' in text:
-                return form
-        return None
-
-    def _adapted(self, messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Messages in the form that the template expects."""
-        names: dict[str, str] = {}
-        results: list[str] = []
-        for message in messages:
-            for call in message.get("tool_calls") or ():
-                names[call["id"]] = call["function"]["name"]
-            if message["role"] == "tool" and not self._takes_results:
-                results.append(f"<tool_response>\n{message['content']}\n</tool_response>")
-                continue
-            if results:
-                yield {"role": "user", "content": "\n".join(results)}
-                results = []
-            if message["role"] == "tool":
-                yield {"name": names.get(message["tool_call_id"], ""), **message}
-            elif message.get("tool_calls"):
-                yield self._with_calls(message)
-            else:
-                yield dict(message)
-        if results:
-            yield {"role": "user", "content": "\n".join(results)}
-
-    def _with_calls(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        functions = [call["function"] for call in message["tool_calls"]]
-        if self._shape is None:
-            text = self.tool_call_format.render([(each["name"], each["arguments"]) for each in functions])
-            others = {name: value for name, value in message.items() if name != "tool_calls"}
-            return {**others, "content": "\n".join(filter(None, (message["content"], text)))}
-        as_text = self._shape.as_text
-        calls = [
-            {**call, "function": {**each, "arguments": each["arguments"] if as_text else _parsed(each["arguments"])}}
-            for call, each in zip(message["tool_calls"], functions, strict=True)
-        ]
-        return {**message, "content": message["content"] or self._shape.empty, "tool_calls": calls}
+        return template.render(messages, tools, variables, cancellation)
 
 
 def _can_be_continued(message: Mapping[str, Any]) -> bool:
@@ -237,28 +149,17 @@ def _beginning(message: Mapping[str, Any], *, thinking: bool) -> str:
     return f"{THINK}\n{thought}\n{END_THINK}\n\n{content}" if thought else content
 
 
-def _refuse(reason: str) -> None:
-    """What templates call `raise_exception`."""
-    raise ValueError(reason)
-
-
-def _called(form: _CallShape) -> dict[str, Any]:
-    """An assistant message with a tool call, for probing."""
-    arguments = json.dumps(_CALL["arguments"]) if form.as_text else _CALL["arguments"]
-    call = {"id": "call_probe", "type": "function", "function": {**_CALL, "arguments": arguments}}
-    return {"role": "assistant", "content": form.empty, "tool_calls": [call]}
-
-
-def _parsed(arguments: str) -> Any:
-    """A call's arguments, parsed; unchanged where the model wrote invalid JSON."""
+def _tool_template(model: LoadedModel) -> ProbedTemplate | None:
+    """The template that the model has for conversations with tools; None: none that could be used."""
+    source = model.tool_template
+    if not source:
+        return None
     try:
-        return json.loads(arguments)
-    except ValueError:
-        return arguments
-
-
-def _with_instructions(messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    """The conversation with `text` appended to its system message."""
-    if messages[0]["role"] == "system":
-        return [{**messages[0], "content": f"{messages[0]['content']}\n\n{text}"}, *messages[1:]]
-    return [{"role": "system", "content": text}, *messages]
+        template = ProbedTemplate(source, model.bos, model.eos)
+    except TemplateError as error:
+        logger.warning("The GGUF's template tool_use is ignored: %s", error)
+        return None
+    if not template.keeps_turns:
+        logger.warning("The GGUF's template tool_use is ignored: it refuses conversations, or leaves out their texts.")
+        return None
+    return template

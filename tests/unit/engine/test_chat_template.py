@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,3 +123,21 @@ def test_a_template_of_a_model_of_latin_1_is_read_as_such(
     path = tmp_path / "m.gguf"
     path.write_bytes(replace(parts, pairs=tuple(pairs)).written())
     assert open_engine(path).template.render([user("Hello")]) == "Ren\u00e9: Hello"
+
+
+def test_a_file_may_have_a_second_template_for_tools(open_engine: OpenEngine, demo_model: Path, tmp_path: Path) -> None:
+    second = "With tools: {% for m in messages %}{{ m.content }}{% endfor %}"
+    template = open_engine(rewrite(demo_model, tmp_path / "m.gguf", {f"{TEMPLATE}.tool_use": second})).template
+    tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    called: list[dict[str, Any]] = [
+        user("Hello"),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "3"},
+    ]
+    assert template.render([user("Hello")]).startswith("<|begin_of_text|>")
+    assert template.prompt([user("Hello")], [tool]).text.startswith("With tools: You can call these functions")
+    assert template.prompt(called).text == (
+        'With tools: Hello<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+        "<tool_response>\n3\n</tool_response>"
+    )

@@ -6,10 +6,7 @@ for the families that matter most, texts written by hand from what their makers 
 """
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -17,50 +14,25 @@ import jinja2.ext
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from lambda_llm.engine.chat_template import ChatTemplate
 from lambda_llm.engine.errors import TemplateError
-from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.engine.tool_call_formats import deepseek, hermes, llama
-from lambda_llm.gguf.options import Weights
-from scripts.build.llama import SOURCE
 from support.answers import user
+from support.templates import (
+    BOS,
+    EOS,
+    HERMES_TOOL_USE,
+    LLAMA_3,
+    NAMES,
+    QWEN_3,
+    R1_LLAMA,
+    R1_QWEN,
+    SMOLLM_3,
+    Templates,
+    WithTemplate,
+    source,
+)
 
-TEMPLATES = SOURCE / "vendor/llama.cpp/models/templates"
-NAMES = sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
-LLAMA_3, QWEN_3, SMOLLM_3 = "meta-llama-Llama-3.2-3B-Instruct", "Qwen-Qwen3-0.6B", "HuggingFaceTB-SmolLM3-3B"
-R1_LLAMA, R1_QWEN = "deepseek-ai-DeepSeek-R1-Distill-Llama-8B", "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B"
 PHI = "microsoft-Phi-3.5-mini-instruct"
-BOS, EOS = "<bos>", "<eos>"
-
-Templates = Callable[[str], ChatTemplate]
-"""Takes the name of a template."""
-
-
-class WithTemplate(LoadedModel):
-    """The demo model with another chat template."""
-
-    template = ""
-    bos, eos = BOS, EOS
-
-    @property
-    def chat_template(self) -> str:
-        return self.template
-
-
-@pytest.fixture(scope="module")
-def model(demo_model: Path) -> Iterator[WithTemplate]:
-    with WithTemplate(str(demo_model), Weights.COPIED) as model:
-        yield model
-
-
-@pytest.fixture(scope="module")
-def template(model: WithTemplate) -> Templates:
-    @cache
-    def make(name: str) -> ChatTemplate:
-        model.template = (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
-        return ChatTemplate(model)
-
-    return make
 
 
 def test_the_templates_are_there() -> None:
@@ -95,7 +67,7 @@ def as_transformers(name: str, messages: Any, tools: Any = None, **variables: An
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)  # noqa: DTZ005 - as there
-    compiled = environment.from_string((TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8"))
+    compiled = environment.from_string(source(name))
     given = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": True}
     return compiled.render(**given, bos_token=BOS, eos_token=EOS, **variables)
 
@@ -128,15 +100,13 @@ def test_a_conversation_is_rendered_as_transformers_would(template: Templates, n
     try:
         expected = as_transformers(name, messages)
     except Exception:  # noqa: BLE001 - a template may fail in any way
-        with pytest.raises(TemplateError, match=r"refuses these messages: ."):
-            template(name).render(messages)
+        rendered = template(name).render(messages)
+        assert all(message["content"].strip() in rendered for message in messages)
     else:
         assert template(name).render(messages) == expected
 
 
-@pytest.mark.parametrize(
-    "name", [LLAMA_3, QWEN_3, "Qwen-Qwen2.5-7B-Instruct", "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use"]
-)
+@pytest.mark.parametrize("name", [LLAMA_3, QWEN_3, "Qwen-Qwen2.5-7B-Instruct", HERMES_TOOL_USE])
 def test_tools_are_rendered_as_transformers_would(template: Templates, name: str) -> None:
     assert template(name).render(PLAIN, [TOOL]) == as_transformers(name, PLAIN, [TOOL])
 
@@ -341,6 +311,32 @@ def test_a_prompt_tells_whether_it_has_opened_the_thoughts(template: Templates, 
     assert template(name).prompt(PLAIN).thinking is thinking
 
 
+@pytest.mark.parametrize(
+    ("name", "added", "expected"),
+    [
+        # Content comes behind the reasoning, which the template has opened for R1.
+        (R1_LLAMA, {"content": "It is"}, "<｜Assistant｜><think>\n\n</think>\n\nIt is"),
+        (R1_LLAMA, {"content": "", "reasoning_content": "Hm"}, "<｜Assistant｜><think>\nHm\n</think>\n\n"),
+        (R1_QWEN, {"content": "It is", "reasoning_content": "Hm"}, "<think>\nHm\n</think>\n\nIt is"),
+        (QWEN_3, {"content": "It is"}, "<|im_start|>assistant\nIt is"),
+        (
+            QWEN_3,
+            {"content": "It is", "reasoning_content": "Hm"},
+            "<|im_start|>assistant\n<think>\nHm\n</think>\n\nIt is",
+        ),
+        (LLAMA_3, {"content": "It is"}, "<|start_header_id|>assistant<|end_header_id|>\n\nIt is"),
+    ],
+)
+def test_an_answer_that_is_continued_is_behind_the_thoughts(
+    template: Templates, name: str, added: dict[str, str], expected: str
+) -> None:
+    prompt = template(name).prompt([*PLAIN, {"role": "assistant"} | added])
+    assert prompt.text.endswith(expected)
+    assert not prompt.thinking
+    header = template(name).prompt(PLAIN).text.removesuffix("<think>\n")
+    assert prompt.text.startswith(header)
+
+
 def test_a_call_s_arguments_that_are_no_json_are_passed_on_as_they_are(template: Templates) -> None:
     broken = json.loads(json.dumps(CALLED).replace('{\\"city\\": \\"Z\\u00fcrich\\"}', "oops"))
     assert '"arguments": oops}' in template(QWEN_3).render(broken)
@@ -349,7 +345,6 @@ def test_a_call_s_arguments_that_are_no_json_are_passed_on_as_they_are(template:
 @pytest.mark.parametrize(
     "expression", ["1 / 0", "messages[0].content.x.y", "'' ~ range(10 ** 9)", "nothing()", "[][1].a"]
 )
-def test_whatever_goes_wrong_in_a_template_is_told_in_a_sentence(model: WithTemplate, expression: str) -> None:
-    model.template = f"{{{{ {expression} }}}}"
+def test_whatever_goes_wrong_in_a_template_is_told_in_a_sentence(templated: WithTemplate, expression: str) -> None:
     with pytest.raises(TemplateError, match=r"refuses these messages: ."):
-        ChatTemplate(model).render(PLAIN)
+        templated.given(f"{{{{ {expression} }}}}").render(PLAIN)

@@ -11,6 +11,7 @@ from support.answers import EXPECTED, OpenEngine, generation, user
 from support.encoders import ENCODERS, OpenEncoder
 from support.models import damaged
 from support.rewrite import rewrite
+from support.templates import GEMMA_2, QWEN_3, source
 
 SYSTEM = "You are a terse assistant for questions about AWS Lambda."
 
@@ -38,6 +39,23 @@ def test_each_of_several_system_prompts_costs_nothing_whatever_came_before(engin
         assert going.stats.cached_tokens >= len(engine.model.tokenize(system, add_special=False))
 
 
+@pytest.mark.parametrize("name", [GEMMA_2, QWEN_3])
+def test_a_system_prompt_is_kept_wherever_the_template_has_it(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path, name: str
+) -> None:
+    """Gemma has no system role, so the prompt is at the beginning of the user's turn."""
+    engine = open_engine(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": source(name)}))
+    warm_up_decoder(engine, [SYSTEM])
+    engine.decoder.truncate(0)
+    opening = engine.model.tokenize(SYSTEM, add_special=False)
+    for later in ([], [{"role": "assistant", "content": "One."}, {"role": "developer", "content": "Two."}, user("?")]):
+        prompt = engine.template.tokens([{"role": "system", "content": SYSTEM}, user("What is it?"), *later])
+        first = generation(engine, prompt=prompt, max_tokens=1)
+        "".join(first)
+        assert len(opening) <= first.stats.cached_tokens < len(prompt)
+        engine.decoder.truncate(0)
+
+
 def test_without_a_system_prompt_the_template_s_own_beginning_is_ready(engine: Engine) -> None:
     warm_up_decoder(engine)
     first = generation(engine)
@@ -56,11 +74,11 @@ def test_a_system_prompt_that_can_t_be_used_fails_at_once(
     small = open_engine(context_length=64)
     with pytest.raises(ContextOverflowError, match="64 tokens"):
         warm_up_decoder(small, [SYSTEM * 20])
-    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}Hello"
-    strict = open_engine(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": refusing}))
-    with pytest.raises(TemplateError, match="no system role"):
-        warm_up_decoder(strict, [SYSTEM])
-    warm_up_decoder(strict)
+    # A template without a system role has the system prompt before the user's text; one that takes no text is refused.
+    silent = open_engine(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": "Hello"}))
+    for systems in ((), [SYSTEM]):
+        with pytest.raises(TemplateError, match="leaves out what the user says: fix tokenizer"):
+            warm_up_decoder(silent, systems)
 
 
 def test_a_model_that_computes_no_numbers_is_refused(

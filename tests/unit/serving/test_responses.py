@@ -181,7 +181,7 @@ async def test_items_become_the_conversation_that_they_tell(engine: Engine, monk
     assert [(role, said.removesuffix("<|eot_id|>")) for role, _, said in turns][:-1] == [
         ("system", "Be brief."),
         ("user", "Add."),
-        ("assistant", '{"name": "add", "parameters": {"a": 1}}'),
+        ("assistant", 'Let me see.\n{"name": "add", "parameters": {"a": 1}}'),
         ("tool", "2"),
         ("assistant", "It is 2."),
         ("user", "Thanks"),

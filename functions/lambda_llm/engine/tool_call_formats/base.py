@@ -98,7 +98,9 @@ class ToolCallFormat:
             calls: name and JSON arguments of each.
         """
         each = [f"{self.before}{name}{self.between}{arguments}{self.after}" for name, arguments in calls]
-        return self.opening + (self.separator or "").join(each) + self.closing
+        # Several calls that the format has no place for are still read as several.
+        separator = f"{self.next_call} " if self.separator is None else self.separator
+        return self.opening + separator.join(each) + self.closing
 
     def constraint(
         self,
