@@ -69,10 +69,16 @@ class _Form:
 _VARIABLES: Final = ((), ("tools",), ("functions", "datetime"))
 """Templates for tools only may need an empty list of them, not None; firefunction's needs a JSON text, and the date."""
 
-_USERS: Final[list[Message]] = [{"role": "user", "content": f"Qvu{number}"} for number in range(3)]
-_ASSISTANTS: Final[list[Message]] = [{"role": "assistant", "content": f"Qva{number}"} for number in range(2)]
-_TALK: Final = [_USERS[0], _ASSISTANTS[0], _USERS[1]]
-_SYSTEMS: Final[list[Message]] = [{"role": "system", "content": f"Qvs{number}"} for number in range(4)]
+
+def _said(role: str, letter: str, count: int) -> list[Message]:
+    """Messages of two short lines, which occur in no template."""
+    return [{"role": role, "content": f"Q{letter}{number}\nV{letter}{number}"} for number in range(count)]
+
+
+_USERS: Final = _said("user", "u", 3)
+_ASSISTANTS: Final = _said("assistant", "a", 2)
+_SYSTEMS: Final = _said("system", "s", 4)
+_TALK: Final = [_USERS[0], _ASSISTANTS[0], _USERS[1], _ASSISTANTS[1], _USERS[2]]
 _CALLS: Final = [
     {
         "id": f"callprob{number}",
@@ -327,7 +333,7 @@ def _spoken(messages: Sequence[Message]) -> Iterator[str]:
     """What must be there in this order: contents, and the names of called functions."""
     for message in messages:
         if message["role"] != "system":
-            yield message["content"] or ""
+            yield from (message["content"] or "").splitlines()
         for call in message.get("tool_calls") or ():
             yield call["function"]["name"]
 
@@ -336,7 +342,7 @@ def _texts(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> I
     """What else must be there: arguments as JSON, and what a tool is called by."""
     for message in messages:
         if message["role"] == "system":
-            yield message["content"]
+            yield from message["content"].splitlines()
         for call in message.get("tool_calls") or ():
             ((key, value),) = json.loads(call["function"]["arguments"]).items()
             yield from (f'"{key}":', value)

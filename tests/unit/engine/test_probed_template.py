@@ -242,7 +242,13 @@ def test_the_last_of_several_systems_is_not_the_only_one(templated: WithTemplate
 # -- what can't be rendered -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jinja", ["Hello", "{% for m in messages %}<{{ m.role }}>{{ m.text }}{% endfor %}", " "])
+@pytest.mark.parametrize(
+    "jinja",
+    [
+        *("Hello", " ", "{% for m in messages %}<{{ m.role }}>{{ m.text }}{% endfor %}"),
+        "{% for m in messages %}<{{ m.role }}>{{ m.content.split('\\n')[0] }}{% endfor %}",
+    ],
+)
 def test_a_template_that_leaves_out_the_user_is_refused(templated: WithTemplate, jinja: str) -> None:
     with pytest.raises(
         TemplateError, match=r"^The model's chat template leaves out what the user says: fix .* model\.$"
@@ -250,11 +256,17 @@ def test_a_template_that_leaves_out_the_user_is_refused(templated: WithTemplate,
         templated.given(jinja).render([user("Quokka one?")])
 
 
-@pytest.mark.parametrize("jinja", ["{{ messages[0].content }}", BY_ROLE.replace("roles", "['user']")])
+@pytest.mark.parametrize(
+    "jinja",
+    [
+        *("{{ messages[0].content }}", BY_ROLE.replace("roles", "['user']")),
+        "{% for m in messages[-3:] %}<{{ m.role }}>{{ m.content }}{% endfor %}",
+    ],
+)
 def test_a_template_that_leaves_out_answers_is_refused_for_several_turns(templated: WithTemplate, jinja: str) -> None:
     made = templated.given(jinja)
     assert "Quokka one?" in made.render([user("Quokka one?")])
-    assert "Rule uno.\n\nQuokka one?\n\nMore" in made.render([SYSTEM, user("Quokka one?"), user("More")])
+    assert in_order(["Rule uno.", "Quokka one?", "More"], made.render([SYSTEM, user("Quokka one?"), user("More")]))
     with pytest.raises(TemplateError, match="leaves out parts of a conversation of several turns: send only messages"):
         made.render(TALK)
 
