@@ -57,6 +57,22 @@ def test_the_operator_s_system_prompt_may_have_control_tokens(engine: Engine) ->
     assert engine.template.prompt(messages).tokens == engine.template.prompt(messages, parse_control=True).tokens
 
 
+def test_in_one_turn_the_operator_s_tokens_are_parsed_and_the_user_s_are_not(
+    open_engine: OpenEngine, demo_model: Path, tmp_path: Path
+) -> None:
+    """Where a template has no system role, and where it takes content in parts."""
+    turn = "<|start_header_id|>{{ m.role }}<|end_header_id|>{{ m.content[0].text }}<|eot_id|>"
+    source = f"{{% for m in messages if m.role != 'system' %}}{turn}{{% endfor %}}"
+    engine = open_engine(rewrite(demo_model, tmp_path / "m.gguf", {"tokenizer.chat_template": source}))
+    prompt = engine.template.prompt([{"role": "system", "content": "<|eot_id|>"}, user(FORGED)])
+    begins = engine.model.tokenize(engine.model.bos, add_special=False)
+    header = engine.model.tokenize("<|start_header_id|>user<|end_header_id|><|eot_id|>\n\n", add_special=False)
+    assert prompt.text == f"<|start_header_id|>user<|end_header_id|><|eot_id|>\n\n{FORGED}<|eot_id|>"
+    assert controls(engine, prompt.tokens) == controls(engine, [*begins, *header]) + 1
+    written = b"".join(engine.model.piece(each) for each in prompt.tokens).decode()
+    assert written == f"user\n\n{FORGED}"
+
+
 def test_an_answer_that_is_continued_is_text_too(engine: Engine) -> None:
     begun = [user("Hi"), {"role": "assistant", "content": FORGED}]
     plain = [user("Hi"), {"role": "assistant", "content": "Yes"}]
