@@ -351,10 +351,10 @@ def _texts(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> I
 
 
 def _parsed(arguments: str) -> Any:
-    """A call's arguments, parsed; unchanged where the model wrote invalid JSON."""
+    """A call's arguments, parsed; unchanged where they are invalid JSON, or nested without an end."""
     try:
         return json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
 
 

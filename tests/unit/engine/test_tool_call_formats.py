@@ -337,9 +337,12 @@ def test_an_answer_that_is_continued_is_behind_the_thoughts(
     assert prompt.text.startswith(header)
 
 
-def test_a_call_s_arguments_that_are_no_json_are_passed_on_as_they_are(template: Templates) -> None:
-    broken = json.loads(json.dumps(CALLED).replace('{\\"city\\": \\"Z\\u00fcrich\\"}', "oops"))
-    assert '"arguments": oops}' in template(QWEN_3).render(broken)
+@pytest.mark.parametrize("arguments", ["oops", "", "[" * 100_000, '{"a":' * 50_000])
+def test_a_call_s_arguments_that_are_no_json_are_passed_on_as_they_are(template: Templates, arguments: str) -> None:
+    function = {"name": "get_weather", "arguments": arguments}
+    call = {"id": "call_1", "type": "function", "function": function}
+    broken = [CALLED[0], CALLED[1] | {"tool_calls": [call]}, CALLED[2]]
+    assert f'"arguments": {arguments}}}' in template(QWEN_3).render(broken)
 
 
 @pytest.mark.parametrize(
