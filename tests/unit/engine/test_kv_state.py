@@ -118,7 +118,8 @@ def test_a_part_of_a_state_is_refused(decoder: Callable[..., Decoder], size: int
 def test_more_than_a_state_is_refused(decoder: Callable[..., Decoder]) -> None:
     state = bytes(decoder("llama").read_state(0, 16))
     assert UNKNOWN in refused(state + b"\0")
-    assert UNKNOWN in refused(state + state)
+    assert UNKNOWN in refused(state + state[:-2])
+    check_finite(state + state)
 
 
 @pytest.mark.parametrize("layers", [2**16, 2**32 - 1])
@@ -128,6 +129,9 @@ def test_announcing_much_takes_no_time_or_memory(layers: int) -> None:
     assert UNKNOWN in refused(state)
     assert UNKNOWN in refused(struct.pack("<IiII", 0xAF143CD8, 1, 1, 2**32 - 1) + bytes(1000))
     assert UNKNOWN in refused(struct.pack("<Ii", 0xAF143CD8, 1) + struct.pack("<II", 1, 0) * 100_000)
+    assert UNKNOWN in refused(struct.pack("<Ii", 0xAF143CD8, 1) * 100_000)
+    row = struct.pack("<IIIIiiQ", 1, 0, 0, 1, 0, 0, 4) + bytes(4)
+    assert UNKNOWN in refused((struct.pack("<Ii", 0xAF143CD8, 1) + row) * 100_000 + b"\0")
 
 
 def test_noise_is_refused() -> None:
