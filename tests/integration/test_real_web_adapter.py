@@ -215,7 +215,29 @@ def test_a_body_that_is_invoked_directly_is_answered(environment: Environment) -
     assert said(answer.body) == said(without_adapter(environment, asked()).content)
 
 
-@pytest.mark.parametrize("event", [{}, [], None, "text", 3, {"version": "2.0"}, {"requestContext": {}}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {},
+        [],
+        None,
+        "text",
+        3,
+        True,
+        {"version": "2.0"},
+        {"requestContext": {}},
+        {"requestContext": {"http": {}}},
+        {"httpMethod": "GET"},
+        {"messages": "text"},
+        url_event({}) | {"headers": None},
+        url_event({}) | {"headers": {"x": "é"}},
+        url_event({}) | {"headers": {"a": "b\r\nc: d"}},
+        url_event({}) | {"body": {}},
+        url_event({}) | {"rawPath": 3},
+        url_event({}) | {"isBase64Encoded": None},
+        url_event({}) | {"cookies": "x"},
+    ],
+)
 def test_a_malformed_event_is_answered(environment: Environment, event: Any) -> None:
     answer = answer_of(environment.api.invoke(event))
     assert answer.status == HTTPStatus.BAD_REQUEST

@@ -36,10 +36,14 @@ class UnansweredEventError(LambdaLLMError):
 def require_answerable(event: Any) -> None:
     """Refuse an event of a service.
 
+    A list of objects is one of EventBridge Pipes, which deletes the messages of a queue as well:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html
+
     Raises:
         UnansweredEventError: see there.
     """
-    if isinstance(event, dict) and any(fields <= event.keys() for fields in _OF_SERVICES):
+    piped = isinstance(event, list) and any(isinstance(record, dict) for record in event)
+    if piped or (isinstance(event, dict) and any(fields <= event.keys() for fields in _OF_SERVICES)):
         raise UnansweredEventError
 
 
