@@ -31,7 +31,7 @@ from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.openai_types.responses import InputTokens
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event, quoted
 from lambda_llm.serving.answering import Answers, Conversation, Step, schema_of
-from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.errors import APIError, error_event
 from lambda_llm.serving.generations import Caller, Limits, planned, sampling_of
 from lambda_llm.serving.logprobs import logprobs
 from lambda_llm.serving.response_size import bounded, json_response
@@ -59,7 +59,7 @@ def router(service: Service) -> APIRouter:
         answer = _Answer(service, answers, with_logprobs=bool(body.logprobs))
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
-            return await EventStream.begun(answer.events(with_usage=with_usage))
+            return await EventStream.begun(answer.events(with_usage=with_usage), error_event)
         return await while_connected(request, answer.whole())
 
     @routes.post("/v1/chat/completions/input_tokens")
@@ -176,25 +176,18 @@ class _Answer:
     async def events(self, *, with_usage: bool) -> AsyncGenerator[str, None]:
         """The choices as a stream of events: for each its role, its deltas and its finish reason."""
         writer = _ChunkWriter(self._identity, len(self._choices), with_usage=with_usage)
-        try:
-            async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
-                for number in self._choices:
-                    yield writer.chunk(number, Delta(role="assistant", content=""))
-                async for step in steps:
-                    if step is None:
-                        yield KEEP_ALIVE
-                    elif isinstance(step.part, Content) and not self._with_logprobs:
-                        yield writer.content(step.choice, step.part.text)
-                    elif step.reason:
-                        yield writer.chunk(step.choice, Delta(), finish_reason=step.reason)
-                    else:
-                        yield writer.chunk(step.choice, _delta(step), logprobs=self._logprobs(step.scored))
-        except Exception as error:
-            if not writer.begun:
-                raise
-            # The status line has been sent: the error must be an event.
-            yield event(explain(error).body.model_dump_json(ensure_ascii=True))
-            return
+        async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
+            for number in self._choices:
+                yield writer.chunk(number, Delta(role="assistant", content=""))
+            async for step in steps:
+                if step is None:
+                    yield KEEP_ALIVE
+                elif isinstance(step.part, Content) and not self._with_logprobs:
+                    yield writer.content(step.choice, step.part.text)
+                elif step.reason:
+                    yield writer.chunk(step.choice, Delta(), finish_reason=step.reason)
+                else:
+                    yield writer.chunk(step.choice, _delta(step), logprobs=self._logprobs(step.scored))
         if with_usage:
             yield writer.usage(self._answers.usage())
         yield DONE
@@ -248,14 +241,9 @@ def _delta(step: Step) -> Delta:
 
 
 class _ChunkWriter:
-    """Writes chunks. Those with content only, one per token, are filled into a JSON frame that is serialized once.
-
-    Attributes:
-        begun: whether `chunk` was called.
-    """
+    """Writes chunks. Those with content only, one per token, are filled into a JSON frame that is serialized once."""
 
     def __init__(self, identity: dict[str, Any], choices: int, *, with_usage: bool) -> None:
-        self.begun = False
         self._identity = identity
         self._with_usage = with_usage
         templates = [self._json(ChunkChoice(index=number, delta=Delta(content="\0"))) for number in range(choices)]
@@ -268,7 +256,6 @@ class _ChunkWriter:
 
     def chunk(self, choice: int, delta: Delta, **more: Any) -> str:
         """A chunk that adds anything."""
-        self.begun = True
         return event(self._json(ChunkChoice(index=choice, delta=delta, **more)))
 
     def usage(self, usage: Any) -> str:

@@ -24,7 +24,7 @@ from lambda_llm.openai_types.completions import (
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event
 from lambda_llm.serving.answering import constraint_of, schema_of
-from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.errors import APIError, error_event, explain
 from lambda_llm.serving.generations import (
     Caller,
     Limits,
@@ -59,7 +59,7 @@ def router(service: Service) -> APIRouter:
         answer = await planned(service, request, caller, lambda: _Answer(service, body, caller))
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
-            return await EventStream.begun(answer.events(with_usage=with_usage))
+            return await EventStream.begun(answer.events(with_usage=with_usage), error_event)
         return await while_connected(request, answer.whole())
 
     return routes
@@ -153,31 +153,23 @@ class _Answer:
             completion = Completion(**self._identity, choices=list(choices), **more)
             return event(completion.model_dump_json(exclude=leave_out, ensure_ascii=True))
 
-        begun = False
-        try:
-            async with self._service.worker.run(self._generations, self._service.options.keep_alive_seconds) as pieces:
-                begun = True
-                yield KEEP_ALIVE
-                for number, echo in enumerate(self._echoes):
-                    if echo:
-                        yield chunk(CompletionChoice(index=number, text=echo))
-                async for piece in pieces:
-                    if piece is None:
-                        yield KEEP_ALIVE
-                    elif piece.text or piece.ended:
-                        yield chunk(
-                            CompletionChoice(
-                                index=piece.choice,
-                                text=piece.text,
-                                logprobs=self._logprobs(piece.choice, piece.scored) if piece.text else None,
-                                finish_reason=self._reason(piece.choice) if piece.ended else None,
-                            )
+        async with self._service.worker.run(self._generations, self._service.options.keep_alive_seconds) as pieces:
+            yield KEEP_ALIVE
+            for number, echo in enumerate(self._echoes):
+                if echo:
+                    yield chunk(CompletionChoice(index=number, text=echo))
+            async for piece in pieces:
+                if piece is None:
+                    yield KEEP_ALIVE
+                elif piece.text or piece.ended:
+                    yield chunk(
+                        CompletionChoice(
+                            index=piece.choice,
+                            text=piece.text,
+                            logprobs=self._logprobs(piece.choice, piece.scored) if piece.text else None,
+                            finish_reason=self._reason(piece.choice) if piece.ended else None,
                         )
-        except Exception as error:
-            if not begun:
-                raise
-            yield event(explain(error).body.model_dump_json(ensure_ascii=True))
-            return
+                    )
         if with_usage:
             yield chunk(usage=usage_of(self._generations, self._choices))
         yield DONE

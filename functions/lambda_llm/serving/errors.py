@@ -25,6 +25,7 @@ from lambda_llm.engine.errors import (
     UnknownTextError,
 )
 from lambda_llm.openai_types.errors import ErrorBody, ErrorResponse
+from lambda_llm.openai_types.sse import event
 from lambda_llm.serving.worker import DeadlineError, QueueFullError, StoppingError
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,11 @@ def explain(error: Exception, param: str | None = None) -> APIError:
         "The server failed to answer; its log says why. Try again.",
         code="internal_error",
     )
+
+
+def error_event(error: Exception) -> str:
+    """The last event of a stream of OpenAI's that failed."""
+    return event(explain(error).body.model_dump_json(ensure_ascii=True))
 
 
 def install(app: FastAPI) -> None:

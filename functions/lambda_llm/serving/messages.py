@@ -64,7 +64,7 @@ def router(service: Service) -> APIRouter:
 
         answer = _Answer(service, await planned(service, request, caller, prepare))
         if body.stream:
-            return await EventStream.begun(answer.events())
+            return await EventStream.begun(answer.events(), _failure)
         return await while_connected(request, answer.whole())
 
     @routes.post(f"{PATH}/count_tokens")
@@ -152,24 +152,14 @@ class _Answer:
 
     async def events(self) -> AsyncGenerator[str, None]:
         """The message as a stream of events, in Anthropic's order."""
-        begun = False
-        try:
-            async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
-                begun = True
-                yield _event("message_start", message=self._message.model_dump())
-                async for step in steps:
-                    if step is None:
-                        yield _PING
-                        continue
-                    for each in self._events(step):
-                        yield each
-        except Exception as error:
-            if not begun:
-                raise
-            # The status line has been sent: the error must be an event.
-            answer = explain(error)
-            yield event(json.dumps(error_body(answer.status, str(answer))), "error")
-            return
+        async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
+            yield _event("message_start", message=self._message.model_dump())
+            async for step in steps:
+                if step is None:
+                    yield _PING
+                    continue
+                for each in self._events(step):
+                    yield each
         yield _event(
             "message_delta",
             delta={"stop_reason": self._message.stop_reason, "stop_sequence": self._message.stop_sequence},
@@ -239,6 +229,11 @@ class _Answer:
             cache_read_input_tokens=stats.cached_tokens,
             output_tokens=stats.completion_tokens,
         )
+
+
+def _failure(error: Exception) -> str:
+    answer = explain(error)
+    return event(json.dumps(error_body(answer.status, str(answer))), "error")
 
 
 def _event(kind: str, **fields: Any) -> str:

@@ -167,7 +167,8 @@ class _Ollama:
 
         answer = _Answer(service, await planned(service, request, caller, prepare), form)
         if streams:
-            return await EventStream.begun(answer.lines(), _LINES)
+            # The first line comes with the first token, perhaps after minutes in the queue.
+            return await while_connected(request, EventStream.begun(answer.lines(), _failure, _LINES))
         return await while_connected(request, answer.whole())
 
 
@@ -286,19 +287,12 @@ class _Answer:
 
     async def lines(self) -> AsyncGenerator[str, None]:
         """The answer as lines of JSON, one for each addition."""
-        begun, reason = False, "stop"
-        try:
-            async with self._answers.run() as steps:
-                async for step in steps:
-                    for added in self._added(step):
-                        begun = True
-                        yield _line(self._object({"role": "assistant", "content": "", **added}) | {"done": False})
-                    reason = step.reason or reason if step else reason
-        except Exception as error:
-            if not begun:
-                raise
-            yield _line({"error": str(explain(error))})
-            return
+        reason = "stop"
+        async with self._answers.run() as steps:
+            async for step in steps:
+                for added in self._added(step):
+                    yield _line(self._object({"role": "assistant", "content": "", **added}) | {"done": False})
+                reason = step.reason or reason if step else reason
         yield _line(self._object({"role": "assistant", "content": ""}) | self._end(reason))
 
     def _added(self, step: Step | None) -> Iterator[dict[str, Any]]:
@@ -338,6 +332,10 @@ class _Answer:
             "eval_count": stats.completion_tokens,
             "eval_duration": int(stats.decode_seconds * 1e9),
         }
+
+
+def _failure(error: Exception) -> str:
+    return _line({"error": str(explain(error))})
 
 
 def _line(content: dict[str, Any]) -> str:

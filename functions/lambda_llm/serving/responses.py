@@ -61,7 +61,7 @@ def router(service: Service) -> APIRouter:
         answers = await planned(service, request, caller, lambda: _prepare(service, body, caller))
         answer = _Answer(service, answers, body)
         if body.stream:
-            return await EventStream.begun(answer.events())
+            return await EventStream.begun(answer.events(), answer.failure)
         return await while_connected(request, answer.whole())
 
     @routes.post("/v1/responses/input_tokens")
@@ -210,28 +210,23 @@ class _Answer:
 
     async def events(self) -> AsyncGenerator[str, None]:
         """The response as a stream of events, in OpenAI's order."""
-        begun = False
-        try:
-            async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
-                begun = True
-                yield self._event("response.created", response=self._response)
-                yield self._event("response.in_progress", response=self._response)
-                async for step in steps:
-                    if step is None:
-                        yield KEEP_ALIVE
-                        continue
-                    for each in self._events(step):
-                        yield each
-        except Exception as error:
-            if not begun:
-                raise
-            # The status line has been sent: the error must be an event.
-            reason = explain(error).body.error
-            self._response.status = "failed"
-            self._response.error = ResponseError(code=reason.code or "server_error", message=reason.message)
-            yield self._event("response.failed", response=self._response)
-            return
+        async with self._answers.run(self._service.options.keep_alive_seconds) as steps:
+            yield self._event("response.created", response=self._response)
+            yield self._event("response.in_progress", response=self._response)
+            async for step in steps:
+                if step is None:
+                    yield KEEP_ALIVE
+                    continue
+                for each in self._events(step):
+                    yield each
         yield self._event(f"response.{self._response.status}", response=self._response)
+
+    def failure(self, error: Exception) -> str:
+        """The last event of a stream that failed."""
+        reason = explain(error).body.error
+        self._response.status = "failed"
+        self._response.error = ResponseError(code=reason.code or "server_error", message=reason.message)
+        return self._event("response.failed", response=self._response)
 
     def _events(self, step: Step) -> Iterator[str]:
         """Add a step to the response; yields its events."""

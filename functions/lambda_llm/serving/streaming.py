@@ -4,7 +4,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
@@ -22,19 +22,37 @@ SSE_HEADERS: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-B
 class EventStream(StreamingResponse):
     """A stream that closes its events' generator at its end, even if the client stopped reading before that."""
 
-    def __init__(self, first: str, events: AsyncGenerator[str, None], media_type: str = EVENTS) -> None:
+    def __init__(
+        self,
+        first: str,
+        events: AsyncGenerator[str, None],
+        failure: Callable[[Exception], str],
+        media_type: str,
+    ) -> None:
         self._events = events
+        self._failure = failure
         super().__init__(self._all(first), media_type=media_type, headers=SSE_HEADERS)
 
     @classmethod
-    async def begun(cls, events: AsyncGenerator[str, None], media_type: str = EVENTS) -> "EventStream":
-        """Generate the first event before the status line is sent, so that errors until then have their own status."""
-        return cls(await anext(events), events, media_type)
+    async def begun(
+        cls, events: AsyncGenerator[str, None], failure: Callable[[Exception], str], media_type: str = EVENTS
+    ) -> "EventStream":
+        """Generate the first event before the status line is sent, so that errors until then have their own status.
+
+        Args:
+            events: the stream.
+            failure: makes the last event, of an error after the first one.
+            media_type: of the stream.
+        """
+        return cls(await anext(events), events, failure, media_type)
 
     async def _all(self, first: str) -> AsyncGenerator[str, None]:
         yield first
-        async for each in self._events:
-            yield each
+        try:
+            async for each in self._events:
+                yield each
+        except Exception as error:  # noqa: BLE001 - the status line has been sent: any error must be an event
+            yield self._failure(error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
