@@ -55,7 +55,7 @@ def _valid_json(value: dict[str, Any]) -> dict[str, Any]:
 
 Text = Annotated[StrictStr, AfterValidator(_valid_unicode)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(_valid_json)]
-_StopText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_valid_unicode)]
+SomeText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_valid_unicode)]
 Whole = Annotated[int, Field(strict=True)]
 
 
@@ -206,7 +206,7 @@ class CompletionInput(SamplingInput):
 
     stream_options: StreamOptions | None = None
     seed: Annotated[Whole, Field(ge=SEED_MIN, le=SEED_MAX)] | None = None
-    stop: _StopText | Annotated[list[_StopText], Field(max_length=STOP_TEXTS_MAX, fail_fast=True)] | None = None
+    stop: SomeText | Annotated[list[SomeText], Field(max_length=STOP_TEXTS_MAX, fail_fast=True)] | None = None
     n: Annotated[Whole, Field(ge=1, le=CHOICES_MAX)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2, strict=True)] | None = None

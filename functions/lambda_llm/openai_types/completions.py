@@ -31,10 +31,7 @@ class CompletionRequest(CompletionInput):
     """Body of `POST /v1/completions`."""
 
     prompt: (
-        Text
-        | Annotated[list[Text], Field(min_length=1, max_length=CHOICES_MAX, fail_fast=True)]
-        | TokenIds
-        | Annotated[list[TokenIds], Field(min_length=1, max_length=CHOICES_MAX, fail_fast=True)]
+        Text | Annotated[list[Text | TokenIds], Field(min_length=1, max_length=CHOICES_MAX, fail_fast=True)] | TokenIds
     )
     max_tokens: MaxTokens | None = Field(
         None, description=f"default: {DEFAULT_TOKENS}; -1: as many as the context allows"

@@ -8,10 +8,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
 
-from lambda_llm.openai_types.common import Input, Text, refuse
+from lambda_llm.openai_types.common import Input, SomeText, refuse
 
-_Some = Annotated[Text, Field(min_length=1)]
-_Texts = Annotated[list[_Some], Field(min_length=1, fail_fast=True)]
+_Texts = Annotated[list[SomeText], Field(min_length=1, fail_fast=True)]
 _Token = Annotated[int, Field(ge=0, strict=True)]
 _Tokens = Annotated[list[_Token], Field(min_length=1, fail_fast=True)]
 
@@ -20,14 +19,7 @@ class EmbeddingsRequest(Input):
     """Body of `POST /v1/embeddings`."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    input: (
-        _Some
-        | Annotated[list[_Some], Field(min_length=1, fail_fast=True)]
-        | Annotated[list[_Token], Field(min_length=1, fail_fast=True)]
-        | Annotated[
-            list[Annotated[list[_Token], Field(min_length=1, fail_fast=True)]], Field(min_length=1, fail_fast=True)
-        ]
-    )
+    input: SomeText | Annotated[list[SomeText | _Tokens], Field(min_length=1, fail_fast=True)] | _Tokens
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1, strict=True)] | None = None
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
@@ -37,22 +29,22 @@ class ClassifyRequest(Input):
     """Body of `POST /v1/classify`."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    input: _Some | _Texts
+    input: SomeText | _Texts
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
 
 
 class Document(Input):
     """A document to rank."""
 
-    text: _Some
+    text: SomeText
 
 
 class RerankRequest(Input):
     """Body of `POST /v1/rerank`: with `documents`, as Jina and Cohere have it, or `texts`, as TEI has it."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    query: _Some
-    documents: Annotated[list[_Some | Document], Field(min_length=1, fail_fast=True)] | None = None
+    query: SomeText
+    documents: Annotated[list[SomeText | Document], Field(min_length=1, fail_fast=True)] | None = None
     texts: _Texts | None = None
     top_n: Annotated[int, Field(ge=1, strict=True)] | None = None
     return_documents: StrictBool | None = None
@@ -71,8 +63,8 @@ class ScoreRequest(Input):
     """Body of `POST /v1/score`, as vLLM has it."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    text_1: _Some | _Texts = Field(description="one query, or one per text")
-    text_2: _Some | _Texts
+    text_1: SomeText | _Texts = Field(description="one query, or one per text")
+    text_2: SomeText | _Texts
     user: StrictStr | None = Field(None, description="accepted for clients that always send it; not used")
 
     @model_validator(mode="after")

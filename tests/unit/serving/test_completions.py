@@ -64,7 +64,8 @@ async def test_a_prompt_may_come_as_tokens_and_several_at_once(client: httpx2.As
     other = "A token is"
     (text,) = texts(await ask(client))
     assert texts(await ask(client, prompt=tokens)) == [text]
-    assert texts(await ask(client, prompt=[tokens, tokens])) == [text, text]
+    for two in ([tokens, tokens], [tokens, PROMPT], [PROMPT, tokens]):
+        assert texts(await ask(client, prompt=two)) == [text, text]
     both = await ask(client, prompt=[PROMPT, other], n=2)
     assert texts(both) == [text, text, *texts(await ask(client, prompt=other)) * 2]
     assert [choice["index"] for choice in both["choices"]] == [0, 1, 2, 3]

@@ -93,11 +93,11 @@ async def test_base64_holds_the_same_numbers(ask: Ask) -> None:
 async def test_tokens_are_taken_as_they_are(ask: Ask, open_encoder: OpenEncoder) -> None:
     texts = ["How much memory?", "What does SnapStart do?"]
     tokens = [open_encoder("embeddings").model.tokenize(text, add_special=True) for text in texts]
-    assert (
-        np.abs(vectors(await ask(EMBEDDINGS, input=tokens)) - vectors(await ask(EMBEDDINGS, input=texts))).max() < 1e-6
-    )
+    expected = vectors(await ask(EMBEDDINGS, input=texts))
+    for mixed in (tokens, [texts[0], tokens[1]], [tokens[0], texts[1]]):
+        assert np.abs(vectors(await ask(EMBEDDINGS, input=mixed)) - expected).max() < 1e-6
     (alone,) = vectors(await ask(EMBEDDINGS, input=tokens[0]))
-    assert alone @ vectors(await ask(EMBEDDINGS, input=texts[0]))[0] == pytest.approx(1, abs=1e-4)
+    assert alone @ expected[0] == pytest.approx(1, abs=1e-4)
 
 
 async def test_the_model_s_own_dimensions_may_be_asked_for_and_no_others(ask: Ask) -> None:
@@ -122,6 +122,11 @@ async def test_the_model_s_own_dimensions_may_be_asked_for_and_no_others(ask: As
 )
 async def test_what_can_t_be_embedded_is_refused_by_its_field(ask: Ask, fields: dict[str, Any], param: str) -> None:
     refused(await ask(EMBEDDINGS, **fields), param, "invalid_value")
+
+
+async def test_an_empty_text_is_refused_in_plain_words(ask: Ask) -> None:
+    said = refused(await ask(EMBEDDINGS, input=["a", ""]), "input.1", "invalid_value")
+    assert said.startswith("'input.1' can't be used: String should have at least 1 character")
 
 
 async def test_an_unknown_field_is_refused(ask: Ask) -> None:
