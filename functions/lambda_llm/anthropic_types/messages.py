@@ -80,8 +80,12 @@ class Message(Returned):
             raise refuse("content", "it is empty")
         return self
 
-    def rendered(self) -> Iterator[dict[str, Any]]:
-        """The message in the form that chat templates expect: results of tools are messages of their own."""
+    def rendered(self, *, begun: bool = False) -> Iterator[dict[str, Any]]:
+        """The message in the form that chat templates expect: results of tools are messages of their own.
+
+        Args:
+            begun: an answer of the assistant's is continued: its blocks are one text.
+        """
         blocks = [Block(type="text", text=self.content)] if isinstance(self.content, str) else self.content
         for block in blocks:
             if block.type == "tool_result":
@@ -99,7 +103,9 @@ class Message(Returned):
         ]
         if not texts and not calls and self.role == "user":
             return
-        message: dict[str, Any] = {"role": self.role, "content": joined(texts) if texts or not calls else None}
+        between = "" if begun and self.role == "assistant" and not calls else "\n"
+        content = between.join(block.written() for block in texts) if texts or not calls else None
+        message: dict[str, Any] = {"role": self.role, "content": content}
         if calls:
             message["tool_calls"] = calls
         if thought := "\n".join(block.thinking or "" for block in blocks if block.type == "thinking"):

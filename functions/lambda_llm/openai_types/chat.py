@@ -111,11 +111,16 @@ class Message(Returned):
             return None
         return self.reasoning_content or (self.reasoning if isinstance(self.reasoning, str) else None)
 
-    def rendered(self) -> dict[str, Any]:
-        """The message in the form that chat templates expect."""
+    def rendered(self, *, begun: bool = False) -> dict[str, Any]:
+        """The message in the form that chat templates expect.
+
+        Args:
+            begun: an answer of the assistant's is continued: its parts are one text, as in llama-server.
+        """
         content = self.content
         if isinstance(content, list):
-            content = "\n".join(part.written() for part in content)
+            glued = begun and self.role == "assistant" and not self.tool_calls
+            content = ("" if glued else "\n").join(part.written() for part in content)
         if content is None and not self.tool_calls:
             content = self.refusal or ""
         message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}

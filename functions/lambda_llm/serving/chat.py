@@ -77,14 +77,15 @@ def _prepare(service: Service, body: ChatCompletionRequest, caller: Caller) -> A
     calls: Any = choice if isinstance(choice, str) else "auto"
     if isinstance(choice, ToolChoice):
         calls = choice.allowed_tools.mode if choice.allowed_tools else "required"
+    continues, last = body.continue_final_message is not False, body.messages[-1]
     conversation = Conversation(
-        [message.rendered() for message in body.messages],
+        [message.rendered(begun=continues and message is last) for message in body.messages],
         tools=[{"type": "function", "function": _function(tool.function)} for tool in body.tools or ()],
         callable_tools=frozenset(choice.chosen()) if isinstance(choice, ToolChoice) else None,
         calls=calls,
         parallel=body.parallel_tool_calls is not False,
         schema=schema_of(body.response_format),
-        continues=body.continue_final_message is not False,
+        continues=continues,
         variables={**effort(service, body.reasoning_effort, "reasoning_effort"), **(body.chat_template_kwargs or {})},
     )
     limits = Limits(

@@ -94,7 +94,7 @@ def _conversation(service: Service, body: CountRequest) -> Conversation:
     return Conversation(
         [
             *([{"role": "system", "content": system}] if system else []),
-            *(each for message in body.messages for each in message.rendered()),
+            *(each for message in body.messages for each in message.rendered(begun=message is body.messages[-1])),
         ],
         tools=[
             {

@@ -130,7 +130,7 @@ def _messages(body: ResponseRequest) -> Iterator[dict[str, Any]]:
         return
     turn: dict[str, Any] = {}
     for item in body.input:
-        addition = _model_output(item)
+        addition = _model_output(item, begun=item is body.input[-1])
         if turn and (not addition or _starts_turn(turn, addition)):
             yield _complete(turn)
             turn = {}
@@ -151,22 +151,27 @@ def _starts_turn(turn: dict[str, Any], addition: dict[str, Any]) -> bool:
     return ("reasoning_content" in addition) or ("content" in addition and has_output)
 
 
-def _model_output(item: Item) -> dict[str, Any]:
-    """What an item adds to the model's turn; empty for items of others."""
+def _model_output(item: Item, *, begun: bool) -> dict[str, Any]:
+    """What an item adds to the model's turn; empty for items of others.
+
+    Args:
+        item: any.
+        begun: the response continues it: its parts are one text.
+    """
     if item.type == "function_call":
         function = {"name": item.name, "arguments": item.arguments}
         return {"tool_calls": [{"id": item.call_id, "type": "function", "function": function}]}
     if item.type == "reasoning":
         return {"reasoning_content": _text(item.content or item.summary)}
-    return {"content": _text(item.content)} if item.role == "assistant" else {}
+    return {"content": _text(item.content, "" if begun else "\n")} if item.role == "assistant" else {}
 
 
 def _complete(turn: dict[str, Any]) -> dict[str, Any]:
     return turn if turn.get("tool_calls") else turn | {"content": turn["content"] or ""}
 
 
-def _text(content: str | Sequence[InputPart] | None) -> str:
-    return content if isinstance(content, str) else "\n".join(part.text for part in content or ())
+def _text(content: str | Sequence[InputPart] | None, between: str = "\n") -> str:
+    return content if isinstance(content, str) else between.join(part.text for part in content or ())
 
 
 # -- the response -----------------------------------------------------------------------------------

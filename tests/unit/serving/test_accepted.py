@@ -121,6 +121,25 @@ async def test_a_last_message_of_the_assistant_is_continued(client: httpx2.Async
     assert begun + await answer_of(client, "/v1/responses", input=conversation) == whole
 
 
+async def test_a_last_message_of_the_assistant_in_parts_is_one_text(client: httpx2.AsyncClient) -> None:
+    async def prompt_tokens(path: str, field: str, said: Any) -> int:
+        asked_for = {"model": MODEL_ID, field: [user(QUESTION), {"role": "assistant", "content": said}]}
+        response = await client.post(path, json=asked_for)
+        assert response.status_code == 200, response.text
+        return int(response.json()["input_tokens"])
+
+    parts = [{"type": "text", "text": text} for text in ("The func", "tion gets")]
+    for path, field in (
+        (f"{PATH}/input_tokens", "messages"),
+        ("/v1/messages/count_tokens", "messages"),
+        ("/v1/responses/input_tokens", "input"),
+    ):
+        glued, on_two_lines = [
+            await prompt_tokens(path, field, said) for said in ("The function gets", "The func\ntion gets")
+        ]
+        assert await prompt_tokens(path, field, parts) == glued < on_two_lines, path
+
+
 async def test_a_last_message_of_the_assistant_is_followed_by_another_where_that_is_asked_for(
     client: httpx2.AsyncClient,
 ) -> None:
