@@ -184,7 +184,7 @@ def endless_server(endless_model: Path, tmp_path_factory: pytest.TempPathFactory
 def raw_request(server: Server, method: str, path: str, body: Any) -> Iterator[socket.socket]:
     """Send a request and give the connection, which nobody reads; leaving the context is how the client leaves."""
     content = json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: server\r\nContent-Type: application/json\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with closing(socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_SECONDS)) as connection:
         connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         yield connection
