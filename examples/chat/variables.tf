@@ -41,7 +41,7 @@ variable "system_prompt" {
 }
 
 variable "callers" {
-  description = "Who may call, in addition to what IAM policies in this account allow: account ids, or ARNs of IAM roles and users."
+  description = "Who may call, in addition to what IAM policies in this account allow: account ids, or ARNs of IAM roles and users. All callers share one cache of prompts, so one can tell whether another sent the same beginning."
   type        = set(string)
   default     = []
 }
