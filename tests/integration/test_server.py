@@ -89,7 +89,7 @@ def test_refusals_are_the_client_s_own_exceptions(client: OpenAI) -> None:
         client.chat.completions.create(**asked(model="gpt-5"))
     assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
     with pytest.raises(BadRequestError) as unsupported:
-        client.chat.completions.create(**asked(functions=[]))
+        client.chat.completions.create(**asked(functions=[{"name": "x"}]))
     assert (unsupported.value.code, unsupported.value.param) == ("unsupported_parameter", "functions")
     for stream in (False, True):
         with pytest.raises(BadRequestError, match="context length is 2048 tokens") as too_long:
