@@ -31,7 +31,7 @@ from scripts.demo import MODEL
 CLIENTS: Final = 6
 ANSWER_SECONDS: Final = 120
 SAMPLE_SECONDS: Final = 0.5
-GROWTH: Final = 0.05
+GROWTH: Final = 0.1
 """Of the memory, which C's allocator leaves in holes as threads come and sizes vary; Python's objects stay the same."""
 WORDS: Final = ("memory", "Lambda", "0", "<|eot_id|>", "ä", "\u2028", "中文", "\x00", "{}", '"', "😀", "the", " ", "\n")
 

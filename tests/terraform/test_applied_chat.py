@@ -15,7 +15,7 @@ from support.rewrite import rewrite
 from support.servers import until
 
 FUNCTION = "lambda-llm-chat"
-OTHER_NAME = "another model"
+OTHER_NAME = "another-model"
 
 pytestmark = [pytest.mark.needs("terraform", get=TERRAFORM_FROM), pytest.mark.usefixtures("applied")]
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
 from lambda_llm.openai_types.common import (
-    MESSAGES_MAX,
+    MANY,
     STOP_TEXTS_MAX,
     Input,
     JSONObject,
@@ -34,7 +34,7 @@ class Block(Returned):
     name: Text | None = None
     input: JSONObject | None = None
     tool_use_id: Text | None = None
-    content: "Text | Annotated[list[Block], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None" = None
+    content: "Text | Annotated[list[Block], Field(fail_fast=True), BeforeValidator(MANY)] | None" = None
     is_error: StrictBool | None = None
     thinking: Text | None = None
 
@@ -67,7 +67,7 @@ class Message(Returned):
     """One message."""
 
     role: Literal["user", "assistant", "system"]
-    content: Text | Annotated[list[Block], Field(max_length=MESSAGES_MAX, fail_fast=True)]
+    content: Text | Annotated[list[Block], Field(fail_fast=True), BeforeValidator(MANY)]
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
@@ -169,8 +169,8 @@ class CountRequest(Input):
     """Body of `POST /v1/messages/count_tokens`, and the part of a request that the prompt is made from."""
 
     model: StrictStr | None = Field(None, description="may be left out, as one model is served")
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_MAX, fail_fast=True)]
-    system: Text | Annotated[list[Block], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True), BeforeValidator(MANY)]
+    system: Text | Annotated[list[Block], Field(fail_fast=True), BeforeValidator(MANY)] | None = None
     tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX, fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None

@@ -66,6 +66,10 @@ def _log(level: int, text: bytes, _: Any) -> None:
         _thread.errors.append(line)
 
 
+_ending = threading.Lock()
+"""Held by the thread that ends the process."""
+
+
 @ctypes.CFUNCTYPE(None, ctypes.c_char_p)  # type: ignore[untyped-decorator]
 def _failed_assertion(message: bytes) -> None:
     """Called instead of printing a backtrace; llama.cpp ends the process, by SIGABRT, when this returns."""
@@ -73,6 +77,8 @@ def _failed_assertion(message: bytes) -> None:
     if _thread.survivors is not None:
         _thread.survivors.put(AssertionFailedError(text))
         threading.Event().wait()  # for ever: the thread can neither go on nor unwind
+    if not _ending.acquire(blocking=False):  # another thread of the same computation has failed, too, and says so
+        threading.Event().wait()
     logger.critical("llama.cpp failed at an assertion, which ends this process: %s", text)
     logging.shutdown()
     os._exit(1)

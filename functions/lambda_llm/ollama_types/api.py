@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StrictBool, StrictStr
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr
 
 from lambda_llm.openai_types.common import (
-    MESSAGES_MAX,
+    MANY,
     SEED_MAX,
     SEED_MIN,
     STOP_TEXTS_MAX,
@@ -84,7 +84,7 @@ class Message(Returned):
     role: Literal["system", "user", "assistant", "tool"]
     content: Text | None = ""
     thinking: Text | None = None
-    tool_calls: Annotated[list[ToolCall], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True), BeforeValidator(MANY)] | None = None
     tool_name: Text | None = None
     tool_call_id: Text | None = None
     images: Annotated[list[Any], Field(max_length=0)] | None = None
@@ -108,7 +108,7 @@ class Tool(Returned):
 class ChatRequest(AnswerInput):
     """Body of `POST /api/chat`."""
 
-    messages: Annotated[list[Message], Field(max_length=MESSAGES_MAX, fail_fast=True)] = Field(default_factory=list)
+    messages: Annotated[list[Message], Field(fail_fast=True), BeforeValidator(MANY)] = Field(default_factory=list)
     tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
 
     def rendered(self) -> Iterator[dict[str, Any]]:

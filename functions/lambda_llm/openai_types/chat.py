@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
 from lambda_llm.openai_types.common import (
-    MESSAGES_MAX,
+    MANY,
     AcceptedInput,
     CompletionInput,
     Input,
@@ -52,7 +52,7 @@ class TextPart(Returned):
         return (self.text if self.type == "text" else self.refusal) or ""
 
 
-Parts = Annotated[list[TextPart], Field(max_length=MESSAGES_MAX, fail_fast=True)]
+Parts = Annotated[list[TextPart], Field(fail_fast=True), BeforeValidator(MANY)]
 
 
 def _as_json(arguments: Any) -> Any:
@@ -78,7 +78,7 @@ class Message(Returned):
     """One message. `developer` is OpenAI's newer name for `system`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Annotated[list[TextPart], Field(max_length=MESSAGES_MAX, fail_fast=True)] | None = Field(
+    content: Text | Annotated[list[TextPart], Field(fail_fast=True), BeforeValidator(MANY)] | None = Field(
         None, description="parts are joined by newlines"
     )
     name: Text | None = None
@@ -192,7 +192,7 @@ class ToolChoice(Input):
 class ChatCompletionRequest(CompletionInput, AcceptedInput):
     """Body of `POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_MAX, fail_fast=True)]
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True), BeforeValidator(MANY)]
     max_tokens: MaxTokens | None = None
     max_completion_tokens: MaxTokens | None = None
     logprobs: StrictBool | None = None

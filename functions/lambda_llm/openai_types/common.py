@@ -119,15 +119,19 @@ def refuse(field: str, message: str, *, code: str = "invalid_value") -> Pydantic
     return PydanticCustomError("field", "{message}", {"message": message, "field": field, "code": code})
 
 
-def _at_most(count: int) -> Callable[[Any], Any]:
-    """A validator that counts before each item is validated, and may have an error of its own."""
+def at_most(count: int) -> Callable[[Any], Any]:
+    """A validator that counts before any item is validated, and may have an error of its own."""
 
     def counted(given: Any) -> Any:
-        if isinstance(given, dict) and len(given) > count:
+        if isinstance(given, dict | list) and len(given) > count:
             raise PydanticCustomError("too_many", "{message}", {"message": f"Input should have at most {count} items"})
         return given
 
     return counted
+
+
+MANY: Final = at_most(MESSAGES_MAX)
+"""Not in the schemas: tools that make requests from them would make huge ones."""
 
 
 class StreamOptions(Input):
@@ -213,7 +217,7 @@ class CompletionInput(SamplingInput):
     logit_bias: (
         Annotated[
             dict[Annotated[str, Field(pattern="^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100, strict=True)]],
-            BeforeValidator(_at_most(BIASES_MAX)),
+            BeforeValidator(at_most(BIASES_MAX)),
             Field(max_length=BIASES_MAX, description="by token id; /tokenize returns the ids of a text"),
         ]
         | None

@@ -5,11 +5,11 @@ Source: https://platform.openai.com/docs/api-reference/responses
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StrictBool, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
 
 from lambda_llm.openai_types.chat import TOOLS_MAX, Effort, Name
 from lambda_llm.openai_types.common import (
-    MESSAGES_MAX,
+    MANY,
     AcceptedInput,
     Input,
     JSONObject,
@@ -32,8 +32,8 @@ class InputPart(Returned):
     text: Text
 
 
-InputParts = Annotated[list[InputPart], Field(max_length=MESSAGES_MAX, fail_fast=True)]
-Texts = Annotated[list[Text], Field(max_length=MESSAGES_MAX, fail_fast=True)]
+InputParts = Annotated[list[InputPart], Field(fail_fast=True), BeforeValidator(MANY)]
+Texts = Annotated[list[Text], Field(fail_fast=True), BeforeValidator(MANY)]
 
 
 class Item(Returned):
@@ -145,7 +145,7 @@ class ResponseStreamOptions(Input):
 class ResponseRequest(SamplingInput, AcceptedInput):
     """Body of `POST /v1/responses`. Nothing is stored: each request has the whole conversation."""
 
-    input: Text | Annotated[list[Item], Field(min_length=1, max_length=MESSAGES_MAX, fail_fast=True)]
+    input: Text | Annotated[list[Item], Field(min_length=1, fail_fast=True), BeforeValidator(MANY)]
     instructions: Text | None = None
     max_output_tokens: MaxTokens | None = None
     text: TextConfig | None = None

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool
 
 from lambda_llm.engine.errors import ContextOverflowError
-from lambda_llm.openai_types.common import Input, Text, Whole
+from lambda_llm.openai_types.common import Input, Text, Whole, at_most
 from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.generations import check_tokens
 from lambda_llm.serving.response_size import json_response
@@ -46,7 +46,7 @@ class Tokens(BaseModel):
 class DetokenizeRequest(Input):
     """Body of `POST /detokenize`."""
 
-    tokens: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(max_length=TOKENS_MAX, fail_fast=True)]
+    tokens: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(fail_fast=True), BeforeValidator(at_most(TOKENS_MAX))]
 
 
 class Detokenized(BaseModel):
