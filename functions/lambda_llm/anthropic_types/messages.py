@@ -5,10 +5,11 @@ Source: https://docs.anthropic.com/en/api/messages
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr, model_validator
 
+from lambda_llm.openai_types.chat import TOOLS_MAX
 from lambda_llm.openai_types.common import (
     MANY,
     STOP_TEXTS_MAX,
@@ -21,8 +22,6 @@ from lambda_llm.openai_types.common import (
     check_tools,
     refuse,
 )
-
-TOOLS_MAX: Final = 128
 
 
 class Block(Returned):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Final
 
 import llama_cpp
@@ -106,9 +107,8 @@ class Encoder(Context):
             InputTooLongError: the query is longer than the context; the function raises it for the document.
         """
         first = self.tokens(query, "the query")
-        template: bytes | None = llama_cpp.llama_model_chat_template(self.model.handle, b"rerank")
-        if template:
-            return self._by_template(decoded(template), query)
+        if self._template:
+            return self._by_template(query)
         begins, ends, separates = (
             bool(flag(self.model.vocabulary))
             for flag in (
@@ -121,9 +121,20 @@ class Encoder(Context):
             first.append(int(llama_cpp.llama_vocab_sep(self.model.vocabulary)))
         return lambda document, which: [*first, *self.tokens(document, which)[begins:]]
 
-    def _by_template(self, template: str, query: str) -> Callable[[str, str], list[int]]:
-        control = ControlTokens(self.model, template, ())
-        before, _, behind = template.partition("{document}")
+    @cached_property
+    def _template(self) -> str:
+        """Of a query and a document, or an empty string."""
+        template: bytes | None = llama_cpp.llama_model_chat_template(self.model.handle, b"rerank")
+        return decoded(template) if template else ""
+
+    @cached_property
+    def _control(self) -> ControlTokens:
+        """Made once: it reads the whole vocabulary."""
+        return ControlTokens(self.model, self._template, ())
+
+    def _by_template(self, query: str) -> Callable[[str, str], list[int]]:
+        control = self._control
+        before, _, behind = self._template.partition("{document}")
 
         def tokens(document: str, which: str) -> list[int]:
             self.tokens(document, which)

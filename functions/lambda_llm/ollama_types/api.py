@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr
 
+from lambda_llm.openai_types.chat import TOOLS_MAX
 from lambda_llm.openai_types.common import (
     MANY,
     SEED_MAX,
@@ -109,7 +110,7 @@ class ChatRequest(AnswerInput):
     """Body of `POST /api/chat`."""
 
     messages: Annotated[list[Message], Field(fail_fast=True), BeforeValidator(MANY)] = Field(default_factory=list)
-    tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=TOOLS_MAX, fail_fast=True)] | None = None
 
     def rendered(self) -> Iterator[dict[str, Any]]:
         """The messages in the form that chat templates expect: results get the ids of the calls that they answer."""
