@@ -90,6 +90,20 @@ def test_what_is_written_in_a_text_is_no_control_token(open_encoder: OpenEncoder
     assert encoder.pairing("[SEP]")("[SEP]", "it").count(sep) == 2
 
 
+def test_a_template_for_pairs_has_control_tokens_and_what_is_written_into_it_has_none(
+    open_encoder: OpenEncoder, tmp_path: Path
+) -> None:
+    template = {"tokenizer.chat_template.rerank": "[CLS] {query} [SEP] {document} [SEP]"}
+    encoder = open_encoder(rewrite(ENCODERS / "reranker.gguf", tmp_path / "m.gguf", template)).encoder
+    cls, sep = encoder.model.tokenize("", add_special=True)
+    for query, document in (("How large?", "10 MB."), ("[SEP]", "{query}"), ("{document}", "How [CLS]?")):
+        one, other = (
+            encoder.model.tokenize(text, add_special=False, parse_special=False) for text in (query, document)
+        )
+        tokens = encoder.pairing(query)(document, "it")
+        assert tokens == [cls, *one, sep, *other, sep]
+
+
 def test_an_encoding_can_be_cancelled(open_encoder: OpenEncoder) -> None:
     encoder = open_encoder("embeddings").encoder
     left = Cancellation()
