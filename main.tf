@@ -1,11 +1,7 @@
 # The shortest start: a bucket with the model, the function that serves it, and the pruner of its unused versions.
 
 locals {
-  built = { for function in ["inference", "pruner"] : function => {
-    path     = "${path.module}/dist/lambda-llm-${function}-arm64.zip"
-    manifest = null
-    s3       = null
-  } }
+  built = { for function in ["inference", "pruner"] : function => { path = "${path.module}/dist/lambda-llm-${function}-arm64.zip", manifest = null, code_sha256 = null, s3 = null } }
 }
 
 module "model_store" {
@@ -25,7 +21,9 @@ module "inference" {
   package              = var.package == null ? local.built["inference"] : var.package
   context              = var.context
   system_prompt        = var.system_prompt
-  callers              = var.callers
+  allowed_principals   = var.allowed_principals
+  environment          = var.environment
+  revision             = var.revision
   reserved_concurrency = var.reserved_concurrency
   sessions             = var.keep_sessions ? module.model_store.sessions : null
   path                 = var.path

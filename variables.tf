@@ -38,8 +38,9 @@ variable "model" {
 variable "package" {
   description = "Zip of the inference function, as `make package` builds it; see the module inference. Default: dist/lambda-llm-inference-arm64.zip in this folder, the output of `make package`."
   type = object({
-    path     = optional(string)
-    manifest = optional(string)
+    path        = optional(string)
+    manifest    = optional(string)
+    code_sha256 = optional(string)
     s3 = optional(object({
       bucket     = string
       key        = string
@@ -47,13 +48,19 @@ variable "package" {
     }))
   })
   default = null
+
+  validation {
+    condition     = var.package != null || fileexists(local.built["inference"].path)
+    error_message = "package is left out, and there is no ${local.built["inference"].path}: run `make package` in a clone of lambda-llm and use that clone as the module's source; of a module that terraform fetches (git, a registry), nothing is built, so set package to a zip and manifest in S3 or on this machine."
+  }
 }
 
 variable "pruner_package" {
   description = "Zip of the version pruner; see the module version-pruner. Default: dist/lambda-llm-pruner-arm64.zip in this folder."
   type = object({
-    path     = optional(string)
-    manifest = optional(string)
+    path        = optional(string)
+    manifest    = optional(string)
+    code_sha256 = optional(string)
     s3 = optional(object({
       bucket     = string
       key        = string
@@ -61,6 +68,11 @@ variable "pruner_package" {
     }))
   })
   default = null
+
+  validation {
+    condition     = var.pruner_package != null || fileexists(local.built["pruner"].path)
+    error_message = "pruner_package is left out, and there is no ${local.built["pruner"].path}: run `make package` in a clone of lambda-llm and use that clone as the module's source; of a module that terraform fetches (git, a registry), nothing is built, so set pruner_package to a zip and manifest in S3 or on this machine."
+  }
 }
 
 variable "context" {
@@ -75,16 +87,29 @@ variable "system_prompt" {
   default     = null
 }
 
-variable "callers" {
-  description = "Who may call, in addition to what IAM policies in this account allow: account ids, or ARNs of IAM roles and users. All callers share one cache of prompts, so one can tell whether another sent the same beginning."
-  type        = set(string)
-  default     = []
+variable "allowed_principals" {
+  description = "Who may call, in addition to what IAM policies in this account allow, by a name of your choice: an account id, the ARN of an IAM role or user (of this stack, too), or the id of an organization. All callers share one cache of prompts, so one can tell whether another sent the same beginning."
+  type        = map(string)
+  default     = {}
   nullable    = false
 }
 
 variable "reserved_concurrency" {
   description = "Maximum number of concurrent environments, which caps the function's cost. Default: the account's limit."
   type        = number
+  default     = null
+}
+
+variable "environment" {
+  description = "Further environment variables of the function: settings, as in the table of the project's README, and others."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "revision" {
+  description = "Any text; a new one publishes a new version with everything else unchanged: after an init that failed for a reason outside of the function, Lambda does not try again by itself."
+  type        = string
   default     = null
 }
 

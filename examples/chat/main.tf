@@ -8,7 +8,8 @@ module "lambda_llm" {
   package              = var.package
   pruner_package       = var.pruner_package
   system_prompt        = var.system_prompt
-  callers              = var.callers
+  allowed_principals   = var.allowed_principals
+  revision             = var.revision
   reserved_concurrency = var.reserved_concurrency
 
   # So that `terraform destroy` removes the models too. The default, false, protects a bucket with models.

@@ -40,10 +40,16 @@ variable "system_prompt" {
   default     = null
 }
 
-variable "callers" {
-  description = "Who may call, in addition to what IAM policies in this account allow: account ids, or ARNs of IAM roles and users. All callers share one cache of prompts, so one can tell whether another sent the same beginning."
-  type        = set(string)
-  default     = []
+variable "allowed_principals" {
+  description = "Who may call, in addition to what IAM policies in this account allow, by a name of your choice: an account id, the ARN of an IAM role or user, or the id of an organization. All callers share one cache of prompts, so one can tell whether another sent the same beginning."
+  type        = map(string)
+  default     = {}
+}
+
+variable "revision" {
+  description = "Any text; a new one publishes a new version with everything else unchanged."
+  type        = string
+  default     = null
 }
 
 variable "reserved_concurrency" {

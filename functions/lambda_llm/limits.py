@@ -63,8 +63,15 @@ PACKAGE_DIRECT_UPLOAD_BYTES: Final = 50 * MIB
 ENVIRONMENT_BYTES: Final = 4 * 1024
 """All environment variables of a function together. Source: as above."""
 
+LAYERS: Final = 5
+"""Layers of a function. Source: as above."""
+
+TAGS: Final = 50
+"""Tags of a resource. Source: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html"""
+
 BUFFERED_PAYLOAD_BYTES: Final = 6 * MIB
-"""Request, and buffered response, of a synchronous invocation. Source: as above."""
+"""Request, and buffered response, of a synchronous invocation.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 STREAMED_RESPONSE_BYTES: Final = 200 * MIB
 """Streamed response.

@@ -29,10 +29,11 @@ variable "mark" {
 }
 
 variable "package" {
-  description = "The function's zip, as `make package` builds it: `path` of a local file, or `s3` of an uploaded one; `manifest` is the local path of its manifest (default: next to `path`)."
+  description = "The function's zip, as `make package` builds it: `path` of a local file, or `s3` of an uploaded one; `manifest` is the local path of its manifest (default: next to `path`); `code_sha256` is the SHA-256 in base64 of a zip that was signed since, which changes it."
   type = object({
-    path     = optional(string)
-    manifest = optional(string)
+    path        = optional(string)
+    manifest    = optional(string)
+    code_sha256 = optional(string)
     s3 = optional(object({
       bucket     = string
       key        = string
@@ -49,11 +50,35 @@ variable "package" {
     condition     = var.package.path == null || try(fileexists(var.package.path), false)
     error_message = "package.path names no existing file: build the package with `make package`, or correct the path (relative paths start at the folder where terraform runs; use $${path.module})."
   }
+
+  validation {
+    condition     = var.package.code_sha256 == null || (var.package.s3 != null && can(regex("^[A-Za-z0-9+/]{43}=$", var.package.code_sha256)))
+    error_message = "package.code_sha256 must be the SHA-256 in base64 of a zip in S3 that was signed after the build (`aws lambda get-function --query Configuration.CodeSha256` shows it in this form); leave it out for a zip as `make package` built it."
+  }
 }
 
 variable "role_description" {
   description = "Description of the role in IAM."
   type        = string
+}
+
+variable "role" {
+  description = "Existing role, as the resource `aws_iam_role` or its name and ARN; it must be allowed what `log_policy_json` says. Default: a role is created."
+  type = object({
+    name = string
+    arn  = string
+  })
+  default = null
+
+  validation {
+    condition     = var.role == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[^*\\s]+$", var.role.arn))
+    error_message = "role.arn must be the ARN of an IAM role (arn:aws:iam::ACCOUNT:role/NAME)."
+  }
+
+  validation {
+    condition     = var.role == null || (var.permissions_boundary == null && var.path == "/")
+    error_message = "role is an existing role, and permissions_boundary and path are for a role that is created: leave out one or the other."
+  }
 }
 
 variable "path" {
@@ -76,6 +101,25 @@ variable "permissions_boundary" {
   validation {
     condition     = var.permissions_boundary == null || can(regex("^arn:[a-z-]+:iam::([0-9]{12}|aws):policy/[^*\\s]+$", var.permissions_boundary))
     error_message = "permissions_boundary must be the ARN of a managed policy (arn:aws:iam::ACCOUNT:policy/NAME)."
+  }
+}
+
+variable "log_group" {
+  description = "Existing log group, as the resource `aws_cloudwatch_log_group` or its name and ARN. Default: `/aws/lambda/` and the function's name is created."
+  type = object({
+    name = string
+    arn  = string
+  })
+  default = null
+
+  validation {
+    condition     = var.log_group == null || can(regex("^arn:[a-z-]+:logs:[a-z0-9-]+:[0-9]{12}:log-group:[^:*]+(:\\*)?$", var.log_group.arn))
+    error_message = "log_group.arn must be the ARN of a log group (arn:aws:logs:REGION:ACCOUNT:log-group:NAME)."
+  }
+
+  validation {
+    condition     = var.log_group == null || var.log_kms_key_arn == null
+    error_message = "log_group and log_kms_key_arn are both set: the key of an existing log group is its owner's, so leave one of them out."
   }
 }
 
@@ -111,5 +155,15 @@ variable "tags" {
   validation {
     condition     = !contains(keys(var.tags), "lambda-llm")
     error_message = "tags sets lambda-llm, which this module sets so that the project's policies recognize the function: use another name."
+  }
+
+  validation {
+    condition     = length(var.tags) <= 49
+    error_message = "tags has more than 49 tags: AWS accepts 50 for a resource, and this module adds one."
+  }
+
+  validation {
+    condition     = alltrue([for key, value in var.tags : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", key)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value)) && !startswith(lower(key), "aws:")])
+    error_message = "Each of tags must be one that AWS accepts: a key of 1 to 128 and a value of at most 256 letters, digits, spaces or any of _ . : / = + - @, and no key that begins with aws:."
   }
 }

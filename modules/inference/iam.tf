@@ -7,8 +7,18 @@ locals {
     [for model in var.previous_models : { bucket = model.bucket, key = model.key, version_id = model.version_id, kms_key_arn = model.kms_key_arn }],
   ))
   decrypting_keys = distinct(compact([for model in local.readable_models : model.kms_key_arn]))
-  prompt_objects  = [for prompt in compact(concat([var.system_prompt], var.system_prompts)) : trimprefix(prompt, "s3://") if startswith(prompt, "s3://")]
-  s3              = "arn:${data.aws_partition.current.partition}:s3:::"
+  # Where a prompt is stored is no secret, its text may be.
+  prompt_objects = nonsensitive([for prompt in compact(concat([var.system_prompt], var.system_prompts)) : trimprefix(prompt, "s3://") if startswith(prompt, "s3://")])
+  s3             = "arn:${data.aws_partition.current.partition}:s3:::"
+
+  network_actions = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+  ]
 }
 
 data "aws_iam_policy_document" "this" {
@@ -87,10 +97,62 @@ data "aws_iam_policy_document" "this" {
       resources = [statement.value]
     }
   }
+
+  dynamic "statement" {
+    for_each = var.tracing == "Active" ? [""] : []
+
+    content {
+      sid       = "WriteTraces"
+      actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+      resources = ["*"]
+    }
+  }
+
+  # Lambda itself attaches the function to its subnets with these; none of them but the first takes a resource.
+  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+  dynamic "statement" {
+    for_each = var.vpc == null ? [] : [""]
+
+    content {
+      sid       = "AttachToSubnets"
+      actions   = local.network_actions
+      resources = ["*"]
+    }
+  }
+
+  # Not the function's own code, which is what this condition's key names.
+  dynamic "statement" {
+    for_each = var.vpc == null ? [] : [""]
+
+    content {
+      sid       = "NotByItsCode"
+      effect    = "Deny"
+      actions   = local.network_actions
+      resources = ["*"]
+
+      condition {
+        test     = "ArnLike"
+        variable = "lambda:SourceFunctionArn"
+        values   = ["arn:${data.aws_partition.current.partition}:lambda:*:*:function:${var.name}"]
+      }
+    }
+  }
 }
 
+data "aws_iam_policy_document" "needed" {
+  source_policy_documents = [data.aws_iam_policy_document.this.json, module.function.log_policy_json]
+}
+
+# A new policy for each set of objects, with a name of its own: the one before is deleted after the alias has moved, so
+# that the old version can read its model until then, and for good if the new one fails.
 resource "aws_iam_role_policy" "this" {
-  name   = "inference"
-  role   = module.function.role_id
-  policy = data.aws_iam_policy_document.this.json
+  count = var.role == null ? 1 : 0
+
+  name_prefix = "inference-${substr(sha256(jsonencode([local.readable_models, local.prompt_objects, var.sessions])), 0, 8)}-"
+  role        = module.function.role_id
+  policy      = data.aws_iam_policy_document.this.json
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }

@@ -28,12 +28,13 @@ locals {
   web_adapter_layer_arn = coalesce(
     var.web_adapter_layer_arn,
     # Lambda Web Adapter 1.1.0, the first with hooks for SnapStart.
-    "arn:${data.aws_partition.current.partition}:lambda:${data.aws_region.current.id}:753240598075:layer:LambdaAdapterLayerArm64:30"
+    "arn:${data.aws_partition.current.partition}:lambda:${local.region}:753240598075:layer:LambdaAdapterLayerArm64:30"
   )
 
-  # As AWS stores them: it replaces an account id by the ARN of the account's root, which every later plan would show as
-  # a change.
-  callers = toset([for caller in var.callers : length(caller) == 12 ? "arn:${data.aws_partition.current.partition}:iam::${caller}:root" : caller])
+  region = data.aws_region.current.id
+
+  # The names and values that settings may have, as the package's code reads them.
+  known_settings = jsondecode(file("${path.module}/settings.json"))
 
   settings = merge(
     {
@@ -48,6 +49,7 @@ locals {
     var.system_prompt == null ? {} : { LAMBDA_LLM_SYSTEM_PROMPT = var.system_prompt },
     length(var.system_prompts) == 0 ? {} : { LAMBDA_LLM_SYSTEM_PROMPTS = jsonencode(var.system_prompts) },
     var.sessions == null ? {} : { LAMBDA_LLM_SESSIONS = "s3://${var.sessions.bucket}/${var.sessions.prefix}" },
+    var.revision == null ? {} : { LAMBDA_LLM_REVISION = var.revision },
   )
 
   settings_of_this_module = [
@@ -62,6 +64,45 @@ locals {
     "LAMBDA_LLM_SYSTEM_PROMPTS",
     "LAMBDA_LLM_SESSIONS",
     "LAMBDA_LLM_MEMORY_MB",
+    "LAMBDA_LLM_REVISION",
+  ]
+
+  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+  variables_of_lambda = [
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+  ]
+
+  # Variables of the web adapter that decide whether responses stream and the snapshot is right.
+  variables_of_the_web_adapter = [
+    "AWS_LAMBDA_EXEC_WRAPPER",
+    "AWS_LWA_ERROR_STATUS_CODES",
+    "AWS_LWA_INVOKE_MODE",
+    "AWS_LWA_PASS_THROUGH_PATH",
+    "AWS_LWA_PORT",
+    "AWS_LWA_READINESS_CHECK_HEALTHY_STATUS",
+    "AWS_LWA_READINESS_CHECK_PATH",
+    "AWS_LWA_READINESS_CHECK_PORT",
+    "AWS_LWA_READINESS_CHECK_PROTOCOL",
+    "AWS_LWA_REMOVE_BASE_PATH",
+    "AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH",
+    "AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH",
   ]
 
   # The web adapter polls the health check until the server listens, which it does only after the warm-up. The server
@@ -79,6 +120,15 @@ locals {
   }
 
   environment = merge(var.environment, local.settings, var.front_door == "streaming" ? local.web_adapter : {})
+
+  # Lambda limits the environment's size as JSON. jsonencode writes these five characters as six bytes each, Lambda as
+  # one or three. base64 gives the size in bytes: four characters for every three.
+  measured_environment = { for key, value in local.environment : key => replace(replace(value, "/[<>&]/", "x"), "/[\u2028\u2029]/", "xxx") }
+  environment_bytes    = nonsensitive(length(base64encode(jsonencode(local.measured_environment))) / 4 * 3 - length(regexall("=", base64encode(jsonencode(local.measured_environment)))))
+
+  layers = concat(var.front_door == "streaming" ? [local.web_adapter_layer_arn] : [], var.layers)
+  # Each of these must be in the function's region.
+  elsewhere = [for arn in concat(local.layers, compact([var.kms_key_arn, var.log_kms_key_arn])) : arn if split(":", arn)[3] != local.region]
 }
 
 module "function" {
@@ -91,6 +141,8 @@ module "function" {
   role_description     = "What the inference function ${var.name} may do"
   path                 = var.path
   permissions_boundary = var.permissions_boundary
+  role                 = var.role
+  log_group            = var.log_group
   log_retention_days   = var.log_retention_days
   log_kms_key_arn      = var.log_kms_key_arn
   tags                 = var.tags
@@ -98,12 +150,13 @@ module "function" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:Requests are synchronous; a dead letter queue would stay empty.
-  #checkov:skip=CKV_AWS_117:It calls only S3, through Lambda's own network; a VPC would only add a NAT.
+  #checkov:skip=CKV_AWS_50:The deployer chooses tracing: var.tracing.
+  #checkov:skip=CKV_AWS_117:It calls only S3, through Lambda's own network; var.vpc puts it into a VPC.
   #checkov:skip=CKV_AWS_115:The deployer chooses the limit: var.reserved_concurrency.
   #checkov:skip=CKV_AWS_173:Lambda encrypts the environment; var.kms_key_arn sets a customer managed key.
-  #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; signing needs a profile in the account.
+  #checkov:skip=CKV_AWS_272:The zip is pinned by the SHA-256 of its manifest; var.code_signing_config_arn has it checked by Lambda.
   function_name = var.name
-  description   = substr("${var.model.key} ${var.model.version_id}", 0, 256)
+  description   = var.description != null ? var.description : substr("${var.model.key} ${var.model.version_id}", 0, 256)
   role          = module.function.role_arn
 
   # The invariants.
@@ -127,7 +180,9 @@ resource "aws_lambda_function" "this" {
   s3_object_version = module.function.s3_object_version
   source_code_hash  = module.function.source_code_hash
   handler           = module.function.handler
-  layers            = var.front_door == "streaming" ? [local.web_adapter_layer_arn] : []
+  layers            = local.layers
+
+  code_signing_config_arn = var.code_signing_config_arn
 
   timeout                        = var.timeout
   reserved_concurrent_executions = coalesce(var.reserved_concurrency, -1)
@@ -138,20 +193,33 @@ resource "aws_lambda_function" "this" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.function.log_group_name
+    log_format            = var.logging.format
+    application_log_level = var.logging.application_level
+    system_log_level      = var.logging.system_level
+    log_group             = module.function.log_group_name
   }
 
   tracing_config {
-    mode = "PassThrough"
+    mode = var.tracing
+  }
+
+  dynamic "vpc_config" {
+    for_each = var.vpc == null ? [] : [var.vpc]
+
+    content {
+      subnet_ids                  = vpc_config.value.subnet_ids
+      security_group_ids          = vpc_config.value.security_group_ids
+      ipv6_allowed_for_dual_stack = vpc_config.value.ipv6
+    }
   }
 
   tags = module.function.tags
 
   # Publishing waits for init and the snapshot, which may take longer than the provider's default of 10 minutes.
   timeouts {
-    create = "30m"
-    update = "30m"
+    create = var.timeouts.create
+    update = var.timeouts.update
+    delete = var.timeouts.delete
   }
 
   # Init reads the model, so the role needs its policy first.
@@ -170,9 +238,18 @@ resource "aws_lambda_function" "this" {
     }
 
     precondition {
-      # Lambda limits the environment's size as JSON. base64 gives it in bytes: four characters for every three.
-      condition     = length(base64encode(jsonencode(local.environment))) / 4 * 3 <= 4 * 1024
-      error_message = "The function's environment would have ${length(base64encode(jsonencode(local.environment))) / 4 * 3} bytes, more than the 4,096 that Lambda accepts: put the system prompt into an S3 object and set system_prompt = \"s3://bucket/key\"."
+      condition     = local.environment_bytes <= 4 * 1024
+      error_message = "The function's environment would have ${local.environment_bytes} bytes, more than the 4,096 that Lambda accepts: put the system prompt into an S3 object and set system_prompt = \"s3://bucket/key\"."
+    }
+
+    precondition {
+      condition     = length(local.elsewhere) == 0
+      error_message = "${join(", ", local.elsewhere)} must be in ${local.region}, the function's region: use a layer and keys of that region."
+    }
+
+    precondition {
+      condition     = length(local.layers) <= 5
+      error_message = "The function would have ${length(local.layers)} layers${var.front_door == "streaming" ? ", the web adapter's included" : ""}, and Lambda accepts at most 5: leave some of layers out."
     }
 
     precondition {
@@ -199,41 +276,13 @@ resource "aws_lambda_alias" "live" {
     }
   }
 
+  # The policy of the models served before is deleted only after this has moved.
+  depends_on = [aws_iam_role_policy.this]
+
   lifecycle {
     precondition {
       condition     = var.canary == null || aws_lambda_function.this.version != try(var.canary.stable_version, null)
       error_message = "canary.stable_version is the newest version itself, and a canary needs an older one: leave canary out until a newer version is published."
     }
   }
-}
-
-resource "aws_lambda_function_url" "live" {
-  count = var.front_door == "streaming" ? 1 : 0
-
-  function_name      = aws_lambda_function.this.function_name
-  qualifier          = aws_lambda_alias.live.name
-  authorization_type = "AWS_IAM"
-  invoke_mode        = "RESPONSE_STREAM"
-}
-
-# Callers of a Function URL need both permissions.
-resource "aws_lambda_permission" "invoke_url" {
-  for_each = var.front_door == "streaming" ? local.callers : []
-
-  statement_id           = "url-${substr(sha256(each.value), 0, 16)}"
-  action                 = "lambda:InvokeFunctionUrl"
-  function_name          = aws_lambda_function.this.function_name
-  qualifier              = aws_lambda_alias.live.name
-  principal              = each.value
-  function_url_auth_type = "AWS_IAM"
-}
-
-resource "aws_lambda_permission" "invoke" {
-  for_each = local.callers
-
-  statement_id  = "invoke-${substr(sha256(each.value), 0, 16)}"
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this.function_name
-  qualifier     = aws_lambda_alias.live.name
-  principal     = each.value
 }

@@ -9,3 +9,8 @@ moved {
   from = aws_iam_role.this
   to   = module.function.aws_iam_role.this
 }
+
+moved {
+  from = aws_iam_role_policy.this
+  to   = aws_iam_role_policy.this[0]
+}

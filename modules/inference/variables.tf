@@ -75,10 +75,11 @@ variable "previous_models" {
 }
 
 variable "package" {
-  description = "Zip of the inference function, lambda-llm-inference-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` of an uploaded one; `manifest` is the local path of its manifest (default: next to `path`)."
+  description = "Zip of the inference function, lambda-llm-inference-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` of an uploaded one; `manifest` is the local path of its manifest (default: next to `path`); `code_sha256` is the SHA-256 in base64 of a zip in S3 that was signed since."
   type = object({
-    path     = optional(string)
-    manifest = optional(string)
+    path        = optional(string)
+    manifest    = optional(string)
+    code_sha256 = optional(string)
     s3 = optional(object({
       bucket     = string
       key        = string
@@ -126,7 +127,7 @@ variable "system_prompt" {
   }
 
   validation {
-    condition     = !startswith(coalesce(var.system_prompt, "-"), "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$][^*?$]*[^/*?$]$", var.system_prompt))
+    condition     = !startswith(coalesce(var.system_prompt, "-"), "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$]([^*?$]*[^/*?$])?$", var.system_prompt))
     error_message = "A system_prompt that begins with s3:// must name one object: s3://bucket/key, without *, ? or $."
   }
 }
@@ -138,7 +139,7 @@ variable "system_prompts" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for prompt in var.system_prompts : trimspace(prompt) != "" && (!startswith(prompt, "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$][^*?$]*[^/*?$]$", prompt)))])
+    condition     = alltrue([for prompt in var.system_prompts : trimspace(prompt) != "" && (!startswith(prompt, "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$]([^*?$]*[^/*?$])?$", prompt)))])
     error_message = "Each of system_prompts must be a text, or name one object as s3://bucket/key, without *, ? or $."
   }
 }
@@ -179,6 +180,24 @@ variable "permissions_boundary" {
   default     = null
 }
 
+variable "role" {
+  description = "Existing role, as the resource `aws_iam_role` or its name and ARN; it must be allowed what the output `policy_json` says. Default: a role is created."
+  type = object({
+    name = string
+    arn  = string
+  })
+  default = null
+}
+
+variable "log_group" {
+  description = "Existing log group, as the resource `aws_cloudwatch_log_group` or its name and ARN. Default: `/aws/lambda/` and the function's name is created."
+  type = object({
+    name = string
+    arn  = string
+  })
+  default = null
+}
+
 variable "log_retention_days" {
   description = "Retention of the logs in days. Prompts and responses are never logged."
   type        = number
@@ -192,6 +211,49 @@ variable "log_kms_key_arn" {
   default     = null
 }
 
+variable "logging" {
+  description = "Format of the log, `Text` or `JSON`, and with JSON the levels of the application and of Lambda itself from which on lines are written."
+  type = object({
+    format            = optional(string, "Text")
+    application_level = optional(string)
+    system_level      = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = contains(["Text", "JSON"], var.logging.format)
+    error_message = "logging.format must be Text or JSON."
+  }
+
+  validation {
+    condition     = var.logging.format == "JSON" || (var.logging.application_level == null && var.logging.system_level == null)
+    error_message = "logging has a level, and Lambda filters by levels only in JSON: set logging.format = \"JSON\", or leave the levels out."
+  }
+
+  validation {
+    condition     = var.logging.application_level == null || try(contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], var.logging.application_level), false)
+    error_message = "logging.application_level must be TRACE, DEBUG, INFO, WARN, ERROR or FATAL."
+  }
+
+  validation {
+    condition     = var.logging.system_level == null || try(contains(["DEBUG", "INFO", "WARN"], var.logging.system_level), false)
+    error_message = "logging.system_level must be DEBUG, INFO or WARN."
+  }
+}
+
+variable "tracing" {
+  description = "`PassThrough`: requests are traced in X-Ray if their caller traces them; `Active`: Lambda samples and traces requests itself."
+  type        = string
+  default     = "PassThrough"
+  nullable    = false
+
+  validation {
+    condition     = contains(["PassThrough", "Active"], var.tracing)
+    error_message = "tracing must be PassThrough or Active."
+  }
+}
+
 variable "kms_key_arn" {
   description = "ARN of the KMS key for the environment variables (the system prompt is one) and the snapshots, which contain the model. Default: Lambda's own key."
   type        = string
@@ -203,15 +265,94 @@ variable "kms_key_arn" {
   }
 }
 
-variable "callers" {
-  description = "Who may call, in addition to what IAM policies in this account allow: account ids, or ARNs of IAM roles and users. All callers share one cache of prompts, so one can tell whether another sent the same beginning."
-  type        = set(string)
-  default     = []
+variable "allowed_principals" {
+  description = "Who may call, in addition to what IAM policies in this account allow, by a name of your choice: an account id, the ARN of an IAM role or user (of this stack, too), or the id of an organization. All callers share one cache of prompts, so one can tell whether another sent the same beginning."
+  type        = map(string)
+  default     = {}
   nullable    = false
 
   validation {
-    condition     = alltrue([for caller in var.callers : can(regex("^([0-9]{12}|arn:[a-z-]+:iam::[0-9]{12}:(root|role/[^*]+|user/[^*]+))$", caller))])
-    error_message = "callers must be account ids of 12 digits or ARNs of IAM roles or users; * is refused, because a public function would let anyone run up costs."
+    condition     = alltrue([for principal in var.allowed_principals : can(regex("^([0-9]{12}|o-[a-z0-9]{10,32}|arn:[a-z-]+:iam::[0-9]{12}:(root|role/[^*]+|user/[^*]+))$", principal))])
+    error_message = "allowed_principals must be account ids of 12 digits, ARNs of IAM roles or users, or ids of organizations (o-…); * is refused, because a public function would let anyone run up costs; services go into allowed_services."
+  }
+
+  validation {
+    condition     = alltrue([for key in keys(var.allowed_principals) : can(regex("^[A-Za-z0-9_-]{1,90}$", key))])
+    error_message = "Each name in allowed_principals must be 1 to 90 letters, digits, hyphens or underscores: the permission's statement is named after it."
+  }
+}
+
+variable "allowed_services" {
+  description = "AWS services that may invoke the alias, by a name of your choice: `service` such as `events.amazonaws.com`, and the one resource (`source_arn`) or account (`source_account`) on whose behalf."
+  type = map(object({
+    service        = string
+    source_arn     = optional(string)
+    source_account = optional(string)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for one in var.allowed_services : can(regex("^[a-z0-9.-]+\\.amazonaws\\.com(\\.cn)?$", one.service))])
+    error_message = "Each service in allowed_services must be the principal of an AWS service, such as events.amazonaws.com; accounts and roles go into allowed_principals."
+  }
+
+  validation {
+    condition     = alltrue([for one in var.allowed_services : one.source_arn != null || one.source_account != null])
+    error_message = "Each of allowed_services needs source_arn or source_account: without it, anybody's resources of that service could invoke the function."
+  }
+
+  validation {
+    condition     = alltrue([for one in var.allowed_services : one.source_arn == null || can(regex("^arn:[a-z-]+:[a-z0-9-]+:", one.source_arn))])
+    error_message = "Each source_arn in allowed_services must be an ARN, which may end in a wildcard."
+  }
+
+  validation {
+    condition     = alltrue([for one in var.allowed_services : one.source_account == null || can(regex("^[0-9]{12}$", one.source_account))])
+    error_message = "Each source_account in allowed_services must be an account id of 12 digits."
+  }
+
+  validation {
+    condition     = alltrue([for key in keys(var.allowed_services) : can(regex("^[A-Za-z0-9_-]{1,90}$", key))])
+    error_message = "Each name in allowed_services must be 1 to 90 letters, digits, hyphens or underscores: the permission's statement is named after it."
+  }
+}
+
+variable "cors" {
+  description = "CORS of the Function URL, for web pages that sign their requests: `allow_origins` and more, as in `aws_lambda_function_url`. Default: no page of another origin may read responses."
+  type = object({
+    allow_origins     = list(string)
+    allow_methods     = optional(list(string), ["GET", "POST"])
+    allow_headers     = optional(list(string), ["authorization", "content-type", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"])
+    expose_headers    = optional(list(string), [])
+    allow_credentials = optional(bool, false)
+    max_age           = optional(number, 300)
+  })
+  default = null
+
+  validation {
+    condition     = var.cors == null || var.front_door == "streaming"
+    error_message = "cors is set, but the buffered front door has no Function URL: leave it out, or set front_door = \"streaming\"."
+  }
+
+  validation {
+    condition     = alltrue([for origin in try(var.cors.allow_origins, []) : can(regex("^([*]|https?://[^/*\\s]+)$", origin))])
+    error_message = "Each of cors.allow_origins must be an origin without a path, such as https://chat.example.com, or *."
+  }
+
+  validation {
+    condition     = var.cors == null || !try(var.cors.allow_credentials && contains(var.cors.allow_origins, "*"), true)
+    error_message = "cors.allow_credentials does not go with the origin *: name the origins."
+  }
+
+  validation {
+    condition     = alltrue([for method in try(var.cors.allow_methods, []) : contains(["*", "GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"], method)])
+    error_message = "cors.allow_methods must be methods that Lambda accepts there, such as GET and POST; OPTIONS is always answered."
+  }
+
+  validation {
+    condition     = var.cors == null || try(var.cors.max_age >= 0 && var.cors.max_age <= 86400, false)
+    error_message = "cors.max_age must be 0 to 86,400 seconds, as Lambda requires."
   }
 }
 
@@ -238,8 +379,104 @@ variable "web_adapter_layer_arn" {
   }
 
   validation {
+    condition     = !can(regex("(?i)(x86|amd64)", var.web_adapter_layer_arn))
+    error_message = "web_adapter_layer_arn is a layer for x86_64 by its name, and the function runs on arm64: use LambdaAdapterLayerArm64."
+  }
+
+  validation {
     condition     = var.web_adapter_layer_arn == null || var.front_door == "streaming"
     error_message = "web_adapter_layer_arn is set, but the buffered front door uses no web adapter: leave it out, or set front_door = \"streaming\"."
+  }
+}
+
+variable "layers" {
+  description = "ARNs of further layer versions, such as a telemetry extension's for arm64; the web adapter's is there already."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.layers : can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:layer:[a-zA-Z0-9_-]+:[0-9]+$", arn))])
+    error_message = "Each of layers must be the ARN of one version of a layer (arn:aws:lambda:REGION:ACCOUNT:layer:NAME:VERSION)."
+  }
+
+  validation {
+    condition     = !anytrue([for arn in var.layers : can(regex("(?i)(x86|amd64)", arn))])
+    error_message = "layers has a layer for x86_64 by its name, and the function runs on arm64: use the layer for arm64."
+  }
+}
+
+variable "code_signing_config_arn" {
+  description = "ARN of a code signing configuration: Lambda then takes signed zips only, from S3."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.code_signing_config_arn == null || can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:code-signing-config:csc-[a-z0-9]{17}$", var.code_signing_config_arn))
+    error_message = "code_signing_config_arn must be the ARN of a code signing configuration (arn:aws:lambda:REGION:ACCOUNT:code-signing-config:csc-…)."
+  }
+
+  validation {
+    condition     = var.code_signing_config_arn == null || var.package.s3 != null
+    error_message = "code_signing_config_arn is set, and AWS Signer signs zips in S3 only: upload and sign the package, and set package.s3 and package.code_sha256."
+  }
+}
+
+variable "vpc" {
+  description = "Subnets and security groups for a function in a VPC. It needs to reach S3, for which a gateway endpoint is free; a NAT gateway is not needed. Default: Lambda's own network."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+    ipv6               = optional(bool, false)
+  })
+  default = null
+
+  validation {
+    condition     = var.vpc == null || try(length(var.vpc.subnet_ids) > 0 && length(var.vpc.security_group_ids) > 0, false)
+    error_message = "vpc needs at least one of subnet_ids and one of security_group_ids; leave vpc out for Lambda's own network."
+  }
+
+  validation {
+    condition     = alltrue([for id in try(var.vpc.subnet_ids, []) : startswith(id, "subnet-")]) && alltrue([for id in try(var.vpc.security_group_ids, []) : startswith(id, "sg-")])
+    error_message = "vpc.subnet_ids must be ids of subnets (subnet-…) and vpc.security_group_ids ids of security groups (sg-…)."
+  }
+}
+
+variable "description" {
+  description = "Description of the function. Default: the model's key and version."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.description == null || try(length(var.description) <= 256, false)
+    error_message = "description must have at most 256 characters, as Lambda requires."
+  }
+}
+
+variable "revision" {
+  description = "Any text; a new one publishes a new version with everything else unchanged: after an init that failed for a reason outside of the function, Lambda does not try again by itself."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.revision == null || can(regex("^[A-Za-z0-9_.:-]{1,64}$", var.revision))
+    error_message = "revision must be 1 to 64 letters, digits or any of _ . : -, such as \"2\" or a date."
+  }
+}
+
+variable "timeouts" {
+  description = "How long Terraform waits. Publishing waits for init and the snapshot, which may take longer than the provider's default of 10 minutes."
+  type = object({
+    create = optional(string, "30m")
+    update = optional(string, "30m")
+    delete = optional(string, "10m")
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for duration in values(var.timeouts) : can(regex("^([0-9]+[smh])+$", duration))])
+    error_message = "timeouts must be durations such as 30m or 1h30m."
   }
 }
 
@@ -260,6 +497,11 @@ variable "canary" {
     condition     = var.canary == null || can(regex("^[1-9][0-9]*$", var.canary.stable_version))
     error_message = "canary.stable_version must be the number of a published version; $LATEST has no snapshot, so each cold start would load the model."
   }
+
+  validation {
+    condition     = var.canary == null || length(var.previous_models) > 0
+    error_message = "canary needs the model of stable_version in previous_models, the same as model if that did not change: Lambda recreates snapshots from time to time, and the stable version then reads its model again."
+  }
 }
 
 variable "sessions" {
@@ -270,6 +512,16 @@ variable "sessions" {
     kms_key_arn = optional(string)
   })
   default = null
+
+  validation {
+    condition     = var.sessions == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.sessions.bucket))
+    error_message = "sessions.bucket must be the name of an S3 bucket, without s3:// and without a path."
+  }
+
+  validation {
+    condition     = try(var.sessions.kms_key_arn, null) == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", var.sessions.kms_key_arn))
+    error_message = "sessions.kms_key_arn must be the ARN of the key itself (arn:aws:kms:REGION:ACCOUNT:key/ID): IAM policies do not resolve aliases."
+  }
 
   validation {
     condition     = var.sessions == null || can(regex("^[^/*?$][^*?$]*/$", var.sessions.prefix))
@@ -283,19 +535,39 @@ variable "sessions" {
 }
 
 variable "environment" {
-  description = "Further settings of the function, as `LAMBDA_LLM_*` variables; see the table in the project's README."
+  description = "Further environment variables: settings of this project, as in the table of its README (`LAMBDA_LLM_*`), and others, such as `OTEL_*` of a telemetry layer."
   type        = map(string)
   default     = {}
   nullable    = false
 
   validation {
-    condition     = alltrue([for name in keys(var.environment) : can(regex("^LAMBDA_LLM_[A-Z0-9_]+$", name))])
-    error_message = "environment accepts only settings of lambda-llm: use names of upper-case letters, digits and underscores that begin with LAMBDA_LLM_."
+    condition     = alltrue([for name in keys(var.environment) : can(regex("^[A-Za-z][A-Za-z0-9_]+$", name))])
+    error_message = "environment has a name that Lambda does not accept: use two or more letters, digits or underscores, beginning with a letter."
+  }
+
+  validation {
+    condition     = alltrue([for name in keys(var.environment) : !startswith(upper(name), "LAMBDA_LLM_") || contains(keys(local.known_settings), name)])
+    error_message = "environment has a name that is no setting of lambda-llm: ${join(", ", nonsensitive([for name in keys(var.environment) : name if startswith(upper(name), "LAMBDA_LLM_") && !contains(keys(local.known_settings), name)]))}. Correct it by the table of settings in the project's README."
+  }
+
+  validation {
+    condition = alltrue([for name, value in var.environment : !contains(keys(local.known_settings), name) || (
+      can(regex(local.known_settings[name].pattern, value))
+      && (!try(local.known_settings[name].list, false) || can([for one in jsondecode(value) : regex(".", one)]))
+      && (try(local.known_settings[name].least, null) == null || try(tonumber(value) >= local.known_settings[name].least, false))
+      && (try(local.known_settings[name].above, null) == null || try(tonumber(value) > local.known_settings[name].above, false))
+    )])
+    error_message = "A setting in environment has a value that it can't have. Expected: ${join("; ", nonsensitive([for name in keys(var.environment) : "${name}: ${local.known_settings[name].expected}" if contains(keys(local.known_settings), name)]))}."
   }
 
   validation {
     condition     = length(setintersection(keys(var.environment), local.settings_of_this_module)) == 0
-    error_message = "environment has a setting that this module derives from model, context, kv_type, system_prompt, system_prompts, timeout or sessions, or from the function's memory: remove it and use those inputs."
+    error_message = "environment has a setting that this module derives from model, context, kv_type, system_prompt, system_prompts, timeout, sessions or revision, or from the function's memory: remove it and use those inputs."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.environment), concat(local.variables_of_lambda, local.variables_of_the_web_adapter))) == 0
+    error_message = "environment has a variable that Lambda reserves, or one of the web adapter's that this module sets so that responses stream and the snapshot is right: remove it."
   }
 }
 

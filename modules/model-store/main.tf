@@ -1,5 +1,7 @@
 # One private bucket for large data that outlives a request: models, state by reference, KV caches of conversations.
 
+data "aws_region" "current" {}
+
 locals {
   prefixes = {
     models   = "models/"
@@ -38,6 +40,16 @@ resource "aws_s3_bucket" "this" {
   bucket_prefix = var.name == null ? var.name_prefix : null
   force_destroy = var.force_destroy
   tags          = var.tags
+
+  # A bucket with objects can't be deleted, and its key must not be while it exists: so the key goes last.
+  depends_on = [aws_kms_key.this]
+
+  lifecycle {
+    precondition {
+      condition     = var.kms_key_arn == null || try(split(":", var.kms_key_arn)[3] == data.aws_region.current.id, false)
+      error_message = "kms_key_arn must be a key in ${data.aws_region.current.id}, the bucket's region: S3 uses no key of another region."
+    }
+  }
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {

@@ -50,6 +50,11 @@ variable "models" {
   }
 
   validation {
+    condition     = alltrue([for model in var.models : model.file == null || try(endswith(lower(model.file), ".gguf"), false)])
+    error_message = "A model's file does not end in .gguf: set the path of a GGUF file. (What is in it is checked by `lambda-llm inspect`, and again when the function loads it.)"
+  }
+
+  validation {
     condition     = alltrue([for model in var.models : model.file == null || (model.version_id == null && model.size == null && model.sha256 == null)])
     error_message = "A model has file together with version_id, size or sha256, which the upload determines: leave those out, or leave file out."
   }
@@ -150,4 +155,14 @@ variable "tags" {
   type        = map(string)
   default     = {}
   nullable    = false
+
+  validation {
+    condition     = length(var.tags) <= 50
+    error_message = "tags has more than the 50 tags that AWS accepts for a resource."
+  }
+
+  validation {
+    condition     = alltrue([for key, value in var.tags : can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{1,128}$", key)) && can(regex("^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]{0,256}$", value)) && !startswith(lower(key), "aws:")])
+    error_message = "Each of tags must be one that AWS accepts: a key of 1 to 128 and a value of at most 256 letters, digits, spaces or any of _ . : / = + - @, and no key that begins with aws:."
+  }
 }

@@ -15,10 +15,11 @@ variable "name" {
 }
 
 variable "package" {
-  description = "Zip of the pruner, lambda-llm-pruner-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` of an uploaded one; `manifest` is the local path of its manifest (default: next to `path`)."
+  description = "Zip of the pruner, lambda-llm-pruner-arm64.zip, as `make package` builds it: `path` of a local file, or `s3` of an uploaded one; `manifest` is the local path of its manifest (default: next to `path`); `code_sha256` is the SHA-256 in base64 of a zip in S3 that was signed since."
   type = object({
-    path     = optional(string)
-    manifest = optional(string)
+    path        = optional(string)
+    manifest    = optional(string)
+    code_sha256 = optional(string)
     s3 = optional(object({
       bucket     = string
       key        = string

@@ -1,6 +1,9 @@
 """The Terraform modules of this repository, found by their files."""
 
+import re
 from pathlib import Path
+
+from scripts.local_aws import terraform
 
 ROOT = Path(__file__).parents[2]
 TERRAFORM_FROM = "Terraform 1.11 or later, https://developer.hashicorp.com/terraform/install"
@@ -10,6 +13,26 @@ MODULES = [ROOT, *sorted(path.parent for path in (ROOT / "modules").glob("*/vers
 def name(module: Path) -> str:
     """As in a test's id."""
     return "root" if module == ROOT else module.name
+
+
+def oldest_provider(module: Path) -> tuple[int, ...]:
+    """Version of the oldest AWS provider that a module works with."""
+    found = re.search(r'hashicorp/aws"\n *version = ">= ([\d.]+)', sources(module)["versions.tf"])
+    assert found, module
+    return tuple(map(int, found[1].split(".")))
+
+
+def initializable() -> list[Path]:
+    """The modules that the AWS provider of this machine's mirror knows; without a mirror the newest is downloaded.
+
+    What a module uses is compared with the newest provider's typings in any case (test_provider.py).
+    """
+    mirror = terraform.find_mirror()
+    if mirror is None:
+        return MODULES
+    found = [re.search(r"(\d+)\.(\d+)\.(\d+)", path.name) for path in mirror.glob("*/hashicorp/aws/*")]
+    newest = max(tuple(map(int, version.groups())) for version in found if version)
+    return [module for module in MODULES if oldest_provider(module) <= newest]
 
 
 def own_tests(module: Path) -> str:

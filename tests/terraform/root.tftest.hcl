@@ -10,9 +10,6 @@ mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
-  mock_data "aws_lambda_invocation" {
-    defaults = { result = "{\"statusCode\":200}" }
-  }
   mock_data "aws_s3_object" {
     defaults = { content_length = 3817248, checksum_crc64nvme = "rosUhgp5mIg=" }
   }
@@ -90,4 +87,38 @@ run "an_object_without_version" {
   }
 
   expect_failures = [var.model]
+}
+
+run "no_package_where_none_was_built" {
+  command = plan
+
+  variables {
+    model = {
+      bucket     = "my-models"
+      key        = "models/llama.gguf"
+      version_id = "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY"
+      size       = 770000000
+      sha256     = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
+    }
+    package = null
+  }
+
+  expect_failures = [var.package]
+}
+
+run "no_pruner_s_package_where_none_was_built" {
+  command = plan
+
+  variables {
+    model = {
+      bucket     = "my-models"
+      key        = "models/llama.gguf"
+      version_id = "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY"
+      size       = 770000000
+      sha256     = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
+    }
+    pruner_package = null
+  }
+
+  expect_failures = [var.pruner_package]
 }

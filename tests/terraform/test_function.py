@@ -41,7 +41,7 @@ module "llm" {{
   model          = {MODEL}
   package        = {{ path = "{INFERENCE_ZIP}" }}
   pruner_package = {{ path = "{PRUNER_ZIP}" }}
-  callers        = ["123456789012"]
+  allowed_principals = {{ partner = "123456789012" }}
 """
 MISTAKEN = f"""
 module "inference" {{
@@ -61,12 +61,16 @@ module "version_pruner" {{
 """
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 MOVED = {
-    "inference.module.function.aws_cloudwatch_log_group.this": "inference.aws_cloudwatch_log_group.this",
-    "inference.module.function.aws_iam_role.this": "inference.aws_iam_role.this",
-    "version_pruner.module.function.aws_cloudwatch_log_group.this": "version_pruner.aws_cloudwatch_log_group.this",
-    "version_pruner.module.function.aws_iam_role.this": "version_pruner.aws_iam_role.pruner",
+    "inference.module.function.aws_cloudwatch_log_group.this[0]": "inference.aws_cloudwatch_log_group.this",
+    "inference.aws_iam_role_policy.this[0]": "inference.aws_iam_role_policy.this",
+    "inference.module.function.aws_iam_role.this[0]": "inference.aws_iam_role.this",
+    "version_pruner.module.function.aws_cloudwatch_log_group.this[0]": "version_pruner.aws_cloudwatch_log_group.this",
+    "version_pruner.module.function.aws_iam_role.this[0]": "version_pruner.aws_iam_role.pruner",
 }
 """New addresses in the root module, and old ones."""
+
+POLICY = "inference.aws_iam_role_policy.this[0]"
+PERMISSIONS = {f"inference.aws_lambda_permission.{kind}" for kind in ("invoke", "invoke_url")}
 
 
 def planned(folder: Path, configuration: str) -> dict[str, dict[str, Any]]:
@@ -90,12 +94,14 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     return planned(folder, STACK + "}\n")
 
 
-def test_an_upgrade_destroys_nothing(upgraded: dict[str, dict[str, Any]]) -> None:
+def test_an_upgrade_destroys_nothing_but_what_has_another_name(upgraded: dict[str, dict[str, Any]]) -> None:
     before = json.loads(STATE.read_bytes())["resources"]
     assert {"module.llm.module.inference", "module.llm.module.version_pruner"} < {one["module"] for one in before}
     kept = {address for address, one in upgraded.items() if one["change"]["before"] is not None}
     assert len(kept) == sum(len(one["instances"]) for one in before)
-    assert [address for address, one in upgraded.items() if "delete" in one["change"]["actions"]] == []
+    destroyed = {address for address, one in upgraded.items() if "delete" in one["change"]["actions"]}
+    assert destroyed == {POLICY} | {f'{one}["arn:aws:iam::123456789012:root"]' for one in PERMISSIONS}
+    assert upgraded[POLICY]["change"]["actions"] == ["create", "delete"], "the role would be without it meanwhile"
 
 
 def test_an_upgrade_moves_what_the_function_needs(upgraded: dict[str, dict[str, Any]]) -> None:
@@ -103,12 +109,13 @@ def test_an_upgrade_moves_what_the_function_needs(upgraded: dict[str, dict[str, 
     assert {address: one["previous_address"] for address, one in moved.items()} == {
         new: f"module.llm.module.{old}" for new, old in MOVED.items()
     }
-    assert {tuple(one["change"]["actions"]) for one in moved.values()} == {("no-op",)}
+    assert {tuple(one["change"]["actions"]) for address, one in moved.items() if address != POLICY} == {("no-op",)}
 
 
-def test_an_upgrade_makes_only_the_permission_to_write_the_log(upgraded: dict[str, dict[str, Any]]) -> None:
+def test_an_upgrade_makes_only_permissions(upgraded: dict[str, dict[str, Any]]) -> None:
     made = {address for address, one in upgraded.items() if one["change"]["actions"] == ["create"]}
-    assert made == {f"{module}.module.function.aws_iam_role_policy.logs" for module in ("inference", "version_pruner")}
+    logs = {f"{module}.module.function.aws_iam_role_policy.logs[0]" for module in ("inference", "version_pruner")}
+    assert made == logs | {f'{one}["partner"]' for one in PERMISSIONS}
 
 
 def test_a_function_refuses_the_zip_of_another(tmp_path: Path) -> None:

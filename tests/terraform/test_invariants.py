@@ -11,11 +11,11 @@ from lambda_llm import limits
 from lambda_llm.gguf.memory_plan import CONTEXT_STEP, PROCESS_BYTES
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType
 from lambda_llm.inference import serve
-from lambda_llm.inference.settings import PREFIX, Settings
+from lambda_llm.inference.settings import OTHERS, PREFIX, Settings, SettingsError
 from lambda_llm.packaging.manifest import PackageManifest
 from lambda_llm.policies.marks import TAG, Kind
 from lambda_llm.pruner import handler as pruner
-from scripts.docs import hcl
+from scripts.docs import hcl, module_settings
 from scripts.docs.hcl import Block
 from support.modules import ROOT
 
@@ -59,7 +59,8 @@ def test_an_invariant_is_a_literal(argument: str, value: Any) -> None:
 
 
 def test_what_snapstart_does_not_go_with_is_nowhere() -> None:
-    assert not any(FUNCTION.inside(kind) for kind in ("file_system_config", "image_config", "vpc_config", "dynamic"))
+    assert not any(FUNCTION.inside(kind) for kind in ("file_system_config", "image_config"))
+    assert {block.labels[0] for block in FUNCTION.inside("dynamic")} == {"vpc_config"}
     assert not any("provisioned_concurrency" in address for address in INFERENCE)
 
 
@@ -101,27 +102,87 @@ def test_the_sums_are_done_with_the_code_s_numbers() -> None:
     ("address", "bound"),
     [
         ("aws_lambda_function.this", f"<= {limits.ENVIRONMENT_BYTES // 1024} * 1024"),
-        ("aws_iam_role.this", f"zip_bytes <= {limits.PACKAGE_DIRECT_UPLOAD_BYTES // limits.MIB} * 1024 * 1024"),
-        ("aws_iam_role.this", f"unzipped_bytes <= {limits.PACKAGE_UNZIPPED_BYTES // limits.MIB} * 1024 * 1024"),
-        ("aws_iam_role.this", f'architecture == "{limits.ARCHITECTURE}"'),
-        ("aws_iam_role.this", f'runtime == "{limits.RUNTIME}"'),
+        ("output.source_code_hash", f"zip_bytes <= {limits.PACKAGE_DIRECT_UPLOAD_BYTES // limits.MIB} * 1024 * 1024"),
+        ("output.source_code_hash", f"unzipped_bytes <= {limits.PACKAGE_UNZIPPED_BYTES // limits.MIB} * 1024 * 1024"),
+        ("output.source_code_hash", f'architecture == "{limits.ARCHITECTURE}"'),
+        ("output.source_code_hash", f'runtime == "{limits.RUNTIME}"'),
         ("var.timeout", f"var.timeout <= {limits.TIMEOUT_MAX_SECONDS}"),
+        ("aws_lambda_function.this", f"length(local.layers) <= {limits.LAYERS}"),
+        ("var.tags", f"length(var.tags) <= {limits.TAGS - 1}"),
         ("var.kv_type", "[" + ", ".join(f'"{kind.value}"' for kind in KVType) + "]"),
     ],
 )
 def test_a_rule_has_the_code_s_bound(address: str, bound: str) -> None:
-    block = INFERENCE.get(address) or SHARED[address]
+    block = SHARED[address] if address in {"output.source_code_hash", "var.tags"} else INFERENCE[address]
     rules = block.inside("validation") + block.inside("precondition")
     assert any(bound in rule.attributes["condition"] for rule in rules)
 
 
 def test_every_variable_that_is_set_is_one_that_is_read() -> None:
     names = literal(LOCALS["settings_of_this_module"].replace(", ]", "]"))
-    assert {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} >= set(names)
+    assert {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} | {f"{PREFIX}REVISION"} >= set(names)
+    assert "REVISION" in OTHERS
     in_settings = {word for word in LOCALS["settings"].split() if word.startswith(PREFIX)}
     assert set(names) == in_settings | {f"{PREFIX}MEMORY_MB"}
     adapter = LOCALS["web_adapter"]
     assert all(f"{variable} " in adapter for variable in (serve.BEFORE_PATH, serve.AFTER_PATH, serve.PORT))
+
+
+def test_the_module_knows_the_settings_of_the_code() -> None:
+    assert module_settings.WRITTEN.read_text(encoding="utf-8") == module_settings.text(), (
+        "run python -m scripts.docs.module_settings"
+    )
+
+
+SHA256 = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
+VALUES: tuple[str, ...] = (
+    "auto",
+    "q8_0",
+    "shift",
+    "0",
+    "1",
+    "7",
+    "8",
+    "64",
+    "-1",
+    "0.5",
+    "0.0",
+    "1e3",
+    "true",
+    "TRUE",
+    "2",
+    "",
+    " ",
+)
+VALUES += ("[]", '["one"]', "[1]", "one, two", SHA256, SHA256[1:], "s3://my-models/sessions/", "file:///x", "none")
+
+
+def allowed(known: dict[str, Any], value: str) -> bool:
+    """Whether the module's rules, as written in its validation, let a value pass."""
+    if not re.search(known["pattern"], value):
+        return False
+    if known.get("list"):
+        try:
+            return all(isinstance(one, str) and one for one in json.loads(value))
+        except ValueError:
+            return False
+    least, above = known.get("least"), known.get("above")
+    return (least is None or float(value) >= least) and (above is None or float(value) > above)
+
+
+@pytest.mark.parametrize(("variable", "known"), module_settings.settings().items())
+def test_a_value_that_the_module_lets_pass_is_one_that_init_takes(
+    variable: str, known: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [value for value in VALUES if allowed(known, value)]
+    assert passed, "no value passes at all"
+    for value in passed:
+        monkeypatch.setenv(f"{PREFIX}MODEL", "s3://my-models/a.gguf")
+        monkeypatch.setenv(variable, value)
+        try:
+            Settings.load()
+        except SettingsError as error:
+            pytest.fail(f"{variable}={value}: {error}")
 
 
 def test_the_pruner_is_told_what_it_reads() -> None:

@@ -83,7 +83,9 @@ def test_its_links_lead_to_what_exists(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["force_destroy", "previous_models", "timeout", "reserved_concurrency", "callers"])
+@pytest.mark.parametrize(
+    "name", ["force_destroy", "previous_models", "timeout", "reserved_concurrency", "allowed_principals"]
+)
 def test_an_input_that_it_names_is_one_of_the_module_s(name: str) -> None:
     assert f"`{name}`" in OPERATIONS.read_text(encoding="utf-8")
     inputs = [path.read_text() for path in (ROOT / "modules").glob("*/variables.tf")]

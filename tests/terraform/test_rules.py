@@ -17,7 +17,7 @@ import pytest
 from scripts.docs import hcl
 from scripts.docs.hcl import Block
 from scripts.local_aws import terraform
-from support.modules import MODULES, ROOT, name, own_tests
+from support.modules import MODULES, ROOT, initializable, name, own_tests
 
 pytestmark = pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")
 
@@ -74,7 +74,7 @@ def refusals(folder: Path, **variables: str) -> dict[str, list[tuple[str, int]]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     found = defaultdict(list)
     for line in map(json.loads, done.stdout.splitlines()):
-        if line["type"] == "diagnostic":
+        if line["type"] == "diagnostic" and "@testrun" in line:
             place = line["diagnostic"].get("range", {})
             if validation := VALIDATION.search(line["diagnostic"]["detail"]):
                 found[line["@testrun"]].append((validation[1], int(validation[2])))
@@ -116,13 +116,17 @@ def write_cases(folder: Path, module: Path, *, of_variables: bool) -> list[str]:
 def test_every_rule_of_a_variable_has_a_case_that_it_refuses(module: Path, tmp_path: Path) -> None:
     if (module / "tests/fixtures").exists():
         shutil.copytree(module / "tests/fixtures", tmp_path / "tests/fixtures")
+    for file in module.glob("*.json"):
+        shutil.copy(file, tmp_path)
     without_providers(module, tmp_path)
     (tmp_path / "tests").mkdir(exist_ok=True)
     written = write_cases(tmp_path / "tests", module, of_variables=True)
     check(rules(module, of_variables=True), refusals(tmp_path), written)
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if rules(module, of_variables=False)], ids=name)
+@pytest.mark.parametrize(
+    "module", [module for module in initializable() if rules(module, of_variables=False)], ids=name
+)
 def test_every_other_rule_has_a_case_that_it_refuses(
     module: Path, tmp_path: Path, initialized: Callable[[Path], Path]
 ) -> None:

@@ -29,12 +29,12 @@ run "the_least_that_must_be_said" {
   }
 
   assert {
-    condition     = output.log_group_name == "/aws/lambda/chat" && aws_cloudwatch_log_group.this.retention_in_days == 365 && aws_cloudwatch_log_group.this.kms_key_id == null
+    condition     = output.log_group_name == "/aws/lambda/chat" && aws_cloudwatch_log_group.this[0].retention_in_days == 365 && aws_cloudwatch_log_group.this[0].kms_key_id == null
     error_message = "Logs are not kept as they should be."
   }
 
   assert {
-    condition     = aws_iam_role.this.name_prefix == "chat-" && aws_iam_role.this.path == "/" && aws_iam_role.this.permissions_boundary == null && output.role_arn == "arn:aws:iam::123456789012:role/chat-1"
+    condition     = aws_iam_role.this[0].name_prefix == "chat-" && aws_iam_role.this[0].path == "/" && aws_iam_role.this[0].permissions_boundary == null && output.role_arn == "arn:aws:iam::123456789012:role/chat-1"
     error_message = "The role is another than the function's."
   }
 
@@ -45,13 +45,13 @@ run "the_least_that_must_be_said" {
 
   assert {
     condition = [for statement in data.aws_iam_policy_document.logs.statement : [statement.sid, statement.actions, statement.resources]] == [
-      ["WriteLogs", toset(["logs:CreateLogStream", "logs:PutLogEvents"]), toset(["${aws_cloudwatch_log_group.this.arn}:*"])],
+      ["WriteLogs", toset(["logs:CreateLogStream", "logs:PutLogEvents"]), toset(["${aws_cloudwatch_log_group.this[0].arn}:*"])],
     ]
     error_message = "The role may do something else than write its log."
   }
 
   assert {
-    condition     = output.tags == { lambda-llm = "inference" } && length(aws_iam_role.this.tags) == 0
+    condition     = output.tags == { lambda-llm = "inference" } && length(aws_iam_role.this[0].tags) == 0
     error_message = "The function lacks its mark, or something else has it."
   }
 }
@@ -83,17 +83,49 @@ run "everything_that_can_be_said" {
   }
 
   assert {
-    condition     = aws_iam_role.this.path == "/teams/search/" && aws_iam_role.this.permissions_boundary == "arn:aws:iam::123456789012:policy/teams/boundary"
+    condition     = aws_iam_role.this[0].path == "/teams/search/" && aws_iam_role.this[0].permissions_boundary == "arn:aws:iam::123456789012:policy/teams/boundary"
     error_message = "The role is not where, or not bounded as, it should be."
   }
 
   assert {
-    condition     = aws_cloudwatch_log_group.this.retention_in_days == 30 && aws_cloudwatch_log_group.this.kms_key_id == var.log_kms_key_arn
+    condition     = aws_cloudwatch_log_group.this[0].retention_in_days == 30 && aws_cloudwatch_log_group.this[0].kms_key_id == var.log_kms_key_arn
     error_message = "Logs are not kept as they should be."
   }
 
   assert {
-    condition     = output.tags == { team = "search", lambda-llm = "version-pruner" } && aws_iam_role.this.tags == tomap({ team = "search" }) && aws_cloudwatch_log_group.this.tags == tomap({ team = "search" })
+    condition     = output.tags == { team = "search", lambda-llm = "version-pruner" } && aws_iam_role.this[0].tags == tomap({ team = "search" }) && aws_cloudwatch_log_group.this[0].tags == tomap({ team = "search" })
     error_message = "A tag is missing, or the mark is where it should not be."
+  }
+}
+
+run "with_a_role_and_a_log_group_of_the_stack" {
+  variables {
+    role      = { name = "mine", arn = "arn:aws:iam::123456789012:role/teams/mine", path = "/teams/" }
+    log_group = { name = "/mine", arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/mine:*", retention_in_days = 7 }
+    package = {
+      manifest    = "tests/fixtures/function.manifest.json"
+      s3          = { bucket = "artifacts", key = "signed.zip" }
+      code_sha256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    }
+  }
+
+  assert {
+    condition     = length(aws_iam_role.this) + length(aws_iam_role_policy.logs) + length(aws_cloudwatch_log_group.this) == 0 && output.role_id == null
+    error_message = "What exists is created again."
+  }
+
+  assert {
+    condition     = output.role_arn == "arn:aws:iam::123456789012:role/teams/mine" && output.role_name == "mine" && output.log_group_name == "/mine" && output.log_group_arn == "arn:aws:logs:eu-central-1:123456789012:log-group:/mine"
+    error_message = "The function does not get the role and the log group of the stack."
+  }
+
+  assert {
+    condition     = one(data.aws_iam_policy_document.logs.statement).resources == toset(["arn:aws:logs:eu-central-1:123456789012:log-group:/mine:*"]) && output.log_policy_json == "{}"
+    error_message = "The policy that the role needs is not for its log group."
+  }
+
+  assert {
+    condition     = output.source_code_hash == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    error_message = "A signed zip is taken for the one that was built."
   }
 }

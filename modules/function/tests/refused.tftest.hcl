@@ -71,7 +71,7 @@ run "a_package_without_manifest" {
     package = { s3 = { bucket = "artifacts", key = "function.zip" } }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_package_of_another_function" {
@@ -81,7 +81,7 @@ run "a_package_of_another_function" {
     package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/pruner.manifest.json" }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_package_that_names_no_function" {
@@ -91,7 +91,7 @@ run "a_package_that_names_no_function" {
     package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/nameless.manifest.json" }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_package_for_x86_64" {
@@ -101,7 +101,7 @@ run "a_package_for_x86_64" {
     package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/x86_64.manifest.json" }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_package_for_another_python" {
@@ -111,7 +111,7 @@ run "a_package_for_another_python" {
     package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/python312.manifest.json" }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_zip_of_another_build" {
@@ -121,7 +121,7 @@ run "a_zip_of_another_build" {
     package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/another.manifest.json" }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_zip_too_large_for_an_upload" {
@@ -131,7 +131,7 @@ run "a_zip_too_large_for_an_upload" {
     package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/large.manifest.json" }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_package_too_large_unzipped" {
@@ -141,7 +141,7 @@ run "a_package_too_large_unzipped" {
     package = { path = "tests/fixtures/function.zip", manifest = "tests/fixtures/unzipped.manifest.json" }
   }
 
-  expect_failures = [aws_iam_role.this]
+  expect_failures = [output.source_code_hash]
 }
 
 run "a_path_without_a_slash_behind" {
@@ -189,6 +189,78 @@ run "the_policies_mark" {
 
   variables {
     tags = { lambda-llm = "something else" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "a_signed_package_on_this_machine" {
+  command = plan
+
+  variables {
+    package = { path = "tests/fixtures/function.zip", code_sha256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
+  }
+
+  expect_failures = [var.package]
+}
+
+run "a_role_by_its_name" {
+  command = plan
+
+  variables {
+    role = { name = "mine", arn = "mine" }
+  }
+
+  expect_failures = [var.role]
+}
+
+run "a_boundary_for_an_existing_role" {
+  command = plan
+
+  variables {
+    role                 = { name = "mine", arn = "arn:aws:iam::123456789012:role/mine" }
+    permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+  }
+
+  expect_failures = [var.role]
+}
+
+run "a_log_group_without_arn" {
+  command = plan
+
+  variables {
+    log_group = { name = "/mine", arn = "/mine" }
+  }
+
+  expect_failures = [var.log_group]
+}
+
+run "a_key_for_an_existing_log_group" {
+  command = plan
+
+  variables {
+    log_group       = { name = "/mine", arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/mine" }
+    log_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+  }
+
+  expect_failures = [var.log_group]
+}
+
+run "more_tags_than_aws_takes" {
+  command = plan
+
+  variables {
+    tags = { for number in range(50) : "tag${number}" => "x" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "a_tag_of_aws_itself" {
+  command = plan
+
+  variables {
+    tags = { "aws:cloudformation:stack" = "x" }
   }
 
   expect_failures = [var.tags]

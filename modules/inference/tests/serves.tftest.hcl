@@ -10,9 +10,6 @@ mock_provider "aws" {
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
-  mock_data "aws_lambda_invocation" {
-    defaults = { result = "{\"statusCode\":200,\"body\":\"{}\"}" }
-  }
   mock_resource "aws_lambda_function" {
     defaults = { version = "7", arn = "arn:aws:lambda:eu-central-1:123456789012:function:chat" }
   }
@@ -126,18 +123,19 @@ run "everything_that_can_be_said" {
         context_length = 131072
       }
     }
-    previous_models = [{ bucket = "my-models", key = "models/llama.gguf", version_id = "older" }]
-    context         = 16384
-    kv_type         = "q8_0"
-    system_prompt   = "s3://my-prompts/support.txt"
-    system_prompts  = ["You are short.", "s3://my-prompts/sales.txt"]
-    timeout         = 60
-    sessions        = { bucket = "my-models", prefix = "sessions/", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/66666666-2222-3333-4444-555555555555" }
-    callers         = ["123456789012", "arn:aws:iam::210987654321:role/app"]
-    canary          = { stable_version = "6", weight = 0.1 }
-    environment     = { LAMBDA_LLM_WEIGHTS = "mapped" }
-    log_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/77777777-2222-3333-4444-555555555555"
-    kms_key_arn     = "arn:aws:kms:eu-central-1:123456789012:key/88888888-2222-3333-4444-555555555555"
+    previous_models    = [{ bucket = "my-models", key = "models/llama.gguf", version_id = "older" }]
+    context            = 16384
+    kv_type            = "q8_0"
+    system_prompt      = "s3://my-prompts/support.txt"
+    system_prompts     = ["You are short.", "s3://my-prompts/sales.txt"]
+    timeout            = 60
+    sessions           = { bucket = "my-models", prefix = "sessions/", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/66666666-2222-3333-4444-555555555555" }
+    allowed_principals = { partner = "123456789012", app = "arn:aws:iam::210987654321:role/app", everyone = "o-a1b2c3d4e5" }
+    allowed_services   = { rule = { service = "events.amazonaws.com", source_arn = "arn:aws:events:eu-central-1:123456789012:rule/nightly" } }
+    canary             = { stable_version = "6", weight = 0.1 }
+    environment        = { LAMBDA_LLM_WEIGHTS = "mapped", OTEL_SERVICE_NAME = "chat", AWS_LWA_ASYNC_INIT = "true" }
+    log_kms_key_arn    = "arn:aws:kms:eu-central-1:123456789012:key/77777777-2222-3333-4444-555555555555"
+    kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/88888888-2222-3333-4444-555555555555"
 
     path                 = "/teams/search/"
     permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
@@ -146,6 +144,11 @@ run "everything_that_can_be_said" {
     log_retention_days    = 30
     web_adapter_layer_arn = "arn:aws:lambda:eu-central-1:123456789012:layer:own-adapter:3"
     tags                  = { team = "search" }
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables["OTEL_SERVICE_NAME"] == "chat" && aws_lambda_function.this.environment[0].variables["AWS_LWA_ASYNC_INIT"] == "true"
+    error_message = "A variable of another layer did not arrive."
   }
 
   assert {
@@ -172,8 +175,18 @@ run "everything_that_can_be_said" {
   }
 
   assert {
-    condition     = toset([for permission in aws_lambda_permission.invoke : permission.principal]) == toset(["arn:aws:iam::123456789012:root", "arn:aws:iam::210987654321:role/app"]) && toset([for permission in aws_lambda_permission.invoke_url : permission.principal]) == toset(["arn:aws:iam::123456789012:root", "arn:aws:iam::210987654321:role/app"])
+    condition     = alltrue([for permissions in [aws_lambda_permission.invoke, aws_lambda_permission.invoke_url] : { for key, permission in permissions : key => permission.principal } == { partner = "arn:aws:iam::123456789012:root", app = "arn:aws:iam::210987654321:role/app", everyone = "*" }])
     error_message = "A caller lacks one of the two permissions that a Function URL needs."
+  }
+
+  assert {
+    condition     = alltrue([for permissions in [aws_lambda_permission.invoke, aws_lambda_permission.invoke_url] : permissions["everyone"].principal_org_id == "o-a1b2c3d4e5" && permissions["app"].principal_org_id == null])
+    error_message = "A function for an organization is open to everyone."
+  }
+
+  assert {
+    condition     = aws_lambda_permission.service["rule"].principal == "events.amazonaws.com" && aws_lambda_permission.service["rule"].source_arn == "arn:aws:events:eu-central-1:123456789012:rule/nightly" && aws_lambda_permission.service["rule"].action == "lambda:InvokeFunction" && aws_lambda_permission.service["rule"].qualifier == "live"
+    error_message = "The service may not invoke the alias, or does so for anybody."
   }
 
   assert {
@@ -189,8 +202,8 @@ run "everything_that_can_be_said" {
 
 run "an_uploaded_package_behind_the_buffered_front_door" {
   variables {
-    front_door = "buffered"
-    callers    = ["123456789012"]
+    front_door         = "buffered"
+    allowed_principals = { partner = "123456789012" }
     package = {
       manifest = "tests/fixtures/function.manifest.json"
       s3       = { bucket = "artifacts", key = "function.zip", version_id = "1" }
@@ -221,11 +234,88 @@ run "a_model_too_large_to_be_repacked_is_told" {
   expect_failures = [check.weights_are_repacked]
 }
 
-run "a_version_that_snap_start_did_not_start_is_told" {
-  override_data {
-    target = data.aws_lambda_invocation.health
-    values = { result = "{\"errorMessage\": \"This Lambda function can't serve a model\"}" }
+run "in_a_stack_with_its_own_rules" {
+  variables {
+    role      = { name = "mine", arn = "arn:aws:iam::123456789012:role/mine" }
+    log_group = { name = "/mine", arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/mine" }
+    package = {
+      manifest    = "tests/fixtures/function.manifest.json"
+      s3          = { bucket = "artifacts", key = "signed.zip", version_id = "1" }
+      code_sha256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+    }
+    code_signing_config_arn = "arn:aws:lambda:eu-central-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+    vpc                     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_ids = ["sg-1"] }
+    layers                  = ["arn:aws:lambda:eu-central-1:184161586896:layer:opentelemetry-collector-arm64-0_17_0:1"]
+    logging                 = { format = "JSON", application_level = "WARN", system_level = "INFO" }
+    tracing                 = "Active"
+    cors                    = { allow_origins = ["https://chat.example.com"] }
+    description             = "What the team asks"
+    revision                = "2"
+    timeouts                = { update = "1h" }
   }
 
-  expect_failures = [check.snap_start]
+  assert {
+    condition     = length(aws_iam_role_policy.this) == 0 && aws_lambda_function.this.role == "arn:aws:iam::123456789012:role/mine" && output.role_name == "mine"
+    error_message = "The function has another role than the stack's, or the stack's role is changed."
+  }
+
+  assert {
+    condition     = toset([for statement in data.aws_iam_policy_document.this.statement : statement.sid]) == toset(["ReadModel0", "WriteTraces", "AttachToSubnets", "NotByItsCode"]) && length(data.aws_iam_policy_document.needed.source_policy_documents) == 2 && output.policy_json == "{}"
+    error_message = "What the stack's role needs is not told."
+  }
+
+  assert {
+    condition     = one([for statement in data.aws_iam_policy_document.this.statement : statement if statement.sid == "NotByItsCode"]).effect == "Deny" && one(one([for statement in data.aws_iam_policy_document.this.statement : statement if statement.sid == "NotByItsCode"]).condition).values == tolist(["arn:aws:lambda:*:*:function:chat"])
+    error_message = "The function's own code may change the network."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.vpc_config[0].subnet_ids == toset(["subnet-1", "subnet-2"]) && aws_lambda_function.this.vpc_config[0].security_group_ids == toset(["sg-1"])
+    error_message = "The function is not in its subnets."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.layers == tolist(["arn:aws:lambda:eu-central-1:753240598075:layer:LambdaAdapterLayerArm64:30", var.layers[0]]) && aws_lambda_function.this.code_signing_config_arn == var.code_signing_config_arn && aws_lambda_function.this.source_code_hash == var.package.code_sha256
+    error_message = "A layer is missing, or the signed zip is not the one that is expected."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.logging_config[0].log_format == "JSON" && aws_lambda_function.this.logging_config[0].application_log_level == "WARN" && aws_lambda_function.this.logging_config[0].system_log_level == "INFO" && aws_lambda_function.this.logging_config[0].log_group == "/mine" && aws_lambda_function.this.tracing_config[0].mode == "Active"
+    error_message = "The function logs or traces otherwise than was asked for."
+  }
+
+  assert {
+    condition     = aws_lambda_function_url.live[0].cors[0].allow_origins == toset(["https://chat.example.com"]) && aws_lambda_function_url.live[0].cors[0].allow_methods == toset(["GET", "POST"])
+    error_message = "The page may not read responses."
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.description == "What the team asks" && aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_REVISION"] == "2"
+    error_message = "A new revision would not publish anything."
+  }
+}
+
+run "a_secret_prompt" {
+  variables {
+    system_prompt  = sensitive("Nobody may know this.")
+    system_prompts = sensitive(["s3://my-prompts/k"])
+    environment    = sensitive({ OTEL_EXPORTER_OTLP_HEADERS = "authorization=secret", LAMBDA_LLM_WEIGHTS = "mapped" })
+  }
+
+  assert {
+    condition     = contains(flatten([for statement in data.aws_iam_policy_document.this.statement : statement.resources]), "arn:aws:s3:::my-prompts/k") && nonsensitive(aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_SYSTEM_PROMPT"]) == "Nobody may know this."
+    error_message = "A prompt that is a secret did not arrive."
+  }
+}
+
+# 4,096 bytes as Lambda measures them, of which jsonencode writes every bracket as six.
+run "an_environment_of_just_what_lambda_takes" {
+  variables {
+    environment = { TEMPLATE = join("", [for number in range(341) : "<<<<<<<<<<"]) }
+  }
+
+  assert {
+    condition     = local.environment_bytes <= 4096 && local.environment_bytes > 4000
+    error_message = "The environment is measured otherwise than by Lambda: ${local.environment_bytes}."
+  }
 }

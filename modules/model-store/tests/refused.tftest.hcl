@@ -1,6 +1,9 @@
 # A failing case for every rule of the module; tests/terraform/test_rules.py holds the two against each other.
 
 mock_provider "aws" {
+  mock_data "aws_region" {
+    defaults = { id = "eu-central-1" }
+  }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
   }
@@ -150,4 +153,44 @@ run "an_object_that_does_not_say_its_sha256" {
   }
 
   expect_failures = [data.aws_s3_object.pushed]
+}
+
+run "a_file_of_another_kind" {
+  command = plan
+
+  variables {
+    models = { llama = { file = "tests/stores.tftest.hcl" } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "a_key_of_another_region" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+  }
+
+  expect_failures = [aws_s3_bucket.this]
+}
+
+run "more_tags_than_aws_takes" {
+  command = plan
+
+  variables {
+    tags = { for number in range(51) : "tag${number}" => "x" }
+  }
+
+  expect_failures = [var.tags]
+}
+
+run "a_tag_of_aws_itself" {
+  command = plan
+
+  variables {
+    tags = { "aws:cloudformation:stack" = "x" }
+  }
+
+  expect_failures = [var.tags]
 }

@@ -1,0 +1,1 @@
+# None: whatever referred to them would have to wait for the check.

@@ -1,0 +1,190 @@
+"""The modules in other people's stacks: counted, repeated, waited for, referred to as a whole, in two regions.
+
+One configuration has every module in every form, under mock providers. A module whose name has no arguments here fails.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.docs import hcl
+from scripts.local_aws import terraform
+from support.modules import MODULES, ROOT, TERRAFORM_FROM, initializable, name
+
+pytestmark = pytest.mark.needs("terraform", get=TERRAFORM_FROM)
+
+MODEL = """{
+    bucket     = "my-models"
+    key        = "models/llama.gguf"
+    version_id = "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY"
+    size       = 770000000
+    sha256     = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
+  }"""
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:chat"
+
+
+def package(module: str) -> str:
+    return f'{{ path = "{ROOT}/modules/{module}/tests/fixtures/function.zip" }}'
+
+
+INFERENCE = {
+    "name": '"chat"',
+    "model": MODEL,
+    "package": package("inference"),
+    # What the same stack makes is unknown while it is planned.
+    "role": "aws_iam_role.mine",
+    "log_group": "aws_cloudwatch_log_group.mine",
+    "allowed_principals": "{ app = aws_iam_role.mine.arn }",
+    "kms_key_arn": "aws_kms_key.mine.arn",
+    "sessions": '{ bucket = aws_s3_bucket.mine.id, prefix = "sessions/", kms_key_arn = aws_kms_key.mine.arn }',
+}
+ARGUMENTS = {
+    "root": {
+        "model": f'{{ file = "{ROOT}/models/demo/lambda-llm-demo.gguf" }}',
+        "package": package("inference"),
+        "pruner_package": package("version-pruner"),
+        "allowed_principals": "{ app = aws_iam_role.mine.arn }",
+    },
+    "function": {
+        "name": '"chat"',
+        "function": '"inference"',
+        "mark": '"inference"',
+        "package": package("function"),
+        "role_description": '"What the function may do"',
+        "permissions_boundary": "aws_iam_policy.mine.arn",
+    },
+    "inference": INFERENCE,
+    "model-store": {"models": '{ llama = { key = "models/llama.gguf" } }', "kms_key_arn": "aws_kms_key.mine.arn"},
+    "snapstart-check": {"function_name": '"chat"', "qualifier": '"7"'},
+    "version-pruner": {"function_arn": f'"{FUNCTION}"', "package": package("version-pruner")},
+}
+"""By module: what it must be given, and what may come from the same stack."""
+
+MOCKS = """
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { id = "%(region)s" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_data "aws_lambda_invocation" {
+    defaults = { result = "{\\"statusCode\\":200}" }
+  }
+  mock_data "aws_s3_object" {
+    defaults = { content_length = 770000000, metadata = { sha256 = "%(sha256)s" } }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { version = "7", arn = "arn:aws:lambda:%(region)s:123456789012:function:chat" }
+  }
+  mock_resource "aws_lambda_alias" {
+    defaults = { arn = "arn:aws:lambda:%(region)s:123456789012:function:chat:live" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/chat-1" }
+  }
+  mock_resource "aws_iam_policy" {
+    defaults = { arn = "arn:aws:iam::123456789012:policy/boundary" }
+  }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:%(region)s:123456789012:key/11111111-2222-3333-4444-555555555555" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { name = "/mine", arn = "arn:aws:logs:%(region)s:123456789012:log-group:/mine" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { id = "my-models", arn = "arn:aws:s3:::my-models" }
+  }
+"""
+STACK = """
+provider "aws" {
+}
+
+provider "aws" {
+  alias = "elsewhere"
+}
+
+resource "aws_iam_role" "mine" {
+  assume_role_policy = "{}"
+}
+
+resource "aws_iam_policy" "mine" {
+  policy = "{}"
+}
+
+resource "aws_kms_key" "mine" {
+}
+
+resource "aws_cloudwatch_log_group" "mine" {
+}
+
+resource "aws_s3_bucket" "mine" {
+}
+"""
+
+
+def call(module: Path, form: str, *lines: str, leave_out: tuple[str, ...] = ()) -> str:
+    """One call of a module."""
+    address = "root" if module == ROOT else f"root//modules/{module.name}"
+    given = [f"  {key} = {value}" for key, value in ARGUMENTS[name(module)].items() if key not in leave_out]
+    source = f'  source = "{str(ROOT) + address.removeprefix("root")}"'
+    return "\n".join([f'module "{label(module, form)}" {{', source, *given, *lines, "}", ""])
+
+
+def label(module: Path, form: str) -> str:
+    return f"{name(module)}_{form}"
+
+
+def calls(module: Path) -> str:
+    """Every form in which a stack may call a module."""
+    at_home = ("kms_key_arn", "sessions", "log_group")  # of a resource in the first region
+    return "\n".join(
+        [
+            call(module, "left_out", "  count = 0"),
+            call(module, "counted", "  count = 2"),
+            call(module, "repeated", '  for_each = toset(["one", "two"])'),
+            call(module, "waits", f"  depends_on = [module.{label(module, 'repeated')}, aws_s3_bucket.mine]"),
+            call(module, "elsewhere", "  providers = { aws = aws.elsewhere }", leave_out=at_home),
+        ]
+    )
+
+
+def whole(module: Path) -> str:
+    """A reference to each form as a whole; of a module without outputs there is nothing to refer to."""
+    forms = ["left_out", "counted", "repeated", "waits", "elsewhere"]
+    value = ", ".join(f"module.{label(module, form)}" for form in forms)
+    first = f"one(module.{label(module, 'left_out')}[*])"
+    return f'output "{name(module)}" {{\n  value = [{value}, {first}]\n}}\n'
+
+
+def test_every_module_works_in_every_form(tmp_path: Path) -> None:
+    modules = initializable()
+    assert {name(module) for module in modules} <= set(ARGUMENTS)
+    with_outputs = [module for module in modules if any(block.kind == "output" for block in hcl.module(module))]
+    assert len(with_outputs) == len(modules) - 1, "snapstart-check alone has none"
+    text = STACK + "".join(map(calls, modules)) + "".join(map(whole, with_outputs))
+    (tmp_path / "main.tf").write_text(text, encoding="utf-8")
+    sha256 = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
+    home, elsewhere = (MOCKS % {"region": region, "sha256": sha256} for region in ("eu-central-1", "us-east-1"))
+    (tmp_path / "stack.tftest.hcl").write_text(
+        f'mock_provider "aws" {{{home}}}\n\nmock_provider "aws" {{\n  alias = "elsewhere"\n{elsewhere}}}\n\n'
+        'run "apply" {\n'
+        + "\n".join(
+            f"  assert {{\n    condition     = length(output.{name(module)}[0]) == 0 && "
+            f"length(output.{name(module)}[1]) == 2 && length(output.{name(module)}[2]) == 2 && "
+            f"output.{name(module)}[5] == null\n    error_message = {json.dumps(name(module))}\n  }}\n"
+            for module in with_outputs
+        )
+        + "}\n",
+        encoding="utf-8",
+    )
+    terraform.run(tmp_path, "init", "-backend=false")
+    assert "1 passed, 0 failed" in terraform.run(tmp_path, "test")
+
+
+def test_no_module_is_without_arguments() -> None:
+    newer = {name(module) for module in MODULES} - {name(module) for module in initializable()}
+    assert set(ARGUMENTS) == {name(module) for module in MODULES} - newer
