@@ -15,8 +15,11 @@ from scripts.local_aws.processes import running
 from scripts.local_aws.server import LocalAWS
 
 _STEP: Final = re.compile(r"^(?:module\.[\w.-]+\.)?(aws_\w+)\.\S+: (Creating|Modifying|Still \w+)\b")
-_LEFTOVERS: Final = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.json")
-"""What Terraform and its users leave behind in an example's folder."""
+_LEFTOVERS: Final = {
+    "modules": shutil.ignore_patterns(".terraform*", "*.tfstate*"),
+    "examples": shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.json"),
+}
+"""What Terraform and its users leave behind, by folder."""
 
 
 def checkout(folder: Path) -> Path:
@@ -25,8 +28,8 @@ def checkout(folder: Path) -> Path:
     Args:
         folder: an empty one.
     """
-    for part in ("modules", "examples"):
-        shutil.copytree(ROOT / part, folder / part, ignore=_LEFTOVERS)
+    for part, leftovers in _LEFTOVERS.items():
+        shutil.copytree(ROOT / part, folder / part, ignore=leftovers)
     for path in ROOT.glob("*.tf"):
         shutil.copy(path, folder)
     (folder / "models").symlink_to(ROOT / "models")

@@ -1,8 +1,10 @@
 """examples/chat, applied: served, changed, broken and removed, by nothing but Terraform and with IAM evaluated."""
 
+import json
 import re
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,38 @@ pytestmark = [pytest.mark.needs("terraform", get=TERRAFORM_FROM), pytest.mark.us
 def other_model(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model under another name."""
     return rewrite(demo_model, tmp_path_factory.mktemp("models") / "other.gguf", {"general.name": OTHER_NAME})
+
+
+class Role:
+    """The function's role, and the credentials that it gives."""
+
+    def __init__(self, applied: Applied) -> None:
+        self._applied = applied
+        self._credentials = applied.role_credentials(FUNCTION)
+        with closing(applied.aws.client("sts", self._credentials)) as sts:
+            self.name = sts.get_caller_identity()["Arn"].split("/")[1]
+
+    def may_read(self, version: str) -> bool:
+        """Whether it may read the model that a version of the function was published with."""
+        with (
+            closing(self._applied.aws.client("lambda")) as client,
+            closing(self._applied.aws.client("s3", self._credentials)) as s3,
+        ):
+            configuration = client.get_function_configuration(FunctionName=FUNCTION, Qualifier=version)
+            variables = configuration["Environment"]["Variables"]
+            bucket, _, key = variables["LAMBDA_LLM_MODEL"].removeprefix("s3://").partition("/")
+            pinned = variables["LAMBDA_LLM_MODEL_VERSION_ID"]
+            return refusal(s3, "get_object", Bucket=bucket, Key=key, VersionId=pinned) == ""
+
+    @contextmanager
+    def locked_out(self) -> Iterator[None]:
+        """Something outside of the stack keeps the role from S3 for a while."""
+        statement = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        with closing(self._applied.aws.client("iam")) as iam:
+            iam.put_role_policy(RoleName=self.name, PolicyName="outage", PolicyDocument=json.dumps(policy))
+            yield
+            iam.delete_role_policy(RoleName=self.name, PolicyName="outage")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +116,7 @@ def test_a_second_apply_changes_nothing(chat: Any, applied: Applied) -> None:
 def test_a_broken_model_fails_the_apply_and_says_why_while_the_old_version_goes_on(
     chat: Any, applied: Applied, broken_model: Path
 ) -> None:
+    role = Role(applied)
     with closing(applied.aws.client("lambda")) as client:
         served = client.get_alias(FunctionName=FUNCTION, Name="live")["FunctionVersion"]
         said: list[str] = []
@@ -89,6 +124,7 @@ def test_a_broken_model_fails_the_apply_and_says_why_while_the_old_version_goes_
             done = applied.run(chat, "apply", "-auto-approve", model_file=str(broken_model))
             assert done.returncode == 1
             assert client.get_alias(FunctionName=FUNCTION, Name="live")["FunctionVersion"] == served
+            assert role.may_read(served), "Lambda may recreate its snapshot at any time"
             reason = client.get_function_configuration(FunctionName=FUNCTION, Qualifier=str(int(served) + 1))
             assert reason["State"] == "Failed"
             assert "broken.gguf: The file is truncated: its header announces" in reason["StateReason"]
@@ -103,15 +139,31 @@ def test_a_broken_model_fails_the_apply_and_says_why_while_the_old_version_goes_
 def test_a_new_model_publishes_a_version_and_moves_the_alias_whatever_failed_before(
     chat: Any, applied: Applied, other_model: Path
 ) -> None:
-    done = applied.run(chat, "apply", "-auto-approve", model_file=str(other_model))
-    assert done.returncode == 0, done.stderr
-    outputs = applied.outputs(chat)
-    assert int(outputs["version"]) > 1
+    role = Role(applied)
     with closing(applied.aws.client("lambda")) as client:
+        served = client.get_alias(FunctionName=FUNCTION, Name="live")["FunctionVersion"]
+
+        with role.locked_out():
+            done = applied.run(chat, "apply", "-auto-approve", model_file=str(other_model))
+            assert done.returncode == 1
+        # The outage is over, and Lambda has nothing to publish: nothing of the function has changed.
+        done = applied.run(chat, "apply", "-auto-approve", model_file=str(other_model))
+        assert done.returncode == 1
+        assert "in the following state: 'Failed'" in re.sub(r"[\s│]+", " ", done.stderr)
+        assert client.get_alias(FunctionName=FUNCTION, Name="live")["FunctionVersion"] == served
+        assert role.may_read(served)
+
+        again = {"model_file": str(other_model), "revision": "2"}
+        done = applied.run(chat, "apply", "-auto-approve", **again)
+        assert done.returncode == 0, done.stderr
+        outputs = applied.outputs(chat)
+        assert int(outputs["version"]) > int(served)
         assert client.get_alias(FunctionName=FUNCTION, Name="live")["FunctionVersion"] == outputs["version"]
     assert health(outputs["url"])["model"] == OTHER_NAME
     assert EXPECTED in asked_by_url(outputs["url"])
-    assert applied.changes(chat, model_file=str(other_model)) == []
+    assert role.may_read(outputs["version"])
+    assert not role.may_read(served), "the alias has moved"
+    assert applied.changes(chat, **again) == []
 
 
 @pytest.fixture
