@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from scripts.demo import MODEL
+from scripts.local_aws import terraform
 from support.endless import write_endless
 
 pytest_plugins = [
@@ -25,6 +26,9 @@ pytest_plugins = [
     "support.applied",
     "support.browser",
 ]
+
+OF_THE_SCRIPTS = (terraform.PROGRAM, terraform.MIRROR)
+"""Which Terraform to test with is whoever runs the tests' choice."""
 
 settings.register_profile(
     "tests",
@@ -50,9 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Whoever asks for an event loop where none runs (LiteLLM does) would be given one that nobody closes.
     asyncio.set_event_loop(None)
-    # pytest-terraform would end the whole run where Terraform is missing; the tests that need it say so themselves.
-    if config.option.dest_tf_binary is None and shutil.which("terraform") is None:
-        config.option.dest_tf_binary = "terraform"
+    # pytest-terraform would prefer OpenTofu, and end the whole run where neither is installed; the tests that need one
+    # say so themselves.
+    if config.option.dest_tf_binary is None:
+        config.option.dest_tf_binary = shutil.which(terraform.program()) or terraform.program()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,7 +65,7 @@ def _no_settings_of_this_machine() -> Iterator[None]:
     """Settings of whoever runs the tests would change what they see, in this process and in those it starts."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in os.environ:
-            if name.startswith(("LAMBDA_LLM_", "AWS_LAMBDA_", "AWS_LWA_")):
+            if name.startswith(("LAMBDA_LLM_", "AWS_LAMBDA_", "AWS_LWA_")) and name not in OF_THE_SCRIPTS:
                 monkeypatch.delenv(name)
         yield
 

@@ -66,7 +66,7 @@ def apply(folder: Path, environment: Mapping[str, str], report: Callable[[str], 
     Raises:
         TerraformError: it failed; the message is Terraform's.
     """
-    command = ["terraform", f"-chdir={folder}", "apply", "-auto-approve", "-no-color"]
+    command = [terraform.program(), f"-chdir={folder}", "apply", "-auto-approve", "-no-color"]
     lines: list[str] = []
     with running(
         command,
@@ -85,6 +85,6 @@ def apply(folder: Path, environment: Mapping[str, str], report: Callable[[str], 
     if failed:
         raise terraform.TerraformError("".join(lines[-20:]).strip())
     outputs = subprocess.run(
-        ["terraform", f"-chdir={folder}", "output", "-json"], env=environment, capture_output=True, check=True
+        [terraform.program(), f"-chdir={folder}", "output", "-json"], env=environment, capture_output=True, check=True
     )
     return {name: output["value"] for name, output in json.loads(outputs.stdout).items()}

@@ -1,7 +1,7 @@
-"""Terraform as this project runs it, with one AWS provider for all of its configurations.
+"""Terraform or OpenTofu as this project runs it, with one AWS provider for all of its configurations.
 
-With network access there is nothing to prepare. Without, it uses a mirror of the provider on this machine: the folder
-in `LAMBDA_LLM_PROVIDER_MIRROR`, or one found below `PLACES`.
+`LAMBDA_LLM_TERRAFORM=tofu` selects OpenTofu. With network access there is nothing to prepare. Without, it uses a mirror
+of the provider on this machine: the folder in `LAMBDA_LLM_PROVIDER_MIRROR`, or one found below `PLACES`.
 """
 
 import os
@@ -16,6 +16,12 @@ from typing import Any, Final
 from scripts import ROOT
 
 FOLDER: Final = ROOT / ".build/terraform"
+PROGRAM: Final = "LAMBDA_LLM_TERRAFORM"
+"""Variable with the name or path of the program; by default `terraform`."""
+
+OPENTOFU_REGISTRY: Final = "registry.opentofu.org"
+"""Where OpenTofu looks for `hashicorp/aws`, in a mirror too."""
+
 MIRROR: Final = "LAMBDA_LLM_PROVIDER_MIRROR"
 PLACES: Final = (Path.home(), Path("/opt"), Path("/usr/local/share"), Path("/usr/share"), Path("/var/lib"))
 DEPTH: Final = 2
@@ -39,6 +45,16 @@ provider_installation {
 
 class TerraformError(Exception):
     """Terraform is missing or failed; the message includes its output."""
+
+
+def program() -> str:
+    """Return the name or path of the program that is run: Terraform, or what `LAMBDA_LLM_TERRAFORM` names."""
+    return os.environ.get(PROGRAM) or "terraform"
+
+
+def is_opentofu() -> bool:
+    """Whether the program is OpenTofu, by its name."""
+    return Path(program()).name.startswith("tofu")
 
 
 def find_mirror(places: tuple[Path, ...] = PLACES) -> Path | None:
@@ -72,8 +88,8 @@ def environment() -> dict[str, str]:
         return variables  # the user's choice
     variables.pop("TF_CLI_CONFIG_FILE", None)
     if mirror := find_mirror():
-        configuration = FOLDER / "mirror.tfrc"
-        configuration.write_text(CONFIGURATION % mirror, encoding="utf-8")
+        configuration = FOLDER / ("opentofu.tfrc" if is_opentofu() else "mirror.tfrc")
+        configuration.write_text(CONFIGURATION % (_for_opentofu(mirror) if is_opentofu() else mirror), encoding="utf-8")
         variables["TF_CLI_CONFIG_FILE"] = str(configuration)
     elif "TF_PLUGIN_CACHE_DIR" not in variables:
         # The provider takes 700 MB unpacked: one copy for all configurations, which have no lock files to break.
@@ -94,16 +110,35 @@ def run(folder: Path, *arguments: str, **variables: str) -> str:
     Raises:
         TerraformError: it is not installed, or failed.
     """
-    program = shutil.which("terraform")
-    if program is None:
+    found = shutil.which(program())
+    if found is None:
         raise TerraformError(
-            "Terraform is not installed: get 1.9 or later from https://developer.hashicorp.com/terraform/install."
+            f"{program()} is not installed: get Terraform 1.9 or later from "
+            f"https://developer.hashicorp.com/terraform/install, or OpenTofu 1.10 or later and set {PROGRAM}=tofu."
         )
-    command: list[Any] = [program, f"-chdir={folder}", *arguments, "-no-color"]
+    command: list[Any] = [found, f"-chdir={folder}", *arguments, "-no-color"]
     done = subprocess.run(command, env=environment() | variables, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise TerraformError(f"terraform {' '.join(arguments)} in {folder}:\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def _for_opentofu(mirror: Path) -> Path:
+    """Lay out the provider of a mirror where OpenTofu looks for it, which follows links of the last level only.
+
+    Args:
+        mirror: as `find_mirror` returns it.
+    """
+    into = FOLDER / "opentofu" / OPENTOFU_REGISTRY / "hashicorp/aws"
+    for found in mirror.glob("*/hashicorp/aws/*"):
+        provided = (
+            [(found.name, found)] if found.is_file() else [(f"{found.name}/{one.name}", one) for one in found.iterdir()]
+        )
+        for name, provider in provided:
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            (into / name).unlink(missing_ok=True)
+            (into / name).symlink_to(provider)
+    return FOLDER / "opentofu"
 
 
 def _mirrors(place: Path, depth: int) -> Iterator[Path]:

@@ -35,6 +35,16 @@ def initializable() -> list[Path]:
     return [module for module in MODULES if oldest_provider(module) <= newest]
 
 
+ONLY_TERRAFORM = ("override_during", "merge(var.", "= sensitive(")
+"""What OpenTofu's test framework lacks; a test file that uses one of them is Terraform's alone."""
+
+
+def of_terraform_alone(file: Path) -> bool:
+    """Whether OpenTofu can't run a file of module tests."""
+    text = file.read_text(encoding="utf-8")
+    return any(word in text for word in ONLY_TERRAFORM)
+
+
 def own_tests(module: Path) -> str:
     """Folder of a module's own tests, below the module."""
     return "tests/terraform" if module == ROOT else "tests"

@@ -1,22 +1,38 @@
 """Terraform for the tests of this folder."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scripts.local_aws import terraform
+from support.modules import ROOT, of_terraform_alone
 
 
 @pytest.fixture(scope="session")
-def initialized() -> Callable[[Path], Path]:
+def initialized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """Takes a folder with a configuration; its modules and the provider are there afterwards."""
-    done: set[Path] = set()
+    done: dict[Path, Path] = {}
 
     def initialize(folder: Path) -> Path:
         if folder not in done:
-            terraform.run(folder, "init", "-backend=false")
-            done.add(folder)
-        return folder
+            where = for_opentofu(folder, tmp_path_factory.mktemp("modules")) if terraform.is_opentofu() else folder
+            terraform.run(where, "init", "-backend=false")
+            done[folder] = where
+        return done[folder]
 
     return initialize
+
+
+def for_opentofu(module: Path, into: Path) -> Path:
+    """Copy a module, without the test files that OpenTofu's framework can't read, into a folder; return its copy."""
+    shutil.copytree(ROOT / "modules", into / "modules", ignore=shutil.ignore_patterns(".terraform*"))
+    for file in [*ROOT.glob("*.tf"), *(ROOT / "tests/terraform").glob("*.hcl")]:
+        (into / file.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, into / file.relative_to(ROOT))
+    (into / "models").symlink_to(ROOT / "models")
+    for file in into.rglob("*.tftest.hcl"):
+        if of_terraform_alone(file):
+            file.unlink()
+    return into / module.relative_to(ROOT)

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from lambda_llm.cli.app import app
 from lambda_llm.cost import prices
+from scripts.local_aws import terraform
 from support.applied import Applied
 from support.modules import ROOT, TERRAFORM_FROM
 
@@ -140,9 +141,9 @@ class Shell:
             return ""
         if line.startswith("aws "):
             return self._aws(shlex.split(line))
-        said = self._ended(["/bin/sh", "-c", line])
+        said = self._ended(["/bin/sh", "-c", re.sub("^terraform ", f"{terraform.program()} ", line)])
         if " apply " in line:
-            url = self._ended(["terraform", "-chdir=examples/existing-bucket", "output", "-raw", "url"])
+            url = self._ended([terraform.program(), "-chdir=examples/existing-bucket", "output", "-raw", "url"])
             self._environment["URL"] = url.rstrip("/")
         return said
 

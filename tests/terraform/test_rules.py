@@ -19,7 +19,10 @@ from scripts.docs.hcl import Block
 from scripts.local_aws import terraform
 from support.modules import MODULES, ROOT, initializable, name, own_tests
 
-pytestmark = pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")
+pytestmark = [
+    pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install"),
+    pytest.mark.skipif(terraform.is_opentofu(), reason="the cases need what OpenTofu's test framework lacks"),
+]
 
 KINDS = ("validation", "precondition", "postcondition", "assert")
 VALIDATION = re.compile(r"This was checked by the validation rule at ([\w.]+):(\d+),")
@@ -69,7 +72,7 @@ def without_providers(module: Path, folder: Path) -> None:
 
 def refusals(folder: Path, **variables: str) -> dict[str, list[tuple[str, int]]]:
     """Run every test of a folder; file and line of what refused, by the name of the run."""
-    command = ["terraform", f"-chdir={folder}", "test", "-json"]
+    command = [terraform.program(), f"-chdir={folder}", "test", "-json"]
     environment = terraform.environment() | variables
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     found = defaultdict(list)

@@ -93,7 +93,7 @@ MOCKS = """
     defaults = { arn = "arn:aws:kms:%(region)s:123456789012:key/11111111-2222-3333-4444-555555555555" }
   }
   mock_resource "aws_cloudwatch_log_group" {
-    defaults = { name = "/mine", arn = "arn:aws:logs:%(region)s:123456789012:log-group:/mine" }
+    defaults = { arn = "arn:aws:logs:%(region)s:123456789012:log-group:/mine" }
   }
   mock_resource "aws_s3_bucket" {
     defaults = { id = "my-models", arn = "arn:aws:s3:::my-models" }
@@ -119,6 +119,7 @@ resource "aws_kms_key" "mine" {
 }
 
 resource "aws_cloudwatch_log_group" "mine" {
+  name = "/mine"
 }
 
 resource "aws_s3_bucket" "mine" {

@@ -17,7 +17,7 @@ from lambda_llm.loading.sources.base import ModelReference
 
 PREFIX: Final = "LAMBDA_LLM_"
 
-OTHERS: Final = ("URL", "STATE", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST", "REVISION", "PROVIDER_MIRROR")
+OTHERS: Final = ("URL", "STATE", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST", "REVISION", "TERRAFORM", "PROVIDER_MIRROR")
 """Variables with the same prefix that others read, and a shell or a function may have beside the settings: callers of
 inference functions, durable functions (any that begins with `STATE`), the pruner, the Terraform module (`REVISION`),
 and the project's own scripts."""

@@ -9,7 +9,6 @@ mock_provider "aws" {
   }
   mock_data "aws_s3_object" {
     defaults = {
-      version_id         = "newest"
       content_length     = 770000000
       checksum_crc64nvme = "rosUhgp5mIg="
       metadata           = { sha256 = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c" }
@@ -100,6 +99,16 @@ run "a_file_is_uploaded" {
 }
 
 run "a_pushed_object_is_looked_up" {
+  override_data {
+    target = data.aws_s3_object.pushed
+    values = {
+      version_id         = "newest"
+      content_length     = 770000000
+      checksum_crc64nvme = "rosUhgp5mIg="
+      metadata           = { sha256 = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c" }
+    }
+  }
+
   variables {
     name           = "my-models"
     create_kms_key = true

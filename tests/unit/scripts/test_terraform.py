@@ -6,12 +6,12 @@ import pytest
 
 from scripts.docs import hcl
 from scripts.local_aws import terraform
-from scripts.local_aws.terraform import MIRROR, TerraformError
+from scripts.local_aws.terraform import MIRROR, PROGRAM, TerraformError
 
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (MIRROR, "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"):
+    for name in (MIRROR, PROGRAM, "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(terraform, "FOLDER", tmp_path / "build/terraform")
 
@@ -79,7 +79,7 @@ def test_a_configuration_of_ones_own_is_left_alone(tmp_path: Path, monkeypatch: 
 
 def test_what_to_install_is_said_where_terraform_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(TerraformError, match=r"Terraform is not installed: get 1\.9 or later from https://"):
+    with pytest.raises(TerraformError, match=r"terraform is not installed: get Terraform 1\.9 or later from https://"):
         terraform.run(tmp_path, "init")
 
 
