@@ -2,7 +2,11 @@
 # against functions/lambda_llm/limits.py, and the project's policies check them in any plan.
 
 data "aws_partition" "current" {}
-data "aws_region" "current" {}
+
+# The region, which `aws_region` names by attributes that are deprecated in 6.x or missing in 5.100.
+data "aws_service" "lambda" {
+  service_id = "lambda"
+}
 
 locals {
   alias = "live"
@@ -31,7 +35,7 @@ locals {
     "arn:${data.aws_partition.current.partition}:lambda:${local.region}:753240598075:layer:LambdaAdapterLayerArm64:30"
   )
 
-  region = data.aws_region.current.id
+  region = data.aws_service.lambda.region
 
   # The names and values that settings may have, as the package's code reads them.
   known_settings = jsondecode(file("${path.module}/settings.json"))

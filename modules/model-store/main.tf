@@ -1,6 +1,9 @@
 # One private bucket for large data that outlives a request: models, state by reference, KV caches of conversations.
 
-data "aws_region" "current" {}
+# The region, which `aws_region` names by attributes that are deprecated in 6.x or missing in 5.100.
+data "aws_service" "s3" {
+  service_id = "s3"
+}
 
 locals {
   prefixes = {
@@ -46,8 +49,8 @@ resource "aws_s3_bucket" "this" {
 
   lifecycle {
     precondition {
-      condition     = var.kms_key_arn == null || try(split(":", var.kms_key_arn)[3] == data.aws_region.current.id, false)
-      error_message = "kms_key_arn must be a key in ${data.aws_region.current.id}, the bucket's region: S3 uses no key of another region."
+      condition     = var.kms_key_arn == null || try(split(":", var.kms_key_arn)[3] == data.aws_service.s3.region, false)
+      error_message = "kms_key_arn must be a key in ${data.aws_service.s3.region}, the bucket's region: S3 uses no key of another region."
     }
   }
 }

@@ -23,12 +23,14 @@ TYPINGS: Final = "@cdktn/provider-aws@25.7.0"
 WRITTEN: Final = ROOT / "tests/terraform/aws_provider.json"
 
 INTERFACE: Final = re.compile(r"^export interface (\w+) .*?\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
-FIELD: Final = re.compile(r"#(\w+) \w+#\w+\}.*?readonly \w+\??: (.*?)(?:\[\])?(?: \| cdktn\.IResolvable)?;", re.DOTALL)
+FIELD: Final = re.compile(r"#(\w+) \w+#\w+\}.*?readonly \w+(\??): (.*?)(\[\])?(?: \| cdktn\.IResolvable)?;", re.DOTALL)
 COMPUTED: Final = re.compile(r"^    get (\w+?)(?<!Input)\(\)", re.MULTILINE)
+MAP: Final = re.compile(r"\{\s*\[key: string\]: (\w+)", re.DOTALL)
 PROVIDER: Final = re.compile(r"providers/hashicorp/aws/([\d.]+)/")
 
 Schema = dict[str, Any]
-"""Names of attributes and blocks; a block's value is its contents, an attribute's an empty dictionary."""
+"""What each attribute and block is, by its name: `type`, with the schema of a block's contents in `fields`; `list` if
+there may be several; `required` if it must be set; `computed` if it can only be read."""
 
 
 def used() -> list[str]:
@@ -52,14 +54,23 @@ def schema(typings: str) -> Schema:
     """
     interfaces = dict(INTERFACE.findall(typings))
 
+    def field(optional: str, kind: str, several: str) -> Schema:
+        known: Schema = {} if optional else {"required": True}
+        if several:
+            known["list"] = True
+        if kind in interfaces:
+            return {"type": "block", **known, "fields": fields(kind)}
+        return {"type": "map" if MAP.match(kind) else kind, **known}
+
     def fields(name: str) -> Schema:
         return {
-            canonical(key): fields(kind) if kind in interfaces else {} for key, kind in FIELD.findall(interfaces[name])
+            canonical(key): field(optional, kind, several)
+            for key, optional, kind, several in FIELD.findall(interfaces[name])
         }
 
     # The last class is the type itself; its getters include what the provider computes.
     computed = COMPUTED.findall(typings[typings.rindex("export declare class") :])
-    return {canonical(name): {} for name in computed} | fields(next(iter(interfaces)))
+    return {canonical(name): {"computed": True} for name in computed} | fields(next(iter(interfaces)))
 
 
 def folders_of(archive: tarfile.TarFile) -> Iterator[tuple[str, str]]:

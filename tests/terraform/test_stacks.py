@@ -65,8 +65,8 @@ MOCKS = """
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
-  mock_data "aws_region" {
-    defaults = { id = "%(region)s" }
+  mock_data "aws_service" {
+    defaults = { region = "%(region)s" }
   }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }

@@ -1,8 +1,8 @@
 # A failing case for every rule of the module; tests/terraform/test_rules.py holds the two against each other.
 
 mock_provider "aws" {
-  mock_data "aws_region" {
-    defaults = { id = "eu-central-1" }
+  mock_data "aws_service" {
+    defaults = { region = "eu-central-1" }
   }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }

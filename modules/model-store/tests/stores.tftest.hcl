@@ -1,8 +1,8 @@
 # What a stack gets. Nothing is applied to an account; the local AWS does that in tests/.
 
 mock_provider "aws" {
-  mock_data "aws_region" {
-    defaults = { id = "eu-central-1" }
+  mock_data "aws_service" {
+    defaults = { region = "eu-central-1" }
   }
   mock_data "aws_iam_policy_document" {
     defaults = { json = "{}" }
