@@ -20,6 +20,13 @@ _LEFTOVERS: Final = {
     "examples": shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.json"),
 }
 """What Terraform and its users leave behind, by folder."""
+_PACKAGES: Final = {
+    "package": "inference",
+    "pruner_package": "pruner",
+    "authorizer_package": "authorizer",
+    "authorizer_jwt_package": "authorizer-jwt",
+}
+"""The variables for packages, and the functions that they are of."""
 
 
 def checkout(folder: Path) -> Path:
@@ -41,13 +48,10 @@ def variables(aws: LocalAWS, packages: Mapping[str, LocalPackage]) -> dict[str, 
 
     Args:
         aws: the local AWS.
-        packages: by function, for the variables `package` and `pruner_package`.
+        packages: by function.
     """
     settings = {name: value for name, value in terraform.environment().items() if name.startswith("TF_")}
-    given = {
-        "TF_VAR_package": packages["inference"].variable(),
-        "TF_VAR_pruner_package": packages["pruner"].variable(),
-    }
+    given = {f"TF_VAR_{name}": packages[function].variable() for name, function in _PACKAGES.items()}
     outside = {name: value for name, value in aws.environment.items() if not name.startswith("TF_")}
     return {**outside, **settings, **given}
 

@@ -29,6 +29,8 @@ from support.package import Build, Package
 ZIPPED_MAX_BYTES = 30_000_000
 UNZIPPED_MAX_BYTES = 100_000_000
 PRUNER_MAX_BYTES = 20_000
+AUTHORIZER_MAX_BYTES = 30_000
+AUTHORIZER_JWT_MAX_BYTES = 8_000_000
 
 VARIANTS = ["armv8.0_1", "armv8.2_1", "armv8.2_2", "armv8.2_3", "armv8.6_1", "armv8.6_2", "armv9.2_1", "armv9.2_2"]
 """From the oldest ARM of 64 bits to SME; each Graviton takes one of those between."""
@@ -160,3 +162,28 @@ def test_the_pruner_s_zip_has_some_kilobytes(build: Build, tmp_path: Path) -> No
             "lambda_llm/pruner/__init__.py",
             "lambda_llm/pruner/handler.py",
         }
+
+
+def test_the_authorizer_s_zip_has_some_kilobytes_too(build: Build, tmp_path: Path) -> None:
+    """Keys need nothing but what Lambda's runtime has."""
+    authorizer = build(tmp_path / "authorizer.zip", "authorizer")
+    assert authorizer.said["zip_bytes"] < AUTHORIZER_MAX_BYTES
+    assert (authorizer.manifest["function"], authorizer.manifest["glibc"]) == ("authorizer", None)
+    with zipfile.ZipFile(authorizer.zip) as opened:
+        names = set(opened.namelist())
+    assert {name.partition("/")[0] for name in names} == {"lambda_llm", NAME, SBOM_NAME}
+    assert not [name for name in names if "jwt" in name]
+
+
+def test_the_authorizer_for_jwts_has_at_most_8_mb(build: Build, tmp_path: Path) -> None:
+    authorizer = build(tmp_path / "authorizer-jwt.zip", "authorizer-jwt")
+    assert authorizer.said["zip_bytes"] <= AUTHORIZER_JWT_MAX_BYTES
+    assert (authorizer.manifest["function"], authorizer.manifest["native"]) == ("authorizer-jwt", None)
+    with zipfile.ZipFile(authorizer.zip) as opened:
+        names = set(opened.namelist())
+    assert names >= {
+        "jwt/jwks_client.py",
+        "cryptography/hazmat/bindings/_rust.abi3.so",
+        "lambda_llm/authorizer/jwts.py",
+    }
+    assert not {name.partition("/")[0] for name in names} & {"boto3", "botocore", "pydantic", "numpy", "llama_cpp"}

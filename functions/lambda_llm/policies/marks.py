@@ -22,6 +22,9 @@ MODEL: Final = "LAMBDA_LLM_MODEL"
 PRUNING: Final = "LAMBDA_LLM_PRUNE_"
 """Prefix of the version pruner's settings."""
 
+AUTHORIZING: Final = "LAMBDA_LLM_AUTHORIZER_"
+"""Prefix of the authorizer's settings."""
+
 CALLING: Final = "LAMBDA_LLM_URL"
 """Prefix of what callers of an inference function are told, which makes no function this project's."""
 
@@ -35,6 +38,11 @@ class Kind(StrEnum):
     ROUTER = "router"
     BATCH = "batch"
     SANDBOX = "sandbox"
+    AUTHORIZER = "authorizer"
+
+
+_BY_SETTINGS: Final = {PRUNING: Kind.VERSION_PRUNER, AUTHORIZING: Kind.AUTHORIZER}
+"""Kinds that have settings of their own, by the prefix of these."""
 
 
 def environment(function: Resource) -> Any:
@@ -66,8 +74,9 @@ def kind_of(function: Resource) -> Kind | None:
     settings = [name for name in given if SETTING.match(name) and not name.startswith(CALLING)]
     if not settings:
         return None
-    if all(name.startswith(PRUNING) for name in settings):
-        return Kind.VERSION_PRUNER
+    for prefix, kind in _BY_SETTINGS.items():
+        if all(name.startswith(prefix) for name in settings):
+            return kind
     return Kind.DURABLE_AGENT if blocks(function.block, "durable_config") else Kind.INFERENCE
 
 
