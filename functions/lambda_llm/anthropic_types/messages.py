@@ -161,7 +161,7 @@ class OutputConfig(Returned):
 class Metadata(Returned):
     """About the request."""
 
-    user_id: Text | None = Field(None, description="the tenant, where LAMBDA_LLM_TRUST_USER is set")
+    user_id: Text | None = Field(None, description="the tenant, where LAMBDA_LLM_TENANT is user")
 
 
 class CountRequest(Input):

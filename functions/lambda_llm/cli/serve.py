@@ -59,12 +59,13 @@ def serve(
     from starlette.middleware.cors import CORSMiddleware
 
     from lambda_llm.inference.init import init
-    from lambda_llm.inference.settings import Settings
+    from lambda_llm.inference.settings import Settings, SettingsError
     from lambda_llm.inference.snapshot.memory import resident
     from lambda_llm.serving import metrics
     from lambda_llm.serving.app import create_app
     from lambda_llm.serving.hosts import LocalNames
     from lambda_llm.serving.local_only import LocalOnly
+    from lambda_llm.serving.origin import Tenancy
     from lambda_llm.serving.server import Server
 
     settings = Settings.load(
@@ -79,6 +80,11 @@ def serve(
         system_prompt=system_prompt,
         page=page,
     )
+    if settings.tenant is Tenancy.AUTHORIZER:
+        raise SettingsError(
+            "LAMBDA_LLM_TENANT=authorizer is for functions behind an API Gateway, and here is none whose word could be "
+            "believed: set it to none, or to user."
+        )
     with_page = settings.page is not False
     with listening(host, port) as (bound, address):
         resident_before = resident()

@@ -1,8 +1,8 @@
 """The buffered front door: the ASGI app behind Lambda's own Python runtime.
 
-`lambda_llm.inference.handler.handle` answers Function URL and API Gateway (v2) events, and plain JSON invokes
-whose payload is the body of a chat request. Importing this module is the function's init: it returns when the
-model is verified and warm, or raises, which fails the init.
+`lambda_llm.inference.handler.handle` answers events of Function URLs and API Gateway (HTTP and REST APIs), and plain
+JSON invokes whose payload is the body of a chat request. Importing this module is the function's init: it returns when
+the model is verified and warm, or raises, which fails the init.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from mangum.types import LambdaConfig, LambdaContext, LambdaEvent
 from mangum.types import Response as ASGIResponse
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 
+from lambda_llm.inference.front_door import FrontDoor, from_event
 from lambda_llm.inference.init import init
 from lambda_llm.inference.plain_invoke import body_of, path_of, require_answerable
 from lambda_llm.inference.settings import Settings
@@ -113,13 +114,10 @@ _hooks = SnapshotHooks(_environment.engine.context, _environment.resources)
 register_before_snapshot(_hooks.before_snapshot)
 register_after_restore(_hooks.after_restore)
 
-handle = Door(
-    create_app(
-        _environment.engine,
-        replace(_environment.serving, response_bytes=BUFFERED_PAYLOAD_BYTES),
-        with_page=bool(_settings.page),
-    ),
-    lifespan="off",
-    custom_handlers=[PlainInvoke],
+_app = create_app(
+    _environment.engine,
+    replace(_environment.serving, response_bytes=BUFFERED_PAYLOAD_BYTES),
+    with_page=bool(_settings.page),
 )
+handle = Door(FrontDoor(_app, from_event, _settings.tenant), lifespan="off", custom_handlers=[PlainInvoke])
 """The function's handler: `handle(event, context)`."""

@@ -114,7 +114,7 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
             answer_seconds=settings.answer_seconds,
             max_tokens=settings.max_tokens,
             parse_control=settings.parse_control_tokens,
-            trust_user=settings.trust_user,
+            tenancy=settings.tenant,
             resident_before=before,
         ),
         loaded=loaded,

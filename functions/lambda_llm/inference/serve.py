@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request, Response
 
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.inference import raw_events
+from lambda_llm.inference.front_door import REQUEST_CONTEXT, FrontDoor, from_adapter
 from lambda_llm.inference.init import init
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
@@ -34,8 +35,6 @@ BEFORE_PATH: Final = "AWS_LWA_SNAPSTART_BEFORE_CHECKPOINT_PATH"
 AFTER_PATH: Final = "AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH"
 PORT: Final = "AWS_LWA_PORT"
 DEFAULT_PORT: Final = 8080
-REQUEST_CONTEXT: Final = "x-amzn-request-context"
-"""Header in which the adapter gives the `requestContext` of a request that it forwards."""
 FAILED: Final = 1
 
 
@@ -99,6 +98,7 @@ def main() -> int:
     hooks = SnapshotHooks(environment.engine.context, environment.resources)
     add_hook_routes(app, hooks, os.environ, server.hang_up)
     raw_events.add_route(app, environment.engine)
+    app.add_middleware(FrontDoor, context_of=from_adapter, tenancy=settings.tenant, checked_inside=raw_events.PATH)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     return 0

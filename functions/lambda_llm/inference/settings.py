@@ -14,13 +14,20 @@ from lambda_llm.errors import LambdaLLMError
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weights
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
 from lambda_llm.loading.sources.base import ModelReference
+from lambda_llm.serving.origin import Tenancy
 
 PREFIX: Final = "LAMBDA_LLM_"
 
-OTHERS: Final = ("URL", "STATE", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST", "REVISION", "TERRAFORM", "PROVIDER_MIRROR")
+OTHERS: Final = (
+    *("URL", "STATE", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST", "AUTHORIZER_TABLE"),
+    *("REVISION", "TERRAFORM", "PROVIDER_MIRROR"),
+)
 """Variables with the same prefix that others read, and a shell or a function may have beside the settings: callers of
-inference functions, durable functions (any that begins with `STATE`), the pruner, the Terraform module (`REVISION`),
-and the project's own scripts."""
+inference functions, durable functions (any that begins with `STATE`), the pruner, the authorizer and the commands for its
+keys; the Terraform module (`REVISION`) and the project's own scripts."""
+
+GONE: Final = {"TRUST_USER": "write LAMBDA_LLM_TENANT=user in its place if it was true, else unset it"}
+"""Settings of earlier versions, and what to do about them."""
 
 
 class ContextOverflow(StrEnum):
@@ -91,9 +98,11 @@ class Settings(BaseSettings):
         description="whether the text of control tokens in messages means these tokens; by default it is plain text, "
         "so that no user can forge a turn",
     )
-    trust_user: bool = Field(
-        False,  # noqa: FBT003 - a default
-        description="whether the request field `user` names the tenant: only where no client can set it itself",
+    tenant: Tenancy = Field(
+        Tenancy.NONE,
+        description="who says whose a request is, as tenants share no KV cache and no sessions: none, all callers are "
+        "one; user, the request's field `user`, only where no client can set it itself; authorizer, that of the API "
+        "Gateway in front, without which every request is refused",
     )
     system_prompt: str | None = Field(
         None,
@@ -172,5 +181,6 @@ def _unknown(fields: Iterable[str], environment: Iterable[str]) -> list[str]:
             continue
         near = get_close_matches(rest, known, n=1)
         advice = f"did you mean {PREFIX}{near[0]}?" if near else "unset it; README.md has a table of all settings"
+        advice = GONE.get(rest, advice)
         said.append(f"{name} is not a setting: {advice}")
     return said

@@ -156,7 +156,7 @@ class SamplingInput(Input):
         # Logits are divided by it: far below 0.01 they would not be finite any more.
         Annotated[float, Field(ge=0.01, le=10, strict=True, description="llama.cpp's repetition penalty")] | None
     ) = None
-    user: StrictStr | None = Field(None, description="the tenant, where LAMBDA_LLM_TRUST_USER is set")
+    user: StrictStr | None = Field(None, description="the tenant, where LAMBDA_LLM_TENANT is user")
 
 
 Verbosity = Literal["low", "medium", "high"]

@@ -21,6 +21,7 @@ from lambda_llm.openai_types.common import (
 )
 from lambda_llm.serving.deadline import deadline_of
 from lambda_llm.serving.errors import APIError
+from lambda_llm.serving.origin import Tenancy, no_tenant, origin_of
 from lambda_llm.serving.service import Service
 from lambda_llm.serving.streaming import while_connected
 
@@ -49,13 +50,15 @@ class Caller:
     """The sender of a request.
 
     Attributes:
-        user: the request's field `user`; ignored unless `ServingOptions.trust_user` is set.
+        tenant: whose request it is; empty where nobody says.
         session: id of the conversation, if the request gives one.
+        max_tokens: longest answer that the front door allows; None: it does not say.
         cancellation: ends everything that the request needs.
     """
 
-    user: str | None
+    tenant: str
     session: str | None = None
+    max_tokens: int | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
 
     @classmethod
@@ -66,13 +69,30 @@ class Caller:
 
     @classmethod
     def named(cls, service: Service, user: str | None, request: Request, session: str | None = None) -> "Caller":
-        """The caller of a request, whose deadline begins now."""
-        deadline = deadline_of(request, service.options.answer_seconds, saves=service.engine.sessions is not None)
-        return cls(user, session, Cancellation(deadline))
+        """The caller of a request, whose deadline begins now.
 
-    def scope(self, service: Service) -> CacheScope:
+        Args:
+            service: which knows who names tenants.
+            user: the request's field `user`.
+            request: behind a front door it knows its origin.
+            session: id of the conversation.
+
+        Raises:
+            APIError: 403, `no_tenant`: the authorizer has to name the tenant, and there was none.
+        """
+        deadline = deadline_of(request, service.options.answer_seconds, saves=service.engine.sessions is not None)
+        origin = origin_of(request.scope)
+        tenant = {Tenancy.NONE: "", Tenancy.USER: user or "", Tenancy.AUTHORIZER: origin.tenant}[
+            service.options.tenancy
+        ]
+        if tenant is None:
+            raise no_tenant()
+        return cls(tenant, session, origin.max_tokens, Cancellation(deadline))
+
+    @property
+    def scope(self) -> CacheScope:
         """The scope within which the caller's keys and values may be reused."""
-        return CacheScope(tenant=(self.user or "") if service.options.trust_user else "", session=self.session)
+        return CacheScope(tenant=self.tenant, session=self.session)
 
 
 async def planned(service: Service, request: Request, caller: Caller, job: Callable[[], Planned]) -> Planned:
@@ -113,8 +133,8 @@ def make_generations(
         NotGenerativeError: the model is an encoder.
         ContextOverflowError: a prompt leaves no room for one token.
     """
-    longest = min((each for each in (limits.max_tokens, service.options.max_tokens) if each is not None), default=None)
-    scope = caller.scope(service)
+    allowed = (limits.max_tokens, service.options.max_tokens, caller.max_tokens)
+    longest = min((each for each in allowed if each is not None), default=None)
     return [
         service.engine.generate(
             GenerationRequest(
@@ -125,7 +145,7 @@ def make_generations(
                 stop=limits.stop,
                 top_logprobs=limits.top_logprobs,
                 preserved_tokens=preserved_tokens,
-                scope=scope,
+                scope=caller.scope,
                 # The next turn follows one choice, unknown yet: save one of them only.
                 remember=remember and number == 0,
             ),

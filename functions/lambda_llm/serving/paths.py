@@ -1,9 +1,14 @@
-"""Paths as clients spell them: with a slash at the end, without the version, by other servers' names; and HEAD."""
+"""Paths as clients spell them: with a slash at the end, without the version, by other servers' names; and HEAD.
+
+HTTP APIs put the stage's name before them: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-stages.html
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lambda_llm.serving.origin import origin_of
 
 ALIASES: Final[Mapping[str, str]] = {
     "/reranking": "/v1/rerank",
@@ -31,7 +36,7 @@ class Paths:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["path"] = self._meant(scope["path"])
+        scope["path"] = self._meant(scope["path"], origin_of(scope).stage)
         if scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
@@ -42,7 +47,7 @@ class Paths:
         # A copy: the server behind goes by the method that it was sent.
         await self._app({**scope, "method": "GET"}, receive, headers_only)
 
-    def _meant(self, path: str) -> str:
+    def _meant(self, path: str, stage: str | None = None) -> str:
         if path in self._known:
             return path
         shorter = path.rstrip("/") or "/"
@@ -50,4 +55,6 @@ class Paths:
         for candidate in (shorter, ALIASES.get(shorter, ""), f"/v1{shorter}", shorter.removeprefix("/v1")):
             if candidate in self._known:
                 return candidate
+        if stage and path.startswith(f"/{stage}/"):
+            return self._meant(path.removeprefix(f"/{stage}"))
         return f"/v1{shorter}" if shorter.startswith("/models/") else path

@@ -9,6 +9,7 @@ from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import NotGenerativeError
 from lambda_llm.limits import MIB
 from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.origin import Tenancy
 from lambda_llm.serving.worker import Worker
 
 
@@ -26,7 +27,7 @@ class ServingOptions:
         max_tokens: maximum length of any choice in tokens, whatever a request says; None: what the context allows.
         response_bytes: maximum size of a response that is returned in one piece.
         parse_control: parse the text of control tokens in messages into these tokens, instead of as plain text.
-        trust_user: whether the field `user` identifies a request's tenant.
+        tenancy: who says whose a request is.
         resident_before: resident memory of this process before the model was loaded, in bytes.
     """
 
@@ -39,7 +40,7 @@ class ServingOptions:
     max_tokens: int | None = None
     response_bytes: int = 32 * MIB
     parse_control: bool = False
-    trust_user: bool = False
+    tenancy: Tenancy = Tenancy.NONE
     resident_before: int = 0
 
 

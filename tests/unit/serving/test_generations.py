@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 import lambda_llm
 from lambda_llm.engine.engine import Engine
 from lambda_llm.serving.app import ROUTERS
+from lambda_llm.serving.origin import Tenancy
 from support.answers import LONG_QUESTION, user
 from support.chat import MODEL_ID, made
 
@@ -40,7 +41,7 @@ KEEP_NOTHING = {*ENCODES, *COUNTS, "/tokenize", "/detokenize", "/api/show"}
 
 @pytest.fixture
 async def app(engine: Engine) -> AsyncIterator[FastAPI]:
-    app = made(engine, trust_user=True)
+    app = made(engine, tenancy=Tenancy.USER)
     async with app.router.lifespan_context(app):
         yield app
 

@@ -1,0 +1,55 @@
+"""What a front door tells of a request, and its sender can't have written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, Final
+
+from lambda_llm.serving.errors import APIError
+
+SCOPE: Final = "lambda_llm.origin"
+"""Key of the ASGI scope under which a front door gives it."""
+
+
+class Tenancy(StrEnum):
+    """Who says whose a request is; what was evaluated for one tenant is never reused for another.
+
+    `none`: nobody, all callers are one tenant. `user`: the request, in its field `user`. `authorizer`: the authorizer
+    of the API Gateway in front.
+    """
+
+    NONE = "none"
+    USER = "user"
+    AUTHORIZER = "authorizer"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a request comes from.
+
+    Attributes:
+        tenant: as the authorizer names it; None: it does not, or there is no authorizer.
+        max_tokens: longest answer that the authorizer allows; None: it does not say.
+        stage: of the API Gateway, by whose name the path may begin; None: there is none.
+    """
+
+    tenant: str | None = None
+    max_tokens: int | None = None
+    stage: str | None = None
+
+
+def origin_of(scope: Mapping[str, Any]) -> Origin:
+    """The origin of a request; one without anything where no front door gave any."""
+    origin = scope.get(SCOPE)
+    return origin if isinstance(origin, Origin) else Origin()
+
+
+def no_tenant() -> APIError:
+    """The refusal of a request of nobody, where the authorizer tells tenants apart."""
+    return APIError(
+        HTTPStatus.FORBIDDEN,
+        "This server tells its callers apart by the authorizer of the API Gateway in front of it, which knows nothing "
+        "of this request: send it to the API's address, with a key.",
+        code="no_tenant",
+    )
