@@ -24,13 +24,17 @@ class Caller:
     key_id: str
     max_tokens: int | None = None
 
-    @property
-    def usage_identifier(self) -> str:
+    def usage_identifier(self, api_id: str) -> str:
         """Value of the API Gateway key of this tenant in this plan, which Terraform makes: an identifier, no secret.
 
-        API Gateway takes it from the authorizer alone where the API's key source is `AUTHORIZER`.
+        API Gateway takes it from the authorizer alone where the API's key source is `AUTHORIZER`. It refuses two keys
+        with one value in an account and region, hence the API's id.
+
+        Args:
+            api_id: of the REST API.
         """
-        return f"lambda-llm-{hashlib.sha256(f'{self.plan}/{self.tenant}'.encode()).hexdigest()[:40]}"
+        named = f"{api_id}/{self.plan}/{self.tenant}"
+        return f"lambda-llm-{hashlib.sha256(named.encode()).hexdigest()[:40]}"
 
 
 class Kind(Protocol):
@@ -92,5 +96,5 @@ def allowed(caller: Caller, method_arn: str) -> dict[str, Any]:
         "principalId": caller.key_id,
         "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
         "context": context,
-        "usageIdentifierKey": caller.usage_identifier,
+        "usageIdentifierKey": caller.usage_identifier(api.rpartition(":")[2]),
     }

@@ -16,15 +16,13 @@ NAME: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
 """What names of tenants and plans look like; Terraform's modules have the same."""
 
 RANDOM_BYTES: Final = 32
-"""Of a key: nobody guesses 256 bits, so their plain hash is all that need be stored."""
+"""Of a key: nobody guesses 256 bits, so that their plain hash gives nothing away."""
+
+ID_BYTES: Final = 6
+"""Of a key's id, at random."""
 
 _KEY: Final = re.compile(r"sk-[A-Za-z0-9_-]{43}")
 _NUMBERS: Final = ("created_at", "expires_at", "revoked_at", "max_tokens")
-
-
-def new_key() -> str:
-    """A key: `sk-` and 256 random bits in 43 characters."""
-    return f"sk-{secrets.token_urlsafe(RANDOM_BYTES)}"
 
 
 def hash_of(key: str) -> str | None:
@@ -92,7 +90,7 @@ class StoredKey:
         except (KeyError, TypeError, ValueError):
             who = item.get("key_id", {}).get("S", "without an id")
             raise UnusableKeyError(
-                f"The item of key {who} is not as `lambda-llm keys create` writes it: revoke the key and make another."
+                f"The item of key {who} is not as `lambda-llm keys create` writes it: delete the item, and make a key."
             ) from None
         require_name("tenant", key.tenant)
         require_name("plan", key.plan)
@@ -113,3 +111,42 @@ class StoredKey:
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else None
+
+
+def made(
+    tenant: str,
+    plan: str,
+    *,
+    now: int,
+    expires_at: int | None = None,
+    max_tokens: int | None = None,
+    note: str | None = None,
+) -> tuple[str, StoredKey]:
+    """Make a key: `sk-` and 256 random bits in 43 characters.
+
+    Args:
+        tenant: see `StoredKey`, as for the rest.
+        plan: as above.
+        now: seconds since 1970.
+        expires_at: as above.
+        max_tokens: as above.
+        note: as above.
+
+    Returns:
+        The key, and what is stored of it.
+
+    Raises:
+        UnusableKeyError: a name is not allowed.
+    """
+    key = f"sk-{secrets.token_urlsafe(RANDOM_BYTES)}"
+    stored = StoredKey(
+        key_hash=hash_of(key) or "",
+        key_id=f"key_{secrets.token_hex(ID_BYTES)}",
+        tenant=require_name("tenant", tenant),
+        plan=require_name("plan", plan),
+        created_at=now,
+        expires_at=expires_at,
+        max_tokens=max_tokens,
+        note=note,
+    )
+    return key, stored

@@ -1,6 +1,6 @@
 """The table of the keys in DynamoDB."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.config import Config
@@ -28,11 +28,12 @@ class KeyTable:
     `dynamodb:Scan`, revokes one `dynamodb:Scan` and `dynamodb:UpdateItem`.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, read_seconds: float = READ_SECONDS) -> None:
         """Name the table.
 
         Args:
             name: of the table, or its ARN.
+            read_seconds: silence after which DynamoDB counts as unavailable.
 
         Raises:
             KeyTableError: the region is not known.
@@ -40,7 +41,7 @@ class KeyTable:
         self.name = name
         config = Config(
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=read_seconds,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         )
         try:
@@ -76,21 +77,23 @@ class KeyTable:
         except (ClientError, BotoCoreError) as error:
             raise self._error("written", "dynamodb:PutItem", error) from error
 
-    def keys(self) -> Iterator[StoredKey]:
+    def keys(self, damaged: Callable[[UnusableKeyError], object]) -> Iterator[StoredKey]:
         """Every key that is stored, in no order.
+
+        Args:
+            damaged: called for each item that is not given, because it is damaged.
 
         Raises:
             KeyTableError: the table can't be read.
-            UnusableKeyError: an item is damaged.
         """
-        try:
-            for page in self._client.get_paginator("scan").paginate(TableName=self.name, ConsistentRead=True):
-                yield from map(StoredKey.of, page["Items"])
-        except (ClientError, BotoCoreError) as error:
-            raise self._error("read", "dynamodb:Scan", error) from error
+        for item in self._scan():
+            try:
+                yield StoredKey.of(item)
+            except UnusableKeyError as error:
+                damaged(error)
 
-    def revoke(self, key_id: str, now: int) -> StoredKey:
-        """Mark a key as revoked, and return it as it was.
+    def revoke(self, key_id: str, now: int) -> None:
+        """Mark a key as revoked.
 
         Args:
             key_id: of the key.
@@ -100,18 +103,18 @@ class KeyTable:
             UnusableKeyError: there is no such key, or it has been revoked before.
             KeyTableError: the table can't be read or written.
         """
-        key = next((key for key in self.keys() if key.key_id == key_id), None)
-        if key is None:
+        found = next(iter(self._scan(key_id)), None)
+        if found is None:
             raise UnusableKeyError(
                 f"{self.name} has no key {key_id!r}: `lambda-llm keys list` shows the ids; expired keys are deleted "
                 "after a while."
             )
-        if key.revoked_at is not None:
+        if "revoked_at" in found:
             raise UnusableKeyError(f"Key {key_id} has been revoked before: there is nothing to do.")
         try:
             self._client.update_item(
                 TableName=self.name,
-                Key={"key_hash": {"S": key.key_hash}},
+                Key={"key_hash": found["key_hash"]},
                 UpdateExpression="SET revoked_at = :now",
                 ConditionExpression="attribute_exists(key_hash) AND attribute_not_exists(revoked_at)",
                 ExpressionAttributeValues={":now": {"N": str(now)}},
@@ -122,7 +125,16 @@ class KeyTable:
                     f"Key {key_id} was revoked or deleted by someone else meanwhile: there is nothing to do."
                 ) from None
             raise self._error("written", "dynamodb:UpdateItem", error) from error
-        return key
+
+    def _scan(self, key_id: str | None = None) -> Iterator[dict[str, Any]]:
+        only: dict[str, Any] = {}
+        if key_id is not None:
+            only = {"FilterExpression": "key_id = :id", "ExpressionAttributeValues": {":id": {"S": key_id}}}
+        try:
+            for page in self._client.get_paginator("scan").paginate(TableName=self.name, ConsistentRead=True, **only):
+                yield from page["Items"]
+        except (ClientError, BotoCoreError) as error:
+            raise self._error("read", "dynamodb:Scan", error) from error
 
     def _error(self, done: str, action: str, error: Any) -> KeyTableError:
         return KeyTableError(

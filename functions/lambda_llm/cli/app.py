@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lambda_llm import __version__
-from lambda_llm.cli import chat, inspect, package, proxy, push, serve
+from lambda_llm.cli import chat, inspect, keys, package, proxy, push, serve
 from lambda_llm.cli.console import out, print_error
 from lambda_llm.errors import LambdaLLMError
 
@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 for _command in (serve.serve, chat.chat, proxy.proxy, push.push, inspect.inspect, package.package):
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it

@@ -15,7 +15,15 @@ from support.command_line import Run
 
 GROUP = typer.main.get_command(app)
 assert isinstance(GROUP, TyperGroup)
-COMMANDS = dict(sorted(GROUP.commands.items()))
+ALONE = {name: one for name, one in GROUP.commands.items() if not isinstance(one, TyperGroup)}
+GROUPED = {
+    f"{name} {each}": command
+    for name, one in GROUP.commands.items()
+    if isinstance(one, TyperGroup)
+    for each, command in one.commands.items()
+}
+COMMANDS = dict(sorted((ALONE | GROUPED).items()))
+"""By name, those of a group with its name before theirs."""
 
 
 def parameters(name: str) -> list[str]:
@@ -32,7 +40,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
 def test_whoever_gives_no_command_is_told_which_there_are_and_how_to_begin(run: Run, arguments: list[str]) -> None:
     told = run(*arguments)
     text = told.out + told.err
-    for name in COMMANDS:
+    for name in GROUP.commands:
         assert name in text
     assert "lambda-llm push model.gguf s3://bucket/models/model.gguf" in text
 
@@ -46,7 +54,7 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself_with_an_example(run: Run, name: str) -> None:
-    told = run(name, "--help")
+    told = run(*name.split(), "--help")
     assert told.status == 0
     assert "Example:" in told.out
     for parameter in parameters(name):
@@ -63,9 +71,10 @@ def test_the_example_of_a_command_is_a_command(name: str) -> None:
     examples = re.findall(r"`(lambda-llm [^`]+)`", command.help.partition("Example:")[2])
     assert examples
     for example in " && ".join(examples).split(" && "):
-        program, called, *arguments = shlex.split(example)
-        assert (program, called) == ("lambda-llm", name)
-        command.make_context(called, arguments)
+        program, *words = shlex.split(example)
+        called = len(name.split())
+        assert (program, words[:called]) == ("lambda-llm", name.split())
+        command.make_context(name, words[called:])
 
 
 @pytest.mark.parametrize("name", ["inspect", "push", "serve"])
@@ -73,6 +82,13 @@ def test_a_command_without_its_arguments_shows_its_help(run: Run, name: str) -> 
     told = run(name)
     assert told.status == 2
     assert "Example:" in told.out + told.err
+
+
+def test_a_group_of_commands_without_one_shows_them(run: Run) -> None:
+    told = run("keys")
+    assert told.status == 2
+    for word in ("create", "list", "revoke", "Example:"):
+        assert word in told.out + told.err
 
 
 def test_a_command_that_is_none_is_refused(run: Run) -> None:
