@@ -15,6 +15,7 @@ from support.command_line import Run
 
 GROUP = typer.main.get_command(app)
 assert isinstance(GROUP, TyperGroup)
+NAMES = list(GROUP.commands)
 ALONE = {name: one for name, one in GROUP.commands.items() if not isinstance(one, TyperGroup)}
 GROUPED = {
     f"{name} {each}": command
@@ -40,7 +41,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
 def test_whoever_gives_no_command_is_told_which_there_are_and_how_to_begin(run: Run, arguments: list[str]) -> None:
     told = run(*arguments)
     text = told.out + told.err
-    for name in GROUP.commands:
+    for name in NAMES:
         assert name in text
     assert "lambda-llm push model.gguf s3://bucket/models/model.gguf" in text
 

@@ -44,6 +44,14 @@ def test_a_model_that_does_not_fit_is_refused(run: Run, demo_model: Path) -> Non
     assert "does not fit" in refused(run("serve", demo_model, "--port", 0, "--memory-mb", 64))
 
 
+def test_the_word_of_an_authorizer_that_is_not_there_is_not_waited_for(
+    run: Run, demo_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMBDA_LLM_TENANT", "authorizer")
+    said = refused(run("serve", demo_model, "--port", 0))
+    assert "LAMBDA_LLM_TENANT=authorizer is for functions behind an API Gateway" in said
+
+
 # -- push -------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from lambda_llm.gguf.options import KVType, Weights
 from lambda_llm.inference.settings import OTHERS, PREFIX, ContextOverflow, Settings, SettingsError
+from lambda_llm.serving.origin import Tenancy
 from support.modules import ROOT
 
 SHA256 = "0123456789abcdefABCDEF" + "0" * 42
@@ -51,6 +52,9 @@ def test_a_model_is_enough() -> None:
         ("SYSTEM_PROMPTS", '["Be brief.", "s3://bucket/kind.txt"]', ("Be brief.", "s3://bucket/kind.txt")),
         ("SESSIONS", "s3://bucket/state/kv/", "s3://bucket/state/kv/"),
         ("CONTEXT_OVERFLOW", "shift", ContextOverflow.SHIFT),
+        ("TENANT", "none", Tenancy.NONE),
+        ("TENANT", "user", Tenancy.USER),
+        ("TENANT", "authorizer", Tenancy.AUTHORIZER),
     ],
 )
 def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object) -> None:
@@ -70,6 +74,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text
         ("CONTEXT", "long", "valid integer"),
         ("KV_TYPE", "f32", "'f16' or 'q8_0'"),
         ("CONTEXT_OVERFLOW", "forget", "'error' or 'shift'"),
+        ("TENANT", "true", "'none', 'user' or 'authorizer'"),
         ("WEIGHTS", "moved", "'auto', 'copied' or 'mapped'"),
         ("THREADS", "0", "greater than or equal to 1"),
         ("MEMORY_MB", "63", "greater than or equal to 64"),
@@ -203,3 +208,9 @@ def test_every_variable_that_the_project_sets_or_reads_is_known() -> None:
     }
     assert {"LAMBDA_LLM_MODEL", "LAMBDA_LLM_PRUNE_FUNCTION", "LAMBDA_LLM_SESSIONS"} <= found.keys()
     assert {name: path for name, path in found.items() if name not in known} == {}
+
+
+def test_a_setting_of_an_earlier_version_is_refused_with_what_took_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMBDA_LLM_TRUST_USER", "true")
+    with pytest.raises(SettingsError, match=r"TRUST_USER is not a setting: write LAMBDA_LLM_TENANT=user in its place"):
+        Settings.load()
