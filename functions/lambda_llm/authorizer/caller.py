@@ -57,12 +57,9 @@ def bearer_token(event: Mapping[str, Any]) -> str | None:
     Args:
         event: of a REQUEST authorizer of a REST API.
     """
-    given = [
-        value
-        for name, values in (event.get("multiValueHeaders") or {}).items()
-        if name.lower() == "authorization"
-        for value in values
-    ]
+    single = {name: [value] for name, value in (event.get("headers") or {}).items()}
+    headers = event.get("multiValueHeaders") or single
+    given = [value for name, values in headers.items() if name.lower() == "authorization" for value in values or ()]
     if len(given) != 1:
         return None
     scheme, _, token = given[0].partition(" ")

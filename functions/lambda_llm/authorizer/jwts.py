@@ -44,14 +44,22 @@ _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 class JWTs:
     """JWTs of one issuer for one audience."""
 
-    def __init__(self, settings: AuthorizerSettings) -> None:
+    def __init__(
+        self,
+        settings: AuthorizerSettings,
+        *,
+        pause_seconds: float = PAUSE_SECONDS,
+        failed_pause_seconds: float = FAILED_PAUSE_SECONDS,
+    ) -> None:
         """Take the settings; nothing is fetched yet.
 
         Args:
             settings: with an issuer and an audience.
+            pause_seconds: see `PAUSE_SECONDS`.
+            failed_pause_seconds: see `FAILED_PAUSE_SECONDS`.
         """
         self._settings = settings
-        self._keys = _IssuerKeys(settings)
+        self._keys = _IssuerKeys(settings, pause_seconds, failed_pause_seconds)
 
     def recognizes(self, token: str) -> bool:
         """See `Kind`."""
@@ -94,12 +102,12 @@ class JWTs:
 
     def _names(self, claims: dict[str, Any]) -> tuple[str, str]:
         tenant = claims.get(self._settings.tenant_claim)
-        plan = claims.get(self._settings.plan_claim, self._settings.plan) if self._settings.plan_claim else None
-        if not isinstance(tenant, str):
-            raise UnusableKeyError("The claim with the tenant is missing: let the issuer add it.")
-        if not isinstance(plan or self._settings.plan, str):
-            raise UnusableKeyError("The claim with the plan is missing: let the issuer add it.")
-        return require_name("tenant", tenant), require_name("plan", plan or self._settings.plan or "")
+        plan = self._settings.plan
+        if self._settings.plan_claim is not None:
+            plan = claims.get(self._settings.plan_claim, plan)
+        if not isinstance(tenant, str) or not isinstance(plan, str):
+            raise UnusableKeyError("The claim with the tenant or the plan is no text: let the issuer add it.")
+        return require_name("tenant", tenant), require_name("plan", plan)
 
 
 def accepted(settings: AuthorizerSettings) -> list[Kind]:
@@ -110,20 +118,21 @@ def accepted(settings: AuthorizerSettings) -> list[Kind]:
 class _IssuerKeys(PyJWKClient):
     """The issuer's keys: found by its OpenID configuration, and not asked for again at once when that failed."""
 
-    def __init__(self, settings: AuthorizerSettings) -> None:
+    def __init__(self, settings: AuthorizerSettings, pause_seconds: float, failed_pause_seconds: float) -> None:
         issuer = settings.issuer or ""
         super().__init__(
             settings.jwks_url or issuer,
             lifespan=CACHED_SECONDS,
             timeout=FETCH_SECONDS,
-            cooldown_duration=PAUSE_SECONDS,
+            cooldown_duration=pause_seconds,
         )
         self._issuer = issuer
         self._discovers = settings.jwks_url is None
         self._failed: float | None = None
+        self._failed_pause_seconds = failed_pause_seconds
 
     def fetch_data(self) -> Any:
-        if self._failed is not None and time.monotonic() - self._failed < FAILED_PAUSE_SECONDS:
+        if self._failed is not None and time.monotonic() - self._failed < self._failed_pause_seconds:
             raise PyJWKClientConnectionError("the last attempt failed a moment ago")
         try:
             if self._discovers:

@@ -87,13 +87,13 @@ class StoredKey:
                 if name in item:
                     given[name] = int(item[name]["N"]) if name in _NUMBERS else str(item[name]["S"])
             key = cls(**given)
-        except (KeyError, TypeError, ValueError):
+            require_name("tenant", key.tenant)
+            require_name("plan", key.plan)
+        except (KeyError, TypeError, ValueError, UnusableKeyError):
             who = item.get("key_id", {}).get("S", "without an id")
             raise UnusableKeyError(
                 f"The item of key {who} is not as `lambda-llm keys create` writes it: delete the item, and make a key."
             ) from None
-        require_name("tenant", key.tenant)
-        require_name("plan", key.plan)
         return key
 
     @property

@@ -60,8 +60,8 @@ class AuthorizerSettings:
         return settings
 
     def _require_usable(self, *, jwt: bool) -> None:
-        of_jwt = [field.name for field in fields(self) if field.name != "table" and getattr(self, field.name)]
-        if not jwt and set(of_jwt) - {"tenant_claim"}:
+        of_jwt = [name for name in ("issuer", "audience", "jwks_url", "plan_claim", "plan") if getattr(self, name)]
+        if of_jwt and not jwt:
             raise AuthorizerSettingsError(
                 f"{PREFIX}{of_jwt[0].upper()} is for JWTs, which this function can't verify: use the package "
                 "authorizer-jwt."

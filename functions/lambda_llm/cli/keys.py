@@ -104,11 +104,12 @@ def list_keys(
 
     Example: `lambda-llm keys list --table llm-keys --tenant acme`
     """
+    from rich.markup import escape
     from rich.table import Table as Rows
 
     from lambda_llm.units import printable
 
-    stored = _table(table).keys(lambda damage: err.print(f"[yellow]{damage}[/]"))
+    stored = _table(table).keys(lambda damage: err.print(printable(str(damage)), style="yellow", markup=False))
     keys = sorted((key for key in stored if tenant in {None, key.tenant}), key=lambda key: (key.created_at, key.key_id))
     if as_json:
         out.print_json(data={"keys": [_public(key) for key in keys]})
@@ -118,7 +119,9 @@ def list_keys(
         rows.add_column(title, no_wrap=title == "id")
     for key in keys:
         times = (_moment(at) for at in (key.created_at, key.expires_at, key.revoked_at))
-        rows.add_row(key.key_id, key.tenant, key.plan, *times, str(key.max_tokens or ""), printable(key.note or ""))
+        rows.add_row(
+            key.key_id, key.tenant, key.plan, *times, str(key.max_tokens or ""), escape(printable(key.note or ""))
+        )
     out.print(rows)
 
 
