@@ -91,3 +91,17 @@ resource "aws_lambda_function" "pruner" {
 
   tags = { "lambda-llm" = "version-pruner" }
 }
+
+# Without a tag, but with settings that only the authorizer reads.
+resource "aws_lambda_function" "authorizer" {
+  function_name = "authorizer"
+  role          = "arn:aws:iam::123456789012:role/authorizer"
+  filename      = "authorizer.zip"
+  handler       = "lambda_llm.authorizer.handler.handle"
+  runtime       = "python3.13"
+  memory_size   = 256
+
+  environment {
+    variables = { LAMBDA_LLM_AUTHORIZER_TABLE = "llm-keys" }
+  }
+}
