@@ -1,9 +1,13 @@
-"""The authorizer's handlers in processes of their own, over DynamoDB with IAM evaluated; and `lambda-llm keys`."""
+"""The authorizer under Lambda's own Python runtime client, over DynamoDB with IAM evaluated; and `lambda-llm keys`.
+
+What answers for keys comes from the zip that Lambda gets.
+"""
 
 import json
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,39 +17,30 @@ from uuid import uuid4
 import pytest
 
 from lambda_llm.authorizer.keys import StoredKey, hash_of, made
+from lambda_llm.packaging.functions import FUNCTIONS
 from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, local_aws
 from support.issuer import AUDIENCE, Issuer, issuing
+from support.package import COMMAND, build_package
 from support.rest_api import API, STAGE, authorizer_event
-from support.servers import free_port
+from support.runtime_api import RuntimeAPI
+from support.servers import free_port, until
 
-COMMAND = Path(sys.executable).with_name("lambda-llm")
-PROGRAM = """
-import importlib, json, sys
-handle = importlib.import_module(sys.argv[1]).handle
-for line in sys.stdin:
-    try:
-        print(json.dumps({"gave": handle(json.loads(line), None)}), flush=True)
-    except Exception as error:
-        print(json.dumps({"raised": str(error)}), flush=True)
-"""
 REFUSED = {"raised": "Unauthorized"}
 """What API Gateway answers with a 401; with 500 anything else that is raised."""
 
 
 class Authorizer:
-    """The function's process."""
+    """One environment of the function."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
-        self._process, self.log = process, log
+    def __init__(self, api: RuntimeAPI, log: Path) -> None:
+        self._api, self.log = api, log
 
     def __call__(self, *authorization: str) -> Any:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(authorizer_event(*authorization)) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, self.log.read_text()
-        return json.loads(line)
+        """The answer to a request with these headers, or what was raised."""
+        report = self._api.invoke(authorizer_event(*authorization))
+        if report.path == "/invocation/id-1/error":
+            return {"raised": report.body["errorMessage"]}
+        return {"gave": report.body}
 
     def tenant(self, key: str) -> str:
         """Of a key that is let in."""
@@ -55,23 +50,40 @@ class Authorizer:
 
 
 @contextmanager
-def running(folder: Path, environment: Mapping[str, str], handler: str = "handler") -> Iterator[Authorizer]:
+def running(folder: Path, environment: Mapping[str, str], function: str = "authorizer") -> Iterator[Authorizer]:
     log = folder / "log"
+    lambda_s = {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256"}
     with (
-        log.open("wb") as errors,
+        RuntimeAPI() as api,
+        log.open("wb") as output,
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, f"lambda_llm.authorizer.{handler}"],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
+            [sys.executable, "-m", "awslambdaric", FUNCTIONS[function].handler],
+            env={**environment, **lambda_s, "AWS_LAMBDA_RUNTIME_API": api.address},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         ) as process,
     ):
-        yield Authorizer(process, log)
-        assert process.stdin
-        process.stdin.close()
-        assert process.wait(60) == 0
+        try:
+            until(lambda: api.asked_for_events.is_set() or process.poll() is not None)
+            assert process.poll() is None, log.read_text()
+            yield Authorizer(api, log)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip for keys, unpacked as Lambda does it."""
+    folder = tmp_path_factory.mktemp("var")
+    with zipfile.ZipFile(build_package(folder / "authorizer.zip", "authorizer").zip) as opened:
+        opened.extractall(folder / "task")
+    return folder / "task"
+
+
+def logged(authorizer: Authorizer) -> list[dict[str, Any]]:
+    """Its own lines; the runtime's are not JSON."""
+    return [json.loads(line) for line in authorizer.log.read_text().splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +127,11 @@ def role(aws: LocalAWS, table: str, *actions: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def authorizer(strict: LocalAWS, table: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authorizer]:
+def authorizer(
+    strict: LocalAWS, table: str, task: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Authorizer]:
     """With the one right that it needs."""
-    environment = role(strict, table, "GetItem") | {"LAMBDA_LLM_AUTHORIZER_TABLE": table}
+    environment = role(strict, table, "GetItem") | {"LAMBDA_LLM_AUTHORIZER_TABLE": table, "PYTHONPATH": str(task)}
     with running(tmp_path_factory.mktemp("authorizer"), environment) as process:
         yield process
 
@@ -232,7 +246,8 @@ def test_no_key_is_ever_logged(strict: LocalAWS, authorizer: Authorizer, table: 
     for each in (key, guess, revoked):
         authorizer(f"Bearer {each}")
     log = authorizer.log.read_text()
-    *_, last = map(json.loads, log.splitlines())
+    assert "/task/lambda_llm/authorizer/authorizer.py" in log, "the runtime logs where it was raised"
+    *_, last = logged(authorizer)
     assert (last["message"], last["key_id"]) == ("refused: revoked key", stored.key_id)
     for each in (key, guess, revoked):
         assert each[3:] not in log
@@ -247,10 +262,10 @@ def test_a_role_without_the_right_lets_nobody_in_and_says_so(strict: LocalAWS, t
     environment = role(strict, "another-table", "GetItem") | {"LAMBDA_LLM_AUTHORIZER_TABLE": table}
     with running(tmp_path, environment) as authorizer:
         said = authorizer(f"Bearer {key}")["raised"]
-        line = json.loads(authorizer.log.read_text().splitlines()[-1])
+        line = next(line for line in logged(authorizer) if line["level"] == "ERROR")
     assert "AccessDenied" in said
     assert "the role may use dynamodb:GetItem on it" in said
-    assert (line["level"], said in line["message"]) == ("ERROR", True)
+    assert line["message"] == f"refused: {said}"
     assert key not in said
 
 
@@ -299,7 +314,7 @@ def test_keys_and_jwts_are_let_in_side_by_side(strict: LocalAWS, table: str, iss
         "HTTPS_PROXY": "",
     }
     key, _ = put(strict, table, "keyed")
-    with running(tmp_path, environment, "jwt_handler") as authorizer:
+    with running(tmp_path, environment, "authorizer-jwt") as authorizer:
         assert authorizer.tenant(key) == "keyed"
         assert authorizer.tenant(issuer.token(tenant="tokened")) == "tokened"
         assert authorizer(f"Bearer {issuer.token(aud='other')}") == REFUSED
@@ -307,7 +322,7 @@ def test_keys_and_jwts_are_let_in_side_by_side(strict: LocalAWS, table: str, iss
         assert authorizer("Bearer sk-guess") == REFUSED
         gave = authorizer(f"Bearer {issuer.token()}")["gave"]
         assert gave["context"] == {"tenant": "acme", "plan": "standard", "key_id": "jwt"}
-        assert "ERROR" not in authorizer.log.read_text()
+        assert {line["level"] for line in logged(authorizer)} == {"INFO"}
 
 
 def test_an_issuer_that_is_away_lets_nobody_in(strict: LocalAWS, issuer: Issuer, tmp_path: Path) -> None:
@@ -317,10 +332,10 @@ def test_an_issuer_that_is_away_lets_nobody_in(strict: LocalAWS, issuer: Issuer,
         "LAMBDA_LLM_AUTHORIZER_PLAN": "standard",
         "HTTPS_PROXY": "",
     }
-    with running(tmp_path, environment, "jwt_handler") as authorizer:
+    with running(tmp_path, environment, "authorizer-jwt") as authorizer:
         assert "can't be fetched" in authorizer(f"Bearer {issuer.token()}")["raised"]
         assert authorizer(f"Bearer {made('acme', 'standard', now=0)[0]}") == REFUSED, "there is no table of keys"
-        assert '"level": "ERROR"' in authorizer.log.read_text()
+        assert "ERROR" in {line["level"] for line in logged(authorizer)}
 
 
 # -- lambda-llm keys --------------------------------------------------------------------------------

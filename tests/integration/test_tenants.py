@@ -287,6 +287,14 @@ def test_rest_api_s_events_are_read(
     assert answer.json["usage"]["completion_tokens"] == TOKENS
 
 
+def test_an_http_api_may_send_the_events_of_rest_apis(door: Door) -> None:
+    """Payload version 1.0, in which the path has the stage."""
+    door.ask(as_rest(asked(), "alice"))
+    for tenant, finds in (("bob", False), ("bob", True)):
+        answer = door.ask(as_rest(asked(), tenant, f"/{STAGE}{chat.PATH}") | {"version": "1.0"})
+        assert (cached(answer) > 0) is finds
+
+
 def test_a_get_without_a_body_is_answered(door: Door) -> None:
     answer = door.ask(rest_event(None, {"tenant": "alice"}, method="GET", path="/v1/models"))
     assert answer.json["data"][0]["id"] == NAME

@@ -19,7 +19,6 @@ TESTED_ELSEWHERE = {
     "authorizer/errors": ["integration/test_authorizer.py", "unit/authorizer/test_settings.py"],
     "authorizer/handler": ["integration/test_authorizer.py"],
     "authorizer/jwt_handler": ["integration/test_authorizer.py"],
-    "authorizer/table": ["integration/test_authorizer.py"],
     "aws/errors": ["unit/aws/test_function_url.py", "integration/loading/test_s3_objects.py"],
     "aws/s3_client": ["integration/loading/test_remedies.py"],
     "aws/s3_objects": ["integration/loading/test_s3_objects.py"],
