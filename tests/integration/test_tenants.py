@@ -184,6 +184,22 @@ def test_without_an_authorizer_nobody_is_answered(door: Door, event_of: Event, h
 
 
 @pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/v1/messages", lambda said: (said["type"], said["error"]["type"]) == ("error", "permission_error")),
+        ("/api/chat", lambda said: isinstance(said["error"], str)),
+        ("/v1/chat/completions", lambda said: said["error"]["type"] == "invalid_request_error"),
+    ],
+)
+def test_the_refusal_has_the_form_of_the_path_s_api(
+    door: Door, event_of: Event, path: str, error: Callable[[Any], bool]
+) -> None:
+    answer = door.ask(event_of({}, None, path))
+    assert answer.status == HTTPStatus.FORBIDDEN
+    assert error(answer.json), answer.json
+
+
+@pytest.mark.parametrize(
     ("path", "user"),
     [(path, {"user": "alice"}) for path in BODIES if path != "/v1/messages"]
     + [("/v1/messages", {"metadata": {"user_id": "alice"}})],

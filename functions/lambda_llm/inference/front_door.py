@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lambda_llm.serving.errors import formed
 from lambda_llm.serving.origin import SCOPE, Origin, Tenancy, no_tenant
 
 REQUEST_CONTEXT: Final = "x-amzn-request-context"
@@ -72,7 +73,7 @@ class FrontDoor:
         known = context is INSIDE or origin.tenant is not None
         known |= context is None and scope["path"] == self._checked_inside
         if self._tenancy is Tenancy.AUTHORIZER and not known:
-            await no_tenant().response()(scope, receive, send)
+            await formed(scope["path"], no_tenant())(scope, receive, send)
             return
         await self._app({**scope, SCOPE: origin}, receive, send)
 

@@ -108,16 +108,16 @@ def install(app: FastAPI) -> None:
     """Make every error response of `app` use OpenAI's format, or that of the API that a path belongs to."""
 
     def known(request: Request, error: Exception) -> Response:
-        return _formed(request, explain(error))
+        return formed(request.url.path, explain(error))
 
     def invalid(request: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
-            return _formed(request, explain(error))
-        return _formed(request, _first_problem([_Problem(each, error.body) for each in error.errors()]))
+            return formed(request.url.path, explain(error))
+        return formed(request.url.path, _first_problem([_Problem(each, error.body) for each in error.errors()]))
 
     def http(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
-            return _formed(request, explain(error))
+            return formed(request.url.path, explain(error))
         where = f"{request.method} {request.url.path}"
         code, message = {
             HTTPStatus.NOT_FOUND: (
@@ -138,7 +138,7 @@ def install(app: FastAPI) -> None:
         }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
         answer = APIError(error.status_code, message, code=code)
         answer.headers.update(error.headers or {})
-        return _formed(request, answer)
+        return formed(request.url.path, answer)
 
     def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody reads it
@@ -151,10 +151,10 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, known)
 
 
-def _formed(request: Request, error: APIError) -> Response:
-    """The response to an error, in the format of the path's API."""
+def formed(path: str, error: APIError) -> Response:
+    """The response to an error, in the format of the API that the path belongs to."""
     for prefix, form in _FORMS.items():
-        if request.url.path.startswith(prefix):
+        if path.startswith(prefix):
             return JSONResponse(form(error.status, str(error)), status_code=error.status, headers=error.headers)
     return error.response()
 
