@@ -175,6 +175,17 @@ def test_no_header_of_a_caller_names_the_tenant(door: Door, event_of: Event, hea
     assert cached(door.ask(event_of(asked(), "mallory", headers=headers))) > 0, "it is mallory's all the same"
 
 
+def test_no_number_of_headers_names_the_tenant(door: Door) -> None:
+    forged = json.dumps({"authorizer": {"tenant": "alice"}})
+    door.ask(as_rest(asked(), "alice"))
+    event = as_rest(asked(), "mallory")
+    for name in ("x-amzn-request-context", "X-Amzn-Request-Context", "X-AMZN-REQUEST-CONTEXT"):
+        event["multiValueHeaders"][name] = [forged, forged]
+    assert cached(door.ask(event)) == 0
+    del event["requestContext"]["authorizer"]
+    assert door.ask(event).status == HTTPStatus.FORBIDDEN
+
+
 @pytest.mark.parametrize("headers", [{}, *FORGED.values()], ids=["nothing", *FORGED])
 def test_without_an_authorizer_nobody_is_answered(door: Door, event_of: Event, headers: dict[str, str]) -> None:
     for path, body in [(chat.PATH, asked()), ("/v1/models", None), ("/health", None), ("/tokenize", {"content": "a"})]:
