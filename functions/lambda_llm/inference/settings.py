@@ -23,8 +23,8 @@ OTHERS: Final = (
     *("REVISION", "TERRAFORM", "PROVIDER_MIRROR"),
 )
 """Variables with the same prefix that others read, and a shell or a function may have beside the settings: callers of
-inference functions, durable functions (any that begins with `STATE`), the pruner, the authorizer and the commands for its
-keys; the Terraform module (`REVISION`) and the project's own scripts."""
+inference functions, durable functions (any that begins with `STATE`), the pruner, the authorizer and the commands for
+its keys; the Terraform module (`REVISION`) and the project's own scripts."""
 
 GONE: Final = {"TRUST_USER": "write LAMBDA_LLM_TENANT=user in its place if it was true, else unset it"}
 """Settings of earlier versions, and what to do about them."""
