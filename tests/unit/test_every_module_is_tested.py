@@ -27,7 +27,6 @@ TESTED_ELSEWHERE = {
     "cli/__main__": ["unit/cli/test_help.py"],
     "cli/app": ["unit/cli/test_help.py", "unit/cli/test_refusals.py"],
     "cli/chat": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
-    "cli/console": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
     "cli/keys": ["integration/test_authorizer.py", "unit/cli/test_help.py"],
     "cli/package": ["unit/packaging/test_verify.py", "package/test_package.py"],
     "cli/proxy": ["integration/test_proxy.py", "unit/cli/test_refusals.py"],
