@@ -60,7 +60,8 @@ class GenerationStats:
         finish_reason: None while running, and after a failure of the engine.
         stop_sequence: the one of the request that ended it, if any.
         seconds_to_first_token: from the start of the iteration to the first sampled token; 0 where there was none.
-        decode_seconds: from the first token to the end; 0 where there was none.
+        decode_seconds: from the first token to the last text that was yielded, and then to the end; 0 where there was
+            none.
     """
 
     prompt_tokens: int
@@ -150,6 +151,7 @@ class Generation:
                     token = self._next(sampler)
                     if stats.completion_tokens == 0:
                         first = time.perf_counter()
+                        stats.seconds_to_first_token = first - started
                     stats.completion_tokens += token is not None
                     if token is None or model.ends_turn(token):
                         stats.finish_reason = FinishReason.STOP
@@ -162,6 +164,7 @@ class Generation:
                         sampler.observe(new)
                     if text := stops.feed(new):
                         self._yielded += len(text)
+                        stats.decode_seconds = time.perf_counter() - first
                         yield text
                     stats.stop_sequence = stops.found
                     stats.finish_reason = self._reason(stopped=stops.found is not None)

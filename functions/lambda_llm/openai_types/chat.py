@@ -208,6 +208,9 @@ class ChatCompletionRequest(CompletionInput, AcceptedInput):
     )
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
     verbosity: Verbosity | None = Field(None, description="accepted for clients that send it; changes nothing")
+    timings_per_token: StrictBool | None = Field(
+        None, description="llama-server's: whether each chunk of a stream has `timings`"
+    )
     audio: Unsupported = None
     function_call: Unsupported = None
     functions: Unsupported = None
@@ -219,6 +222,8 @@ class ChatCompletionRequest(CompletionInput, AcceptedInput):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         check_stream_options(self.stream_options, stream=self.stream)
+        if self.timings_per_token and not self.stream:
+            raise refuse("timings_per_token", "it needs a stream; set 'stream' to true, or leave it out")
         if self.top_logprobs is not None and not self.logprobs:
             raise refuse("top_logprobs", "set 'logprobs' to true with it, or leave it out")
         choice = self.tool_choice.chosen() if isinstance(self.tool_choice, ToolChoice) else self.tool_choice
@@ -329,8 +334,21 @@ class ChunkChoice(BaseModel):
     finish_reason: Reason | None = None
 
 
+class Timings(BaseModel):
+    """What the server measured until a chunk, under llama-server's names; times are in milliseconds.
+
+    Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    """
+
+    cache_n: int = Field(description="tokens of the prompt that were in the KV cache")
+    prompt_n: int = Field(description="tokens of the prompt that were evaluated")
+    prompt_ms: float = Field(description="from the start of the prefill to the first token")
+    predicted_n: int = Field(description="tokens so far")
+    predicted_ms: float = Field(description="from the first token to this chunk's last one")
+
+
 class ChatCompletionChunk(BaseModel):
-    """One event of a stream; `usage` is left out unless it was requested."""
+    """One event of a stream; `usage` and `timings` are left out unless they were requested."""
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
@@ -338,3 +356,4 @@ class ChatCompletionChunk(BaseModel):
     model: str
     choices: list[ChunkChoice]
     usage: Usage | None = None
+    timings: Timings | None = None

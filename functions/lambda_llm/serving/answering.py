@@ -85,12 +85,16 @@ class Step(NamedTuple):
         part: a part of its output; None in the last step.
         scored: tokens of the content with log probabilities, if they were requested.
         reason: why the choice ended; in the last step only.
+        tokens: how many the choice had when its text went this far.
+        seconds: from its first token until then.
     """
 
     choice: int
     part: Part | None
     scored: Sequence[Scored] = ()
     reason: Literal["stop", "length", "tool_calls"] | None = None
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 class Answers:
@@ -202,9 +206,10 @@ class Answers:
                 if isinstance(part, Reasoning):
                     self._reasoning.append(part.text)
                 inside, pending = _split(pending, start, end)
-                yield Step(piece.choice, part, inside if isinstance(part, Content) else ())
+                scored = inside if isinstance(part, Content) else ()
+                yield Step(piece.choice, part, scored, None, piece.tokens, piece.seconds)
             if piece.ended:
-                yield Step(piece.choice, None, (), self._reason(piece.choice))
+                yield Step(piece.choice, None, (), self._reason(piece.choice), piece.tokens, piece.seconds)
                 pending = []
 
     def _reason(self, choice: int) -> Literal["stop", "length", "tool_calls"]:

@@ -24,6 +24,7 @@ from lambda_llm.openai_types.chat import (
     Function,
     FunctionDelta,
     Logprobs,
+    Timings,
     ToolChoice,
 )
 from lambda_llm.openai_types.common import limit_of
@@ -56,7 +57,7 @@ def router(service: Service) -> APIRouter:
         service.check_generates(body.model)
         caller = Caller.of(service, body, request)
         answers = await planned(service, request, caller, lambda: _prepare(service, body, caller))
-        answer = _Answer(service, answers, with_logprobs=bool(body.logprobs))
+        answer = _Answer(service, answers, with_logprobs=bool(body.logprobs), with_timings=bool(body.timings_per_token))
         if body.stream:
             with_usage = body.stream_options is not None and body.stream_options.include_usage
             return await EventStream.begun(answer.events(with_usage=with_usage), error_event)
@@ -134,11 +135,12 @@ def effort(service: Service, wanted: str | None, param: str) -> dict[str, Any]:
 class _Answer:
     """Writes the steps of a conversation's choices in the format of chat completions."""
 
-    def __init__(self, service: Service, answers: Answers, *, with_logprobs: bool) -> None:
+    def __init__(self, service: Service, answers: Answers, *, with_logprobs: bool, with_timings: bool) -> None:
         self._service = service
         self._answers = answers
         self._choices = range(len(answers.generations))
         self._with_logprobs = with_logprobs
+        self._with_timings = with_timings
         self._identity: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -183,15 +185,29 @@ class _Answer:
             async for step in steps:
                 if step is None:
                     yield KEEP_ALIVE
-                elif isinstance(step.part, Content) and not self._with_logprobs:
+                elif isinstance(step.part, Content) and not self._with_logprobs and not self._with_timings:
                     yield writer.content(step.choice, step.part.text)
                 elif step.reason:
-                    yield writer.chunk(step.choice, Delta(), finish_reason=step.reason)
+                    timings = self._timings(step)
+                    yield writer.chunk(step.choice, Delta(), timings, finish_reason=step.reason)
                 else:
-                    yield writer.chunk(step.choice, _delta(step), logprobs=self._logprobs(step.scored))
+                    logprobs_ = self._logprobs(step.scored)
+                    yield writer.chunk(step.choice, _delta(step), self._timings(step), logprobs=logprobs_)
         if with_usage:
             yield writer.usage(self._answers.usage())
         yield DONE
+
+    def _timings(self, step: Step) -> Timings | None:
+        if not self._with_timings:
+            return None
+        stats = self._answers.generations[step.choice].stats
+        return Timings(
+            cache_n=stats.cached_tokens,
+            prompt_n=stats.prompt_tokens - stats.cached_tokens,
+            prompt_ms=stats.seconds_to_first_token * 1000,
+            predicted_n=step.tokens,
+            predicted_ms=step.seconds * 1000,
+        )
 
     def _logprobs(self, scored: Sequence[Any]) -> Logprobs | None:
         return logprobs(self._service.engine.model, scored) if self._with_logprobs else None
@@ -255,22 +271,26 @@ class _ChunkWriter:
         before, behind = self._frames[choice]
         return f"{before}{quoted(text)}{behind}"
 
-    def chunk(self, choice: int, delta: Delta, **more: Any) -> str:
+    def chunk(self, choice: int, delta: Delta, timings: Timings | None = None, **more: Any) -> str:
         """A chunk that adds anything."""
-        return event(self._json(ChunkChoice(index=choice, delta=delta, **more)))
+        return event(self._json(ChunkChoice(index=choice, delta=delta, **more), timings))
 
     def usage(self, usage: Any) -> str:
         """The last chunk, which has no choices."""
         chunk = ChatCompletionChunk(**self._identity, choices=[], usage=usage)
-        return event(chunk.model_dump_json(ensure_ascii=True))
+        return event(chunk.model_dump_json(exclude={"timings"}, ensure_ascii=True))
 
-    def _json(self, choice: ChunkChoice) -> str:
-        chunk = ChatCompletionChunk(**self._identity, choices=[choice])
+    def _json(self, choice: ChunkChoice, timings: Timings | None = None) -> str:
+        chunk = ChatCompletionChunk(**self._identity, choices=[choice], timings=timings)
         # A delta has only the fields that it adds, while `finish_reason` is always there, null until the end.
         absent = {name for name, value in choice.delta if value is None}
         calls: Any = {"__all__": {"function": {"name"}} | dict.fromkeys(("id", "type"), True)}
         if choice.delta.tool_calls and choice.delta.tool_calls[0].id:
             calls = {}
         delta: Any = dict.fromkeys(absent, True) | ({"tool_calls": calls} if choice.delta.tool_calls else {})
-        leave_out: Any = {"choices": {"__all__": {"delta": delta}}} | ({} if self._with_usage else {"usage": True})
+        leave_out: Any = (
+            {"choices": {"__all__": {"delta": delta}}}
+            | ({} if self._with_usage else {"usage": True})
+            | ({} if timings else {"timings": True})
+        )
         return chunk.model_dump_json(exclude=leave_out, ensure_ascii=True)

@@ -68,12 +68,16 @@ class Piece(NamedTuple):
         text: may be empty in the last piece.
         scored: its tokens with log probabilities, if they were requested.
         ended: whether this is the generation's last piece.
+        tokens: how many the generation had when this was yielded.
+        seconds: from its first token until then.
     """
 
     choice: int
     text: str
     scored: Sequence[Scored] = ()
     ended: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -366,10 +370,15 @@ class _Run:
                     )
                 else:
                     for text in generation:
-                        self._put(Piece(number, text, generation.take_scored()))
-                self._put(Piece(number, "", generation.take_scored(), ended=True))
+                        self._put(self._piece(number, text, generation))
+                self._put(self._piece(number, "", generation, ended=True))
         finally:
             self.seconds = time.monotonic() - began
+
+    @staticmethod
+    def _piece(number: int, text: str, generation: Generation, *, ended: bool = False) -> Piece:
+        stats = generation.stats
+        return Piece(number, text, generation.take_scored(), ended, stats.completion_tokens, stats.decode_seconds)
 
     def _put(self, piece: Piece | None) -> None:
         self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)

@@ -433,9 +433,39 @@ async def test_neutral_values_are_accepted(client: httpx2.AsyncClient) -> None:
     assert EXPECTED in completion.json()["choices"][0]["message"]["content"], completion.text
 
 
+async def test_each_chunk_tells_the_server_s_time_where_it_is_asked_for(client: httpx2.AsyncClient) -> None:
+    chunks = await stream(
+        client, question=LONG_QUESTION, stream_options={"include_usage": True}, timings_per_token=True, max_tokens=9
+    )
+    role, *timed, usage = chunks
+    assert "timings" not in role
+    assert "timings" not in usage
+    timings = [chunk["timings"] for chunk in timed]
+    counts = [each["predicted_n"] for each in timings]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (1, usage["usage"]["completion_tokens"])
+    times = [each["predicted_ms"] for each in timings]
+    assert times == sorted(times)
+    assert times[0] < times[-1]
+    assert {(each["cache_n"] + each["prompt_n"], each["prompt_ms"] > 0) for each in timings} == {
+        (usage["usage"]["prompt_tokens"], True)
+    }
+    untimed = await stream(client, question=LONG_QUESTION, max_tokens=9)
+    assert put_together(untimed) == put_together(chunks)
+    assert not any("timings" in chunk for chunk in untimed)
+
+
+async def test_times_of_an_answer_in_one_piece_are_refused(client: httpx2.AsyncClient) -> None:
+    refused = await client.post(PATH, json=body(timings_per_token=True))
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "timings_per_token"
+    neutral = await client.post(PATH, json=body(timings_per_token=False))
+    assert neutral.status_code == 200
+
+
 async def test_a_chunk_that_is_put_together_is_the_one_that_pydantic_would_write(client: httpx2.AsyncClient) -> None:
     chunks = await stream(client, question=LONG_QUESTION, stream_options={"include_usage": True}, max_tokens=9)
     for chunk in chunks[1:-2]:
         engine = ChatCompletionChunk.model_validate(chunk)
-        absent = {"choices": {"__all__": {"delta": {"role", "reasoning_content", "tool_calls"}}}}
+        absent = {"choices": {"__all__": {"delta": {"role", "reasoning_content", "tool_calls"}}}, "timings": True}
         assert chunk == json.loads(engine.model_dump_json(exclude=absent))
