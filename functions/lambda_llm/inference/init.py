@@ -14,6 +14,7 @@ from lambda_llm.engine.session_store import PENDING_STATES, PENDING_TOKENS
 from lambda_llm.gguf.errors import about
 from lambda_llm.inference.invariants import check_invariants
 from lambda_llm.inference.kv_fingerprint import kv_fingerprint
+from lambda_llm.inference.lambda_environment import LambdaEnvironment
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import Resource
 from lambda_llm.inference.snapshot.memory import available_memory, resident
@@ -100,6 +101,7 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
         raise
     warmed = time.perf_counter()
     name = settings.model_name or header.name or reference.name
+    where = LambdaEnvironment.of(os.environ)
     logger.info(
         "ready: opened in %.2f s, warmed in %.2f s, CPU backend %s", opened - began, warmed - opened, backend.variant()
     )
@@ -116,12 +118,14 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
             parse_control=settings.parse_control_tokens,
             tenancy=settings.tenant,
             resident_before=before,
+            checksums=loaded.download.checksums,
+            environment=where.describe if where else None,
         ),
         loaded=loaded,
         open_seconds=opened - began,
         warm_seconds=warmed - opened,
         warm_tokens=warm_tokens,
-        resources=[storage] if storage else [],
+        resources=[each for each in (storage, where) if each],
     )
 
 

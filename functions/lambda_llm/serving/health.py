@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from lambda_llm.engine import backend
-from lambda_llm.serving.service import Service
+from lambda_llm.serving.service import FunctionEnvironment, Service
 
 
 class Memory(BaseModel):
@@ -58,6 +58,8 @@ class Health(BaseModel):
     threads: int
     placement: Literal["copied", "mapped"]
     backend: str
+    checksums: list[str] = Field(description="what the model was verified by; none: a file without a pinned SHA-256")
+    environment: FunctionEnvironment | None = Field(description="on Lambda only")
     memory: Memory
     requests: Requests
     sessions: Sessions | None
@@ -81,6 +83,8 @@ def router(service: Service) -> APIRouter:
             threads=engine.context.threads,
             placement=engine.placement,
             backend=backend.variant(),
+            checksums=list(options.checksums),
+            environment=options.environment() if options.environment else None,
             memory=_memory(service),
             requests=Requests(**asdict(service.worker.counts)),
             sessions=Sessions(**asdict(engine.sessions.counts)) if engine.sessions else None,

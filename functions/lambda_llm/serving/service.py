@@ -1,7 +1,7 @@
 """What every endpoint uses: the engine, its options, and the thread that runs it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -11,6 +11,29 @@ from lambda_llm.limits import MIB
 from lambda_llm.serving.errors import APIError, explain
 from lambda_llm.serving.origin import Tenancy
 from lambda_llm.serving.worker import Worker
+
+
+@dataclass(frozen=True)
+class FunctionEnvironment:
+    """The environment of a function that a server runs in.
+
+    Attributes:
+        id: random; every environment has one of its own.
+        function: the function's name.
+        version: of the function; None if the host does not tell.
+        initialization: how it was initialized: `snap-start`, `on-demand`, …; None if the host does not tell.
+        memory_mb: the function's configured memory; None if the host does not tell.
+        restored: whether it was restored from a snapshot.
+        age_seconds: since it was restored or initialized.
+    """
+
+    id: str
+    function: str
+    version: str | None
+    initialization: str | None
+    memory_mb: int | None
+    restored: bool
+    age_seconds: float
 
 
 @dataclass(frozen=True)
@@ -29,6 +52,8 @@ class ServingOptions:
         parse_control: parse the text of control tokens in messages into these tokens, instead of as plain text.
         tenancy: who says whose a request is.
         resident_before: resident memory of this process before the model was loaded, in bytes.
+        checksums: that the model was verified by.
+        environment: describes the function's environment; None: the server is not in one.
     """
 
     model_id: str
@@ -42,6 +67,8 @@ class ServingOptions:
     parse_control: bool = False
     tenancy: Tenancy = Tenancy.NONE
     resident_before: int = 0
+    checksums: Sequence[str] = ()
+    environment: Callable[[], FunctionEnvironment] | None = None
 
 
 @dataclass(frozen=True)

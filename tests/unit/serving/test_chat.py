@@ -174,6 +174,8 @@ async def test_health_tells_what_is_served_and_what_was_done(client: httpx2.Asyn
         "threads": 1,
         "placement": "copied",
         "backend": backend.variant(),
+        "checksums": [],
+        "environment": None,
         "memory": {
             "model_file": 0,
             "weights": 2,
