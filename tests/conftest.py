@@ -25,6 +25,7 @@ pytest_plugins = [
     # Behind what they import, whose assertions pytest rewrites.
     "support.applied",
     "support.browser",
+    "support.fake_deployment",
 ]
 
 OF_THE_SCRIPTS = (terraform.PROGRAM, terraform.MIRROR)

@@ -182,6 +182,7 @@ class Wallet:
 def listening(app: ASGIApp) -> Iterator[str]:
     """Serve an ASGI application beside the test; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # which asyncio sets only on sockets of its own
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()

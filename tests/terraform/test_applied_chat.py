@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from lambda_llm.cli.app import app
+from lambda_llm.cli.probes import function_log
+from scripts.local_aws.server import ACCOUNT, REGION
 from support.answers import EXPECTED, QUESTION
 from support.applied import Applied, asked_by_invoke, asked_by_url, health, refusal, terraform
-from support.modules import TERRAFORM_FROM
+from support.modules import ROOT, TERRAFORM_FROM
 from support.rewrite import rewrite
 from support.servers import until
 
@@ -105,6 +109,102 @@ def test_whoever_does_not_sign_is_refused(chat: Any, applied: Applied) -> None:
     command = ["curl", "--silent", "--write-out", "%{http_code}", f"{applied.outputs(chat)['url']}v1/models"]
     done = subprocess.run(command, env=applied.environment, capture_output=True, text=True, check=False)
     assert done.stdout.endswith("403")
+
+
+@pytest.fixture
+def verified(chat: Any, applied: Applied, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Takes statements of a user's policies; gives the status of `lambda-llm verify` for that user, and its probes."""
+    url = applied.outputs(chat)["url"]
+    # The log has other request ids than the responses: nothing comes, however long one waits.
+    monkeypatch.setattr(function_log, "DELIVERY_SECONDS", 0.0)
+
+    def verify(*statements: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        with closing(applied.aws.client("iam")) as iam:
+            iam.create_user(UserName="verifier")
+            for number, statement in enumerate(statements):
+                policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+                iam.put_user_policy(UserName="verifier", PolicyName=str(number), PolicyDocument=policy)
+            key = iam.create_access_key(UserName="verifier")["AccessKey"]
+            keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+            try:
+                done = CliRunner().invoke(app, ["verify", url, "--json"], env=keys)
+            finally:
+                iam.delete_access_key(UserName="verifier", AccessKeyId=key["AccessKeyId"])
+                for number in range(len(statements)):
+                    iam.delete_user_policy(UserName="verifier", PolicyName=str(number))
+                iam.delete_user(UserName="verifier")
+        return done.exit_code, {probe["name"]: probe for probe in json.loads(done.stdout)["probes"]}
+
+    return verify
+
+
+NOT_KNOWN_HERE = {
+    "role": "IAM's simulator takes no notice of conditions here",
+    "cpu": "llama.cpp has one backend here, made for this machine",
+    "latest": "this Lambda does not tell a function how it was initialized",
+    "delay": "can't be reached directly",
+    "fresh_environment": "The first answer was over before the second",
+    "abandoned": "Lambda's report of the invocation was not in the log",
+}
+"""What a local AWS can't show, and why."""
+
+
+@terraform("chat", scope="module")
+def test_the_documented_policy_is_enough_to_verify_it_and_the_one_thing_that_is_wrong_here_is_found(
+    chat: Any, applied: Applied, verified: Any
+) -> None:
+    outputs = applied.outputs(chat)
+    with closing(applied.aws.client("lambda")) as client:
+        role = client.get_function_configuration(FunctionName=FUNCTION)["Role"]
+    document = (ROOT / "docs/verify.md").read_text(encoding="utf-8")
+    policy = re.findall(r"^<!-- policy -->\n\n```json\n(.*?)^```", document, re.MULTILINE | re.DOTALL)[0]
+    for name, value in {
+        "REGION": REGION,
+        "ACCOUNT": ACCOUNT,
+        "NAME": FUNCTION,
+        "ROLE": role,
+        "BUCKET/KEY": f"{outputs['bucket']}/models/lambda-llm-demo.gguf",
+    }.items():
+        policy = policy.replace(name, value)
+    # ministack asks for another permission than AWS for provisioned concurrency, and names no role that is simulated.
+    function = outputs["alias_arn"].removesuffix(":live")
+    here = [
+        {"Effect": "Allow", "Action": "lambda:GetFunction", "Resource": [function, f"{function}:*"]},
+        {"Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"},
+    ]
+    status, probes = verified(json.loads(policy)["Statement"], here)
+    assert [probe["sentence"] for probe in probes.values() if "may not call" in probe["sentence"]] == []
+    unknown = {name: probe["sentence"] for name, probe in probes.items() if probe["outcome"] == "unknown"}
+    assert set(unknown) == set(NOT_KNOWN_HERE)
+    for name, said in NOT_KNOWN_HERE.items():
+        assert said in unknown[name]
+        assert f"`{name}`" in document.partition("## On the local AWS")[2].partition("\n## ")[0]
+    (wrong,) = [probe for probe in probes.values() if probe["outcome"] == "wrong"]
+    assert (wrong["name"], status) == ("streaming", 1)
+    assert wrong["sentence"].startswith("The answer came in one piece: 1024 chunks within ")
+    figures = {name: probe["figures"] for name, probe in probes.items()}
+    assert figures["snap_start"]["restored"] is True
+    assert figures["snap_start"]["version_1"]["OptimizationStatus"] == "On"
+    assert figures["alias"] == {"alias": "live", "weights": {"1": 1.0}, "answering_version": "1"}
+    assert figures["invariants"]["memory_mb"] == 10240
+    assert figures["checksum"]["verified_by"] == ["CRC64NVME", "SHA-256"]
+    assert figures["checksum"]["s3_checksum_type"] == "FULL_OBJECT"
+    assert figures["unsigned"] == {"unsigned_status": 403, "changed_status": 403}
+    assert figures["invocation"] == {"form": "JSON", "version": "1", "status": 200}
+
+
+@terraform("chat", scope="module")
+def test_whoever_may_only_call_the_function_is_told_what_can_t_be_known_without_more(
+    chat: Any, applied: Applied, verified: Any
+) -> None:
+    alias = applied.outputs(chat)["alias_arn"]
+    calls = ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"]
+    _, probes = verified([{"Effect": "Allow", "Action": calls, "Resource": alias}])
+    refused = {name for name, probe in probes.items() if "The credentials may not call" in probe["sentence"]}
+    assert refused == {"snap_start", "alias", "invariants", "role", "invocation", "latest", "abandoned"}
+    assert {probes[name]["outcome"] for name in refused} == {"unknown"}
+    known = [name for name, probe in probes.items() if probe["outcome"] == "ok"]
+    assert known == ["health", "checksum", "memory", "unsigned", "second_turn"]
 
 
 @terraform("chat", scope="module")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lambda_llm import __version__
-from lambda_llm.cli import chat, inspect, keys, package, proxy, push, serve
+from lambda_llm.cli import bench, chat, inspect, keys, package, proxy, push, serve, verify
 from lambda_llm.cli.console import out, print_error
 from lambda_llm.errors import LambdaLLMError
 
@@ -36,9 +36,20 @@ app = typer.Typer(
     - `lambda-llm chat`
 
     - `lambda-llm proxy https://….lambda-url.REGION.on.aws` - the function, for any tool
+
+    - `lambda-llm verify https://….lambda-url.REGION.on.aws` - is it right?
     """,
 )
-for _command in (serve.serve, chat.chat, proxy.proxy, push.push, inspect.inspect, package.package):
+for _command in (
+    serve.serve,
+    chat.chat,
+    proxy.proxy,
+    verify.verify,
+    bench.bench,
+    push.push,
+    inspect.inspect,
+    package.package,
+):
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 app.add_typer(keys.app, name="keys")
 

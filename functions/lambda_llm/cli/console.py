@@ -32,6 +32,16 @@ AllowHost = Annotated[
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 Memory = Annotated[int | None, typer.Option(help="Memory limit in MB; default: what is free.")]
+URL = Annotated[
+    str,
+    typer.Argument(help="The Function URL, or that of `lambda-llm serve`; with or without /v1.", show_default=False),
+]
+Region = Annotated[
+    str | None, typer.Option(help="Region of the function, where URL is a custom domain in front of it.")
+]
+Function = Annotated[
+    str | None, typer.Option(help="Name or ARN of the function; default: as its /health says.", show_default=False)
+]
 
 
 class PortError(LambdaLLMError):
@@ -61,6 +71,36 @@ def print_error(sentence: str) -> None:
     """Print one sentence to standard error."""
     err.print("[bold red]Error:[/] ", end="")
     err.print(printable(sentence), markup=False, soft_wrap=True)
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no URL.
+
+    Raises:
+        typer.BadParameter: exit status 2.
+    """
+    import httpx2
+
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL()
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise typer.BadParameter(
+            f"{url!r} is not a URL: give the Function URL, https://….lambda-url.REGION.on.aws, or a server's."
+        )
+
+
+@contextmanager
+def steps_bar(what: str, steps: int) -> Iterator[Callable[[], None]]:
+    """A progress bar of a few steps, on a terminal only; yields a function that is called after each."""
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(escape(printable(what)), total=steps)
+        yield lambda: bar.advance(task)
 
 
 @contextmanager

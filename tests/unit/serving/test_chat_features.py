@@ -467,5 +467,5 @@ async def test_a_chunk_that_is_put_together_is_the_one_that_pydantic_would_write
     chunks = await stream(client, question=LONG_QUESTION, stream_options={"include_usage": True}, max_tokens=9)
     for chunk in chunks[1:-2]:
         engine = ChatCompletionChunk.model_validate(chunk)
-        absent = {"choices": {"__all__": {"delta": {"role", "reasoning_content", "tool_calls"}}}, "timings": True}
+        absent: Any = {"choices": {"__all__": {"delta": {"role", "reasoning_content", "tool_calls"}}}, "timings": True}
         assert chunk == json.loads(engine.model_dump_json(exclude=absent))

@@ -1,0 +1,1 @@
+"""What `lambda-llm verify` asks of a deployment; one probe a file."""
