@@ -66,6 +66,7 @@ class Fake:
         changes: to `/health`, by field.
         own: changes to what `/health` says of the environment.
         status: of every answer of the model.
+        breaks_after: tokens after which the connection breaks.
     """
 
     on_lambda: bool = True
@@ -80,6 +81,7 @@ class Fake:
     changes: dict[str, Any] = field(default_factory=dict)
     own: dict[str, Any] = field(default_factory=dict)
     status: int = 200
+    breaks_after: int | None = None
     requests: list[str] = field(default_factory=list)
     reports: dict[str, str] = field(default_factory=dict)
     active: int = 0
@@ -172,6 +174,7 @@ class Fake:
         made, first_at = 0, time.monotonic()
         try:
             for made in range(1, tokens + 1):
+                self._break_at(made)
                 at = time.monotonic() - first_at if self.told_seconds is None else (made - 1) * self.told_seconds
                 timings = {
                     "cache_n": cached,
@@ -200,6 +203,10 @@ class Fake:
             environment.free_at = time.monotonic() + left
             environment.completed += 1
             self.reports[request_id] = _report(request_id, time.monotonic() - began + left, restored=restored)
+
+    def _break_at(self, made: int) -> None:
+        if made == self.breaks_after:
+            raise ConnectionError("on purpose")
 
     def _told(self, timings: dict[str, float]) -> dict[str, Any]:
         return {"timings": timings} if self.tells_timings else {}

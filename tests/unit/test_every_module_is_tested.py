@@ -34,7 +34,6 @@ TESTED_ELSEWHERE = {
     "cli/probes/deployment": ["unit/cli/probes/test_alias.py", "unit/cli/test_verify.py"],
     "cli/probes/invoking": ["unit/cli/probes/test_invocation.py", "unit/cli/probes/test_latest.py"],
     "cli/probes/report": ["unit/cli/test_verify.py"],
-    "cli/probes/stream": ["unit/cli/probes/test_streaming.py", "unit/cli/test_bench.py"],
     "cli/proxy": ["integration/test_proxy.py", "unit/cli/test_refusals.py"],
     "cli/push": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
     "cli/serve": ["integration/test_cli.py", "unit/cli/test_refusals.py"],

@@ -9,6 +9,7 @@ from lambda_llm.cli.probes.every import PROBES
 from support.command_line import Run
 from support.fake_deployment import Deploy
 from support.function_url import REGION
+from support.servers import Server
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,17 @@ def test_the_markdown_block_has_a_row_for_each_probe_and_no_address(deploy: Depl
     assert [row.split(" | ")[0] for row in rows] == [f"| `{probe.name}`" for probe in PROBES]
     assert all(row.count(" | ") == 3 for row in rows)
     assert stage.deployment.url not in told.out
+
+
+def test_a_real_server_is_right(demo_server: Server, run: Run) -> None:
+    told = run("verify", demo_server.url, "--json")
+    assert told.status == 0, told.out
+    probes = {probe["name"]: probe for probe in json.loads(told.out)["probes"]}
+    known = {name for name, probe in probes.items() if probe["outcome"] == "ok"}
+    # A tiny model may have answered before the server could see that its client left.
+    assert known - {"abandoned"} == {"health", "checksum", "memory", "delay", "second_turn", "streaming"}
+    assert probes["checksum"]["figures"]["verified_by"] == ["CRC64NVME", "SHA-256"]
+    assert probes["streaming"]["figures"]["chunks"] == 1024
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["http://127.0.0.1:1", "--json", "--markdown"]])

@@ -114,8 +114,7 @@ class Deployment:
         Raises:
             UnknowableError: neither.
         """
-        if self.region is None:
-            return self.aws.region  # which raises
+        _ = self.aws
         name = self._given or (self.health.get("environment") or {}).get("function")
         if not name:
             raise UnknowableError("The function's name is not known, as /health does not tell it: give --function.")

@@ -71,11 +71,11 @@ class Answer:
             chunks: how many.
 
         Raises:
-            RefusedError: the server failed in the midst of the answer.
+            RefusedError: the server failed in the midst of the answer, or it can't be read.
         """
         for line in lines:
             at = time.perf_counter()
-            if line.startswith("data: {") and self._take(at, json.loads(line[len("data: ") :])):
+            if line.startswith("data: {") and self._take(at, _parsed(line[len("data: ") :])):
                 chunks = None if chunks is None else chunks - 1
                 if chunks == 0:
                     return
@@ -96,6 +96,14 @@ class Answer:
         server = self.timings.get("predicted_ms")
         self.arrivals.append(Arrival(at, None if server is None else server / 1000))
         return True
+
+
+def _parsed(event: str) -> dict[str, Any]:
+    try:
+        chunk: dict[str, Any] = json.loads(event)
+    except ValueError as error:
+        raise RefusedError(f"An event of the answer is no JSON ({error}): something changed it on its way.") from error
+    return chunk
 
 
 @contextlib.contextmanager
