@@ -1,6 +1,7 @@
 """`lambda-llm verify` as a person calls it."""
 
 import json
+import re
 
 import pytest
 
@@ -22,8 +23,8 @@ def test_a_right_deployment_is_a_table_and_status_0(deploy: Deploy, run: Run) ->
     with deploy() as stage:
         told = run("verify", f"{stage.deployment.url}/v1", "--region", REGION)
     assert told.status == 0, told.out
-    for probe in PROBES:
-        assert probe.question in told.out
+    rows = re.findall(r"^(\w+) +ok ", told.out, re.MULTILINE)
+    assert rows == [probe.name for probe in PROBES]
     assert told.out.endswith(f"{len(PROBES)} ok, 0 wrong, 0 can't be known here.\n")
     assert "restore 4 environments at $0.0014 each" in told.err
     requests = sum(probe.requests for probe in PROBES)
@@ -43,6 +44,7 @@ def test_a_wrong_one_is_status_1_with_every_probe_in_json(deploy: Deploy, run: R
     by_name = {each["name"]: each for each in said["probes"]}
     assert by_name["checksum"] == {
         "name": "checksum",
+        "question": "What was the model verified by?",
         "outcome": "wrong",
         "sentence": "The model was verified by its header alone: pin its SHA-256 with LAMBDA_LLM_MODEL_SHA256.",
         "figures": {"verified_by": [], "s3_checksum_type": "FULL_OBJECT", "s3_crc64nvme": "AAAAAAAAAAA="},

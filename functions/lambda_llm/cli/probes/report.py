@@ -36,6 +36,7 @@ def as_json(deployment: Deployment, findings: Findings) -> dict[str, Any]:
         "probes": [
             {
                 "name": probe.name,
+                "question": probe.question,
                 "outcome": found.outcome.value,
                 "sentence": found.sentence,
                 "figures": dict(found.figures),
@@ -47,10 +48,14 @@ def as_json(deployment: Deployment, findings: Findings) -> dict[str, Any]:
 
 def as_table(findings: Findings) -> Table:
     """For people."""
-    table = Table("Probe", "", "Found", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("Probe", "Outcome"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Found")
     for probe, found in findings:
-        outcome = f"[{_STYLES[found.outcome]}]{WORDS[found.outcome]}[/]"
-        table.add_row(escape(probe.question), outcome, escape(printable(found.sentence)))
+        table.add_row(
+            probe.name, f"[{_STYLES[found.outcome]}]{WORDS[found.outcome]}[/]", escape(printable(found.sentence))
+        )
     return table
 
 

@@ -58,5 +58,6 @@ def test_without_permissions_nothing_is_wrong_and_what_is_missing_is_named(deplo
 
 def test_the_document_has_every_probe() -> None:
     document = (ROOT / "docs/verify.md").read_text(encoding="utf-8")
-    documented = re.findall(r"^\| `(\w+)` \|", document.partition("## Probes")[2].partition("\n## ")[0], re.MULTILINE)
-    assert documented == [probe.name for probe in PROBES]
+    table = document.partition("## Probes")[2].partition("\n## ")[0]
+    documented = re.findall(r"^\| `(\w+)` \| (.+?) \|", table, re.MULTILINE)
+    assert documented == [(probe.name, probe.question) for probe in PROBES]
