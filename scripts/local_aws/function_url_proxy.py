@@ -1,4 +1,4 @@
-"""Route Function URLs to the local AWS: a proxy for HTTPS_PROXY, so that clients need no change."""
+"""Route Function URLs and REST APIs to the local AWS: a proxy for HTTPS_PROXY, so that clients need no change."""
 
 import re
 import socket
@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-FUNCTION_URL: Final = re.compile(r"[a-z0-9]+\.lambda-url\.[a-z0-9-]+\.on\.aws:443")
+ROUTED: Final = re.compile(r"[a-z0-9]+\.(lambda-url\.[a-z0-9-]+\.on\.aws|execute-api\.[a-z0-9-]+\.amazonaws\.com):443")
 PIECE_BYTES: Final = 64 * 1024
 
 
@@ -25,8 +25,9 @@ def function_url_proxy(port: int) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_CONNECT(self) -> None:
-            if not FUNCTION_URL.fullmatch(self.path):
-                self.send_error(403, f"The local AWS has no route to {self.path}: it serves Function URLs only")
+            if not ROUTED.fullmatch(self.path):
+                what = "it serves Function URLs and REST APIs only"
+                self.send_error(403, f"The local AWS has no route to {self.path}: {what}")
                 return
             with closing(socket.create_connection(("127.0.0.1", port))) as upstream:
                 self.send_response(200)

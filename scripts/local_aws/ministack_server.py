@@ -12,6 +12,7 @@ exceptions:
   and an alias can't be moved to a version whose init failed.
 - An alias with weights distributes a Function URL's requests over its versions.
 - A Function URL with invoke mode RESPONSE_STREAM returns the adapter's status, headers and body.
+- REST APIs by OpenAPI documents, and API keys that an authorizer names: see `ministack_api_gateway`.
 - No second listener on port 443, which ministack opens where it can, and no health page of its own that hides a
   function's.
 """
@@ -21,6 +22,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import ministack_api_gateway
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
 from ministack.core.responses import error_response_json
@@ -120,6 +122,7 @@ lambda_svc._create_alias = _unless_failed(_create_alias)  # noqa: SLF001
 lambda_svc._update_alias = _unless_failed(_update_alias)  # noqa: SLF001
 lambda_svc._effective_func_record_for_qualifier = _record_by_weight  # noqa: SLF001
 lambda_svc._function_url_stream_response = _adapter_response  # noqa: SLF001
+ministack_api_gateway.install()
 app._port_is_bindable = lambda *_: False  # noqa: SLF001
 app._HEALTH_PATHS = ("/_ministack/health",)  # noqa: SLF001
 

@@ -25,7 +25,12 @@ REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
 """The account's id, which is also the access key of its root user."""
 
-NAMES: Final = ("DNS:localhost", "IP:127.0.0.1", f"DNS:*.lambda-url.{REGION}.on.aws")
+NAMES: Final = (
+    "DNS:localhost",
+    "IP:127.0.0.1",
+    f"DNS:*.lambda-url.{REGION}.on.aws",
+    f"DNS:*.execute-api.{REGION}.amazonaws.com",
+)
 """Subject alternative names of its certificate."""
 
 
@@ -81,7 +86,8 @@ def local_aws(folder: Path, *, strict: bool = False) -> Iterator[LocalAWS]:
     Args:
         folder: an empty one, for its log and data.
         strict: evaluate IAM policies, verify signatures and use TLS, as AWS does (a bucket policy may require TLS),
-            and route `https://….lambda-url.REGION.on.aws` to its functions.
+            and route `https://….lambda-url.REGION.on.aws` to its functions, and
+            `https://….execute-api.REGION.amazonaws.com` to its REST APIs.
 
     Raises:
         LocalAWSError: it is not installed or did not start.
