@@ -16,7 +16,11 @@ from support.modules import MODULES, ROOT, initializable, name
 
 DOCUMENTED = [module for module in MODULES if module != ROOT]
 BLOCKS = re.compile(r"^```hcl\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FIXTURES = {"inference": "modules/inference/tests/fixtures", "pruner": "modules/version-pruner/tests/fixtures"}
+FIXTURES = {
+    "inference": "modules/inference/tests/fixtures",
+    "pruner": "modules/version-pruner/tests/fixtures",
+    "authorizer": "modules/front-door/tests/fixtures",
+}
 """Folder of a zip with its manifest, by the function that it is for."""
 
 PUSHED = {
