@@ -1,8 +1,10 @@
 """Handler of functions with the Lambda Web Adapter on the local AWS: emulates the adapter.
 
 Starts the program in `AWS_LAMBDA_EXEC_WRAPPER`, waits until its readiness check returns a status that the variables
-accept, and translates each event to an HTTP request and its response back. It posts to the snapshot's paths before the
-snapshot and after the restore, and rejects requests to them. Unlike the adapter it buffers the response.
+accept, and translates each event of a Function URL, an HTTP API or a REST API to an HTTP request and its response back.
+It tells the program the event's `requestContext`, over whatever a caller sent under its header's name. It posts to the
+snapshot's paths before the snapshot and after the restore, and rejects requests to them. Unlike the adapter it buffers
+the response.
 
 Source: https://github.com/aws/aws-lambda-web-adapter
 """
@@ -11,6 +13,7 @@ import base64
 import contextlib
 import ctypes
 import http.client
+import json
 import os
 import signal
 import socket
@@ -19,6 +22,7 @@ import sys
 import threading
 import time
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 ROOT: Final = os.environ["LAMBDA_TASK_ROOT"]
 POLL_SECONDS: Final = 0.01
@@ -74,18 +78,27 @@ def _hook(path: str | None) -> None:
         raise RuntimeError(f"{path} returned status {response.status}: {body.decode(errors='replace')}")
 
 
-def handle(event: dict[str, Any], _context: Any) -> dict[str, Any]:
-    """Respond to one event of a Function URL."""
-    path = event.get("rawPath", "/events")
+def handle(event: Any, _context: Any) -> dict[str, Any]:
+    """Respond to one event."""
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    if not context:
+        method, path, query, event = "POST", "/events", "", {"body": json.dumps(event)}
+    elif "httpMethod" in event:  # a REST API
+        method, path = event["httpMethod"], quote(event["path"])
+        query = urlencode(event.get("multiValueQueryStringParameters") or {}, doseq=True)
+    else:
+        method, path, query = context["http"]["method"], event["rawPath"], event.get("rawQueryString") or ""
     if path in {BEFORE, AFTER}:
         return {"statusCode": 403, "headers": {"content-type": "text/plain"}, "body": "Forbidden"}
-    query = event.get("rawQueryString")
     body = event.get("body") or ""
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    headers |= {"x-amzn-request-context": json.dumps(context)}
+    headers.pop("content-length", None)
     response, content = _request(
-        event.get("requestContext", {}).get("http", {}).get("method", "POST"),
+        method,
         f"{path}?{query}" if query else path,
         base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
-        {name: value for name, value in event.get("headers", {}).items() if name.lower() != "content-length"},
+        headers,
     )
     headers = {name.lower(): value for name, value in response.getheaders()}
     return {"statusCode": response.status, "headers": headers, "body": content.decode(), "isBase64Encoded": False}
