@@ -5,6 +5,7 @@
 - URIs of streamed invocations. The response still arrives as a whole.
 - API keys that the authorizer names (`usageIdentifierKey`), where the API's key source is AUTHORIZER: a caller's own
   `x-api-key` counts for nothing there.
+- A usage plan without a quota has none, instead of an empty one, which Terraform would remove with each apply.
 - `https://API.execute-api.REGION.amazonaws.com/STAGE`, as on AWS: the API's id says whose it is, as its callers have no
   signature that would.
 
@@ -29,6 +30,7 @@ _of_authorizer: ContextVar[str | None] = ContextVar("usage_identifier", default=
 """The API key that the authorizer of the request in progress named; None where callers name it themselves."""
 
 _handle = v1.handle_request
+_create_usage_plan = v1._create_usage_plan  # noqa: SLF001
 _lambda_of = v1._extract_lambda_ref_from_integration_uri  # noqa: SLF001 - none of this has a public API
 _invoke_authorizer = v1._invoke_authorizer_lambda  # noqa: SLF001
 _authorize = v1._authorize_request_v1  # noqa: SLF001
@@ -72,6 +74,14 @@ async def _with_put(method: str, path: str, headers: Any, body: bytes, query_par
     return await _handle(method, path, headers, body, query_params)
 
 
+def _create_plan(data: dict[str, Any]) -> Any:
+    status, _, body = _create_usage_plan(data)
+    plan = v1._usage_plans[json.loads(body)["id"]]  # noqa: SLF001
+    if not plan["quota"]:
+        del plan["quota"]
+    return v1._v1_response(plan, status)  # noqa: SLF001
+
+
 def _lambda_of_any(uri: str) -> str:
     return str(_lambda_of(uri.replace(STREAMED, "/invocations")))
 
@@ -106,6 +116,7 @@ def install() -> None:
     v1.handle_request = _with_put
     v1.find_api_scope = _scope_of
     v1._OPENAPI_HTTP_METHODS.add("any")  # noqa: SLF001
+    v1._create_usage_plan = _create_plan  # noqa: SLF001
     v1._extract_lambda_ref_from_integration_uri = _lambda_of_any  # noqa: SLF001
     v1._invoke_authorizer_lambda = _invoke_and_keep_identifier  # noqa: SLF001
     v1._authorize_request_v1 = _authorize_and_identify  # noqa: SLF001
