@@ -14,6 +14,7 @@ from support.policies import POLICIES, PROVIDER, checkov_environment, reports, r
 
 PACKAGE = ROOT / "modules/inference/tests/fixtures/function.zip"
 PRUNER_PACKAGE = ROOT / "modules/version-pruner/tests/fixtures/function.zip"
+AUTHORIZER_PACKAGE = ROOT / "modules/front-door/tests/fixtures/function.zip"
 FOLDERS = [path for path in (ROOT / "modules", ROOT / "examples") if path.is_dir()]
 LEFT_BEHIND = shutil.ignore_patterns(".terraform*", "terraform.tfstate*", "tests")
 
@@ -85,6 +86,23 @@ module "version_pruner" {{
   name         = "llm-pruner"
   package      = {{ path = "{PRUNER_PACKAGE}" }}
 }}
+
+module "front_door" {{
+  source = "{ROOT}//modules/front-door"
+
+  name     = "llm"
+  function = {{ alias_arn = module.inference.alias_arn }}
+  package  = {{ path = "{AUTHORIZER_PACKAGE}" }}
+}}
+
+module "distribution" {{
+  source = "{ROOT}//modules/front-door"
+
+  name        = "llm-cdn"
+  kind        = "cloudfront"
+  function    = {{ alias_arn = module.inference.alias_arn, url = module.inference.url }}
+  web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
+}}
 """,
         encoding="utf-8",
     )
@@ -95,4 +113,5 @@ module "version_pruner" {{
     results = json.loads(done.stdout)["results"]
     assert results["failed_checks"] == []
     passed = {record["check_id"].removeprefix("CKV_LLM_") for record in results["passed_checks"]}
-    assert passed == {str(number) for number in range(1, 16)}
+    # What the API's document says, and which function its permission is for, the second plan knows.
+    assert passed == {str(number) for number in [*range(1, 16), 21, 22]}
