@@ -163,6 +163,10 @@ class Applied:
             "policies": ("iam", "list_policies", "Policies"),
             "log groups": ("logs", "describe_log_groups", "logGroups"),
             "schedules": ("scheduler", "list_schedules", "Schedules"),
+            "tables": ("dynamodb", "list_tables", "TableNames"),
+            "APIs": ("apigateway", "get_rest_apis", "items"),
+            "API keys": ("apigateway", "get_api_keys", "items"),
+            "usage plans": ("apigateway", "get_usage_plans", "items"),
         }
         found = {}
         for kind, (service, operation, field) in listed.items():
