@@ -12,8 +12,8 @@ resource "aws_cloudfront_origin_access_control" "this" {
 }
 
 resource "aws_cloudfront_distribution" "this" {
-  #checkov:skip=CKV_AWS_68:Whoever has signed URLs or cookies may do without: var.web_acl_arn.
-  #checkov:skip=CKV2_AWS_47:Nothing behind it runs on Java; the web ACL is the caller's: var.web_acl_arn.
+  #checkov:skip=CKV_AWS_68:Whoever has signed URLs or cookies may do without: var.web_acl.
+  #checkov:skip=CKV2_AWS_47:Nothing behind it runs on Java; the web ACL is the caller's: var.web_acl.
   #checkov:skip=CKV_AWS_86:The caller chooses a bucket: var.cloudfront.log_bucket.
   #checkov:skip=CKV_AWS_174:With a domain it is TLS 1.2; CloudFront's own certificate has no choice.
   #checkov:skip=CKV2_AWS_42:The caller chooses a domain: var.domain.
@@ -28,7 +28,7 @@ resource "aws_cloudfront_distribution" "this" {
   is_ipv6_enabled = true
   http_version    = "http2and3"
   price_class     = var.cloudfront.price_class
-  web_acl_id      = var.web_acl_arn
+  web_acl_id      = try(var.web_acl.arn, null)
   aliases         = var.domain == null ? [] : [var.domain.name]
   tags            = var.tags
 

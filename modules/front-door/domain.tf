@@ -1,6 +1,8 @@
 # A name of one's own, for both kinds.
 
 locals {
+  zone = var.domain == null ? null : var.domain.zone
+
   # Of the distribution or of the API's domain: its name and the id of its hosted zone.
   alias_target = local.cloudfront ? {
     name    = one(aws_cloudfront_distribution.this[*].domain_name)
@@ -33,9 +35,9 @@ resource "aws_api_gateway_base_path_mapping" "this" {
 }
 
 resource "aws_route53_record" "this" {
-  for_each = try(var.domain.zone_id, null) == null ? [] : toset(local.cloudfront ? ["A", "AAAA"] : ["A"])
+  for_each = local.zone == null ? [] : toset(local.cloudfront ? ["A", "AAAA"] : ["A"])
 
-  zone_id = var.domain.zone_id
+  zone_id = local.zone.id
   name    = var.domain.name
   type    = each.value
 

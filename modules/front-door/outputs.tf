@@ -88,6 +88,6 @@ output "distribution_arn" {
 }
 
 output "domain_target" {
-  description = "Where a DNS record of the domain has to point, if `domain.zone_id` is not set: `name`, and `zone_id` for an alias record."
+  description = "Where a DNS record of the domain has to point, if `domain.zone` is not set: `name`, and `zone_id` for an alias record."
   value       = var.domain == null ? null : local.alias_target
 }

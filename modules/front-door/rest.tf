@@ -96,8 +96,8 @@ resource "aws_api_gateway_deployment" "this" {
 resource "aws_api_gateway_stage" "this" {
   #checkov:skip=CKV_AWS_73:A trace of each request costs; var.xray_tracing turns it on.
   #checkov:skip=CKV_AWS_120:Answers of a model are not to be cached, and streams can't be.
-  #checkov:skip=CKV2_AWS_29:The caller chooses a web ACL: var.web_acl_arn.
-  #checkov:skip=CKV2_AWS_77:Nothing behind it runs on Java; the web ACL is the caller's: var.web_acl_arn.
+  #checkov:skip=CKV2_AWS_29:The caller chooses a web ACL: var.web_acl.
+  #checkov:skip=CKV2_AWS_77:Nothing behind it runs on Java; the web ACL is the caller's: var.web_acl.
   #checkov:skip=CKV2_AWS_51:Callers are known by keys and JWTs, not by certificates.
   #checkov:skip=CKV2_AWS_4:Execution logs would have prompts and answers in them; the access log has what is needed.
   #checkov:skip=CKV_AWS_76:On by default: var.access_logs.
@@ -142,8 +142,8 @@ resource "aws_api_gateway_method_settings" "this" {
 }
 
 resource "aws_wafv2_web_acl_association" "this" {
-  count = local.rest && var.web_acl_arn != null ? 1 : 0
+  count = local.rest && var.web_acl != null ? 1 : 0
 
   resource_arn = aws_api_gateway_stage.this[0].arn
-  web_acl_arn  = var.web_acl_arn
+  web_acl_arn  = var.web_acl.arn
 }

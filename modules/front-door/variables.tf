@@ -203,35 +203,40 @@ variable "kms_key_arn" {
     condition     = var.kms_key_arn == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", var.kms_key_arn))
     error_message = "kms_key_arn must be the ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID), not an alias."
   }
+
+  validation {
+    condition     = var.kms_key_arn == null || try(split(":", var.kms_key_arn)[3] == split(":", var.function.alias_arn)[3], false)
+    error_message = "The KMS key of kms_key_arn is in another region than the function, where the table of keys is: use a key, or a replica of it, there."
+  }
 }
 
-variable "web_acl_arn" {
-  description = "ARN of a WAFv2 web ACL: of the API's region for `kind = \"rest\"`, a global one of us-east-1 for `kind = \"cloudfront\"`."
-  type        = string
+variable "web_acl" {
+  description = "WAFv2 web ACL, as the resource itself or its ARN: `{ arn = … }`. Of the API's region for `kind = \"rest\"`, a global one of us-east-1 for `kind = \"cloudfront\"`."
+  type        = object({ arn = string })
   default     = null
 
   validation {
-    condition     = var.web_acl_arn == null || can(regex("^arn:[a-z-]+:wafv2:[a-z0-9-]+:[0-9]{12}:(regional|global)/webacl/[^/]+/[a-f0-9-]+$", var.web_acl_arn))
-    error_message = "web_acl_arn must be the ARN of a WAFv2 web ACL (arn:aws:wafv2:REGION:ACCOUNT:regional/webacl/NAME/ID)."
+    condition     = var.web_acl == null || can(regex("^arn:[a-z-]+:wafv2:[a-z0-9-]+:[0-9]{12}:(regional|global)/webacl/[^/]+/[a-f0-9-]+$", var.web_acl.arn))
+    error_message = "web_acl.arn must be the ARN of a WAFv2 web ACL (arn:aws:wafv2:REGION:ACCOUNT:regional/webacl/NAME/ID)."
   }
 
   validation {
-    condition     = var.web_acl_arn == null || var.kind != "rest" || try(startswith(split(":", var.web_acl_arn)[5], "regional/") && split(":", var.web_acl_arn)[3] == split(":", var.function.alias_arn)[3], false)
+    condition     = var.web_acl == null || var.kind != "rest" || try(startswith(split(":", var.web_acl.arn)[5], "regional/") && split(":", var.web_acl.arn)[3] == split(":", var.function.alias_arn)[3], false)
     error_message = "A REST API takes a regional web ACL of its own region: create one with scope REGIONAL where the function is."
   }
 
   validation {
-    condition     = var.web_acl_arn == null || var.kind != "cloudfront" || try(startswith(split(":", var.web_acl_arn)[5], "global/") && split(":", var.web_acl_arn)[3] == "us-east-1", false)
+    condition     = var.web_acl == null || var.kind != "cloudfront" || try(startswith(split(":", var.web_acl.arn)[5], "global/") && split(":", var.web_acl.arn)[3] == "us-east-1", false)
     error_message = "CloudFront takes a global web ACL: create one with scope CLOUDFRONT in us-east-1."
   }
 }
 
 variable "domain" {
-  description = "A domain of your own: its name, the ARN of its ACM certificate (in the API's region for `kind = \"rest\"`, in us-east-1 for `kind = \"cloudfront\"`) and, if its DNS is in Route 53, the id of the hosted zone. A REST API then has no other address."
+  description = "A domain of your own: its name, the ARN of its ACM certificate (in the API's region for `kind = \"rest\"`, in us-east-1 for `kind = \"cloudfront\"`) and, if its DNS is in Route 53, the hosted zone, as the resource itself or by its id (`zone = { id = … }`). A REST API then has no other address."
   type = object({
     name            = string
     certificate_arn = string
-    zone_id         = optional(string)
+    zone            = optional(object({ id = string }))
   })
   default = null
 
@@ -264,8 +269,8 @@ variable "cloudfront" {
 
   # A distribution signs for whoever comes.
   validation {
-    condition     = var.kind != "cloudfront" || length(var.cloudfront.trusted_key_groups) > 0 || var.web_acl_arn != null
-    error_message = "The distribution would be open to everyone, at your expense: set cloudfront.trusted_key_groups (signed URLs or cookies), or web_acl_arn of a web ACL that blocks by default and lets only your callers in."
+    condition     = var.kind != "cloudfront" || length(var.cloudfront.trusted_key_groups) > 0 || var.web_acl != null
+    error_message = "The distribution would be open to everyone, at your expense: set cloudfront.trusted_key_groups (signed URLs or cookies), or web_acl, a web ACL that blocks by default and lets only your callers in."
   }
 
   validation {

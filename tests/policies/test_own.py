@@ -101,7 +101,7 @@ module "distribution" {{
   name        = "llm-cdn"
   kind        = "cloudfront"
   function    = {{ alias_arn = module.inference.alias_arn, url = module.inference.url }}
-  web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
+  web_acl     = {{ arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }}
 }}
 """,
         encoding="utf-8",

@@ -54,6 +54,19 @@ ARGUMENTS = {
         "role_description": '"What the function may do"',
         "permissions_boundary": "aws_iam_policy.mine.arn",
     },
+    "front-door": {
+        "name": '"chat"',
+        "function": "module.inference_waits",
+        "package": package("front-door"),
+        "plans": '{ free = { requests_per_second = 1, burst = 1, tenants = ["acme"] } }',
+        "web_acl": "aws_wafv2_web_acl.mine",
+        "domain": """{
+    name            = "llm.example.com"
+    certificate_arn = aws_acm_certificate.mine.arn
+    zone            = aws_route53_zone.mine
+  }""",
+        "kms_key_arn": "aws_kms_key.mine.arn",
+    },
     "inference": INFERENCE,
     "model-store": {"models": '{ llama = { key = "models/llama.gguf" } }', "kms_key_arn": "aws_kms_key.mine.arn"},
     "snapstart-check": {"function_name": '"chat"', "qualifier": '"7"'},
@@ -92,6 +105,18 @@ MOCKS = """
   mock_resource "aws_kms_key" {
     defaults = { arn = "arn:aws:kms:%(region)s:123456789012:key/11111111-2222-3333-4444-555555555555" }
   }
+  mock_resource "aws_api_gateway_rest_api" {
+    defaults = { execution_arn = "arn:aws:execute-api:%(region)s:123456789012:abc123" }
+  }
+  mock_resource "aws_api_gateway_stage" {
+    defaults = { arn = "arn:aws:apigateway:%(region)s::/restapis/abc123/stages/live" }
+  }
+  mock_resource "aws_wafv2_web_acl" {
+    defaults = { arn = "arn:aws:wafv2:%(region)s:123456789012:regional/webacl/llm/1234abcd" }
+  }
+  mock_resource "aws_acm_certificate" {
+    defaults = { arn = "arn:aws:acm:%(region)s:123456789012:certificate/1234abcd" }
+  }
   mock_resource "aws_cloudwatch_log_group" {
     defaults = { arn = "arn:aws:logs:%(region)s:123456789012:log-group:/mine" }
   }
@@ -124,6 +149,30 @@ resource "aws_cloudwatch_log_group" "mine" {
 
 resource "aws_s3_bucket" "mine" {
 }
+
+resource "aws_acm_certificate" "mine" {
+  domain_name = "llm.example.com"
+}
+
+resource "aws_route53_zone" "mine" {
+  name = "example.com"
+}
+
+resource "aws_wafv2_web_acl" "mine" {
+  name  = "llm"
+  scope = "REGIONAL"
+
+  default_action {
+    allow {
+    }
+  }
+
+  visibility_config {
+    cloudwatch_metrics_enabled = false
+    metric_name                = "llm"
+    sampled_requests_enabled   = false
+  }
+}
 """
 
 
@@ -141,7 +190,7 @@ def label(module: Path, form: str) -> str:
 
 def calls(module: Path) -> str:
     """Every form in which a stack may call a module."""
-    at_home = ("kms_key_arn", "sessions", "log_group")  # of a resource in the first region
+    at_home = ("kms_key_arn", "sessions", "log_group", "web_acl", "domain")  # of a resource in the first region
     return "\n".join(
         [
             call(module, "left_out", "  count = 0"),

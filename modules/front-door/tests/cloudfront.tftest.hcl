@@ -19,7 +19,7 @@ variables {
     alias_arn = "arn:aws:lambda:eu-central-1:123456789012:function:chat:live"
     url       = "https://abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws/"
   }
-  web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
+  web_acl = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
 }
 
 run "it_signs_every_request" {
@@ -47,7 +47,7 @@ run "it_signs_every_request" {
   }
 
   assert {
-    condition     = aws_cloudfront_distribution.this[0].web_acl_id == var.web_acl_arn && output.base_url == "https://d1.cloudfront.net/v1" && output.table_name == null && output.api_id == null
+    condition     = aws_cloudfront_distribution.this[0].web_acl_id == var.web_acl.arn && output.base_url == "https://d1.cloudfront.net/v1" && output.table_name == null && output.api_id == null
     error_message = "The distribution has no web ACL, or clients are told another address."
   }
 
@@ -59,9 +59,9 @@ run "it_signs_every_request" {
 
 run "for_holders_of_signed_urls" {
   variables {
-    web_acl_arn = null
-    cloudfront  = { trusted_key_groups = ["group-1"], log_bucket = "my-logs.s3.amazonaws.com", origin_read_timeout = 120 }
-    domain      = { name = "llm.example.com", certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1234abcd", zone_id = "Z123" }
+    web_acl    = null
+    cloudfront = { trusted_key_groups = ["group-1"], log_bucket = "my-logs.s3.amazonaws.com", origin_read_timeout = 120 }
+    domain     = { name = "llm.example.com", certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1234abcd", zone = { id = "Z123" } }
   }
 
   assert {

@@ -46,10 +46,10 @@ run "a_distribution_without_a_url" {
   command = plan
 
   variables {
-    kind        = "cloudfront"
-    package     = null
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
-    function    = { alias_arn = "arn:aws:lambda:eu-central-1:123456789012:function:chat:live" }
+    kind     = "cloudfront"
+    package  = null
+    web_acl  = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
+    function = { alias_arn = "arn:aws:lambda:eu-central-1:123456789012:function:chat:live" }
   }
 
   expect_failures = [var.function]
@@ -69,8 +69,8 @@ run "a_distribution_with_an_authorizer" {
   command = plan
 
   variables {
-    kind        = "cloudfront"
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
+    kind    = "cloudfront"
+    web_acl = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
   }
 
   expect_failures = [var.package]
@@ -90,10 +90,10 @@ run "a_distribution_with_plans" {
   command = plan
 
   variables {
-    kind        = "cloudfront"
-    package     = null
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
-    plans       = { acme = { requests_per_second = 1, burst = 1, tenants = ["acme"] } }
+    kind    = "cloudfront"
+    package = null
+    web_acl = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
+    plans   = { acme = { requests_per_second = 1, burst = 1, tenants = ["acme"] } }
   }
 
   expect_failures = [var.plans]
@@ -153,10 +153,10 @@ run "a_distribution_with_jwts" {
   command = plan
 
   variables {
-    kind        = "cloudfront"
-    package     = null
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
-    jwt         = { issuer = "https://issuer.example.com", audience = "llm", plan_claim = "plan" }
+    kind    = "cloudfront"
+    package = null
+    web_acl = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
+    jwt     = { issuer = "https://issuer.example.com", audience = "llm", plan_claim = "plan" }
   }
 
   expect_failures = [var.jwt]
@@ -216,10 +216,10 @@ run "a_distribution_with_a_table" {
   command = plan
 
   variables {
-    kind        = "cloudfront"
-    package     = null
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
-    keys_table  = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/llm-keys" }
+    kind       = "cloudfront"
+    package    = null
+    web_acl    = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
+    keys_table = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/llm-keys" }
   }
 
   expect_failures = [var.keys_table]
@@ -255,46 +255,56 @@ run "a_key_by_its_alias" {
   expect_failures = [var.kms_key_arn]
 }
 
+run "a_key_of_another_region" {
+  command = plan
+
+  variables {
+    kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
+  }
+
+  expect_failures = [var.kms_key_arn]
+}
+
 run "a_web_acl_by_name" {
   command = plan
 
   variables {
-    web_acl_arn = "llm"
+    web_acl = { arn = "llm" }
   }
 
-  expect_failures = [var.web_acl_arn]
+  expect_failures = [var.web_acl]
 }
 
 run "a_global_web_acl_for_an_api" {
   command = plan
 
   variables {
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
+    web_acl = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
   }
 
-  expect_failures = [var.web_acl_arn]
+  expect_failures = [var.web_acl]
 }
 
 run "a_web_acl_of_another_region" {
   command = plan
 
   variables {
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/llm/1234abcd"
+    web_acl = { arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/llm/1234abcd" }
   }
 
-  expect_failures = [var.web_acl_arn]
+  expect_failures = [var.web_acl]
 }
 
 run "a_regional_web_acl_for_a_distribution" {
   command = plan
 
   variables {
-    kind        = "cloudfront"
-    package     = null
-    web_acl_arn = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/llm/1234abcd"
+    kind    = "cloudfront"
+    package = null
+    web_acl = { arn = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/llm/1234abcd" }
   }
 
-  expect_failures = [var.web_acl_arn]
+  expect_failures = [var.web_acl]
 }
 
 run "a_domain_with_a_scheme" {
@@ -331,10 +341,10 @@ run "a_regional_certificate_for_a_distribution" {
   command = plan
 
   variables {
-    kind        = "cloudfront"
-    package     = null
-    web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd"
-    domain      = { name = "llm.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd" }
+    kind    = "cloudfront"
+    package = null
+    web_acl = { arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }
+    domain  = { name = "llm.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd" }
   }
 
   expect_failures = [var.domain]

@@ -238,8 +238,8 @@ run "with_jwts" {
 run "with_everything" {
   variables {
     keys_table       = { arn = "arn:aws:dynamodb:eu-central-1:123456789012:table/shared-keys", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd" }
-    web_acl_arn      = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/llm/1234abcd"
-    domain           = { name = "llm.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd", zone_id = "Z123" }
+    web_acl          = { arn = "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/llm/1234abcd" }
+    domain           = { name = "llm.example.com", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd", zone = { id = "Z123" } }
     account_log_role = true
     xray_tracing     = true
   }
