@@ -7,6 +7,12 @@ locals {
 
 data "aws_availability_zones" "here" {
   state = "available"
+
+  # No Local Zones, where Lambda does not run.
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
 }
 
 # The region, which `aws_region` names by attributes that are deprecated in 6.x or missing in 5.100.
@@ -52,6 +58,7 @@ data "aws_partition" "current" {}
 
 # Only the model can be read through it.
 data "aws_iam_policy_document" "endpoint" {
+  #checkov:skip=CKV_AWS_283:What can be reached is limited here; who may reach it, by the policy of each role.
   statement {
     sid       = "ReadModel"
     actions   = ["s3:GetObject", "s3:GetObjectVersion"]

@@ -154,7 +154,6 @@ module "function" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:Requests are synchronous; a dead letter queue would stay empty.
-  #checkov:skip=CKV_AWS_50:The deployer chooses tracing: var.tracing.
   #checkov:skip=CKV_AWS_117:It calls only S3, through Lambda's own network; var.vpc puts it into a VPC.
   #checkov:skip=CKV_AWS_115:The deployer chooses the limit: var.reserved_concurrency.
   #checkov:skip=CKV_AWS_173:Lambda encrypts the environment; var.kms_key_arn sets a customer managed key.

@@ -10,7 +10,7 @@ import pytest
 
 from lambda_llm.policies.__main__ import report
 from scripts.local_aws import terraform
-from support.policies import CHECKOV, HERE, POLICIES, checkov_environment, reports, run_policies
+from support.policies import CHECKOV, HERE, POLICIES, checkov_environment, findings, reports, run_policies
 
 FAIL = (HERE / "fixtures/CKV_LLM_14/fail/main.tf").read_text(encoding="utf-8")
 
@@ -144,20 +144,39 @@ resource "aws_lambda_permission" "any" {
     assert "Checks that could not be judged" not in done.stderr
     assert (
         "Modules that are not here, so that nothing in them was judged: 2 "
-        "(git::https://example.com/lambda-llm.git//modules/inference?ref=v1, terraform-aws-modules/vpc/aws).\n"
+        "(git::https://example.com/lambda-llm.git//modules/inference?ref=v1, terraform-aws-modules/vpc/aws); "
+        "with --download-external-modules True, checkov fetches those of git and of registries.\n"
         "A plan knows more: "
     ) in done.stderr
 
 
-@pytest.mark.needs("terraform", get="https://developer.hashicorp.com/terraform/install")
-def test_a_plan_has_what_json_and_a_module_from_git_hide(tmp_path: Path, cdktf: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "main.tf").write_text(FAIL, encoding="utf-8")
+def in_git(folder: Path) -> str:
+    """Address of a git repository with a module that fails."""
+    folder.mkdir()
+    (folder / "main.tf").write_text(FAIL, encoding="utf-8")
     identity = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
     for command in (["init", "--quiet"], ["add", "."], [*identity, "commit", "--quiet", "--message", "all"]):
-        subprocess.run(["git", *command], cwd=elsewhere, check=True)
-    written = CDKTF | {"module": {"llm": {"source": f"git::{elsewhere.as_uri()}"}}}
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    subprocess.run(["git", "tag", "v1"], cwd=folder, check=True)
+    return f"git::{folder.as_uri()}"
+
+
+def test_a_module_from_git_is_judged_once_checkov_fetches_it(tmp_path: Path) -> None:
+    stack = tmp_path / "stack"
+    stack.mkdir()
+    address = f"{in_git(tmp_path / 'elsewhere')}?ref=v1"
+    (stack / "main.tf").write_text(f'module "llm" {{\n  source = "{address}"\n}}\n', encoding="utf-8")
+    assert "nothing in them was judged: 1" in run_policies(stack).stderr
+    done = run_policies(stack, "--directory", ".", "--download-external-modules", "True", "--output", "json")
+    assert "nothing in them was judged" not in done.stderr
+    assert done.returncode == 1
+    failed = {finding for _, outcome, finding in findings(reports(done.stdout)["terraform"]) if outcome == "failed"}
+    assert ("CKV_LLM_14", "module.llm.aws_iam_role_policy.model") in failed
+
+
+@pytest.mark.needs("terraform", get="https://developer.hashicorp.com/terraform/install")
+def test_a_plan_has_what_json_and_a_module_from_git_hide(tmp_path: Path, cdktf: Path) -> None:
+    written = CDKTF | {"module": {"llm": {"source": in_git(tmp_path / "elsewhere")}}}
     (cdktf / "cdk.tf.json").write_text(json.dumps(written), encoding="utf-8")
     terraform.run(cdktf, "init", "-backend=false")
     terraform.run(cdktf, "plan", "-out=plan", "-refresh=false", "-lock=false")

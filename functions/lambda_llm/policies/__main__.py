@@ -106,7 +106,10 @@ def report(notes: list[str]) -> None:
     if checks:
         tell(f"Checks that could not be judged, because values are not known here: {len(checks)} ({some(checks)}).")
     if modules:
-        tell(f"Modules that are not here, so that nothing in them was judged: {len(modules)} ({some(modules)}).")
+        tell(
+            f"Modules that are not here, so that nothing in them was judged: {len(modules)} ({some(modules)}); with "
+            "--download-external-modules True, checkov fetches those of git and of registries."
+        )
     if notes:
         tell(
             "A plan knows more: terraform plan -out plan, terraform show -json plan > plan.json, then --file "
