@@ -5,16 +5,6 @@ locals {
   model = jsondecode(file(var.pushed_model))
 }
 
-data "aws_availability_zones" "here" {
-  state = "available"
-
-  # No Local Zones, where Lambda does not run.
-  filter {
-    name   = "opt-in-status"
-    values = ["opt-in-not-required"]
-  }
-}
-
 # The region, which `aws_region` names by attributes that are deprecated in 6.x or missing in 5.100.
 data "aws_service" "s3" {
   service_id = "s3"
@@ -34,11 +24,11 @@ resource "aws_default_security_group" "this" {
 }
 
 resource "aws_subnet" "private" {
-  count = 2
+  count = length(var.zones)
 
   vpc_id            = aws_vpc.this.id
-  cidr_block        = cidrsubnet(aws_vpc.this.cidr_block, 1, count.index)
-  availability_zone = data.aws_availability_zones.here.names[count.index]
+  cidr_block        = cidrsubnet(aws_vpc.this.cidr_block, 2, count.index)
+  availability_zone = "${data.aws_service.s3.region}${var.zones[count.index]}"
   tags              = { Name = "${var.name}-${count.index}" }
 }
 
@@ -48,7 +38,7 @@ resource "aws_route_table" "private" {
 }
 
 resource "aws_route_table_association" "private" {
-  count = 2
+  count = length(var.zones)
 
   subnet_id      = aws_subnet.private[count.index].id
   route_table_id = aws_route_table.private.id

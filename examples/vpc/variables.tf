@@ -10,6 +10,12 @@ variable "pushed_model" {
   default     = "model.json"
 }
 
+variable "zones" {
+  description = "Letters of the availability zones with a subnet each, at most four."
+  type        = list(string)
+  default     = ["a", "b"]
+}
+
 variable "package" {
   description = "Zip of the inference function. Default: the one that `make package` builds in dist/."
   type = object({
