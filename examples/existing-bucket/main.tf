@@ -4,7 +4,7 @@ module "inference" {
   source = "../../modules/inference"
 
   name        = var.name
-  model       = merge(jsondecode(file(var.pushed_model)), { kms_key_arn = var.kms_key_arn })
+  model       = jsondecode(file(var.pushed_model))
   package     = var.package
   environment = var.environment
 }

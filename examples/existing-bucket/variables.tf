@@ -10,12 +10,6 @@ variable "pushed_model" {
   default     = "model.json"
 }
 
-variable "kms_key_arn" {
-  description = "ARN of the KMS key that encrypts the object; its key policy must delegate access to IAM, or allow the role of the output `role_arn`. Default: the object is encrypted with S3's own key."
-  type        = string
-  default     = null
-}
-
 variable "package" {
   description = "Zip of the inference function. Default: the one that `make package` builds in dist/."
   type = object({

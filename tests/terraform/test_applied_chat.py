@@ -210,6 +210,7 @@ def test_whoever_may_only_call_the_function_is_told_what_can_t_be_known_without_
 @terraform("chat", scope="module")
 def test_a_second_apply_changes_nothing(chat: Any, applied: Applied) -> None:
     assert applied.changes(chat) == []
+    assert applied.run(chat, "plan", "-detailed-exitcode").returncode == 0
 
 
 @terraform("chat", scope="module")

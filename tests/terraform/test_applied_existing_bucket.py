@@ -25,9 +25,9 @@ def existing(applied: Applied, demo_model: Path) -> Iterator[str]:
         by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
         rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": by_default}]}
         s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration=rules)
-        applied.push(demo_model, f"s3://{BUCKET}/mine/demo.gguf", "existing-bucket")
+        pushed = applied.push(demo_model, f"s3://{BUCKET}/mine/demo.gguf", "existing-bucket")
+        assert pushed["kms_key_arn"] == key, "as S3 tells it"
         with pytest.MonkeyPatch.context() as patched:
-            patched.setenv("TF_VAR_kms_key_arn", key)
             patched.setenv("TF_VAR_environment", '{"LAMBDA_LLM_WEIGHTS": "mapped"}')
             yield key
 

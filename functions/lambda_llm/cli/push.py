@@ -41,6 +41,7 @@ def push(
                 "size": pushed.size,
                 "sha256": pushed.sha256,
                 "crc64nvme": checksum(pushed.crc64nvme),
+                "kms_key_arn": pushed.kms_key_arn,
                 "verifiable_by_crc64nvme": pushed.kept_by_store,
                 "memory": asdict(pushed.needs),
             }

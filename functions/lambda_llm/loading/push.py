@@ -40,6 +40,7 @@ class Pushed:
         size: bytes.
         sha256: 64 hex digits; also in the object's metadata.
         crc64nvme: of the whole file.
+        kms_key_arn: ARN of the KMS key that encrypts the object; None with S3's own keys.
         kept_by_store: whether S3 stores that CRC64NVME.
         needs: memory that it needs besides its size.
     """
@@ -50,6 +51,7 @@ class Pushed:
     size: int
     sha256: str
     crc64nvme: int
+    kms_key_arn: str | None
     kept_by_store: bool
     needs: MemoryNeeds
 
@@ -113,6 +115,7 @@ def push(file: Path, to: str, progress: Progress | None = None) -> Pushed:
         size=size,
         sha256=sha256,
         crc64nvme=crc,
+        kms_key_arn=described.kms_key_arn,
         kept_by_store=described.crc64nvme is not None,
         needs=memory_needs(inspection.header),
     )

@@ -45,11 +45,13 @@ class Description:
         size: bytes.
         crc64nvme: of the whole object, or None where the store has none.
         version_id: version of the S3 object, or None in a bucket without versioning.
+        kms_key_arn: ARN of the KMS key that encrypts the S3 object, or None.
     """
 
     size: int
     crc64nvme: int | None = None
     version_id: str | None = None
+    kms_key_arn: str | None = None
 
 
 Deliver = Callable[[bytes], None]

@@ -111,7 +111,13 @@ class S3Source:
             found = response.get("VersionId")
             # null: written before versioning was enabled
             self._object = dataclasses.replace(self._object, version_id=None if found == "null" else found)
-        return Description(size=self._size, crc64nvme=crc64nvme, version_id=self._object.version_id)
+        key = response.get("SSEKMSKeyId", "")
+        return Description(
+            size=self._size,
+            crc64nvme=crc64nvme,
+            version_id=self._object.version_id,
+            kms_key_arn=key if key.startswith("arn:") else None,
+        )
 
     def read(self, start: int, end: int, deliver: Deliver) -> int:
         """See `Source.read`.
