@@ -26,6 +26,9 @@ DOCUMENTS = [OPERATIONS, *sorted((ROOT / "examples").glob("*/README.md"))]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PRICE = re.compile(r"<!-- price:(.+?) -->(.+?)<!-- -->")
 
+INSIDE = re.compile(r"\$\((.+?)\)")
+"""A command whose output is part of another one's arguments."""
+
 NOT_RUN = ("make package", "aws logs tail")
 """Has tests of its own; is no call of an API."""
 
@@ -51,8 +54,11 @@ def declared(example: Path, kind: str) -> set[str]:
 
 
 def check_lambda_llm(words: list[str]) -> None:
-    group: Any = typer.main.get_command(app)
-    command = group.commands[words[1]]
+    command: Any = typer.main.get_command(app)
+    for word in words[1:]:
+        if not hasattr(command, "commands"):
+            break
+        command = command.commands[word]
     options = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
     assert {word for word in words[2:] if word.startswith("--")} <= options
 
@@ -67,6 +73,12 @@ def check_terraform(words: list[str]) -> None:
 
 @pytest.mark.parametrize("command", EVERY_COMMAND)
 def test_a_command_names_what_exists(command: str) -> None:
+    check_command(INSIDE.sub("inside", command))
+    for inside in INSIDE.findall(command):
+        check_command(inside)
+
+
+def check_command(command: str) -> None:
     words = shlex.split(command.partition(" > ")[0])
     if words[0] == "lambda-llm":
         check_lambda_llm(words)
@@ -74,8 +86,11 @@ def test_a_command_names_what_exists(command: str) -> None:
         check_terraform(words)
     elif words[0] == "make":
         assert f"{words[1]}:" in (ROOT / "Makefile").read_text()
+    elif words[0] == "python":
+        assert words[1] == "-c"
+        ast.parse(words[2])
     else:
-        assert words[0] in {"aws", "curl"}
+        assert words[0] in {"aws", "curl", "export"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.parent.name)
