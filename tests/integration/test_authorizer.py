@@ -228,7 +228,7 @@ NOW = int(time.time())
         {"plan": {"NULL": True}},
         {"max_tokens": {"N": "1.5"}},
     ],
-    ids=str,
+    ids=["expired", "revoked", "revoked later", "text for a time", "no tenant", "no name", "no plan", "half a token"],
 )
 def test_what_is_stored_decides(strict: LocalAWS, authorizer: Authorizer, table: str, changes: dict[str, Any]) -> None:
     """Also between the time of expiry and DynamoDB's own deletion, which comes days later."""
