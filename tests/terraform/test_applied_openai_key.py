@@ -116,6 +116,18 @@ def test_whoever_has_a_key_is_answered(openai_key: Any, key: Any, client: Any) -
 
 
 @terraform("openai-key", scope="module", name="openai_key")
+def test_the_terminal_s_chat_takes_a_key_too(openai_key: Any, applied: Applied, key: Any) -> None:
+    url = applied.outputs(openai_key)["base_url"]
+    command = ["lambda-llm", "chat", url, "--temperature", "0", "--ask", QUESTION]
+    for given, status, said in ((key()["key"], 0, EXPECTED), ("sk-wrong", 1, "The key or token is unknown")):
+        environment = {**applied.environment, "LAMBDA_LLM_KEY": given}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        assert said in " ".join((done.stdout + done.stderr).split())
+        assert "IAM" not in done.stderr
+
+
+@terraform("openai-key", scope="module", name="openai_key")
 def test_a_second_apply_changes_nothing(openai_key: Any, applied: Applied) -> None:
     assert applied.changes(openai_key) == []
 

@@ -15,17 +15,24 @@ def chat(
     ask: Annotated[str | None, typer.Option(help="Ask one question, print the answer, and exit.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: always the most likely token.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LAMBDA_LLM_KEY", help="Key of `lambda-llm keys create`, for a front door.", show_default=False
+        ),
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Talk to a model in the terminal, streamed, with token counts and rates after each answer.
 
-    Requests to a Function URL (`https://….lambda-url.REGION.on.aws`) are signed with your AWS credentials.
+    Requests to a Function URL (`https://….lambda-url.REGION.on.aws`) are signed with your AWS credentials. A front door
+    takes a key: set LAMBDA_LLM_KEY, as arguments are visible to others on the machine.
 
     Example: `lambda-llm chat --ask "How much memory does the function get?"`
     """
     from lambda_llm.cli.conversation import connected, converse
 
-    with connected(url, system=system, temperature=temperature) as conversation:
+    with connected(url, system=system, temperature=temperature, key=key) as conversation:
         if ask is None:
             converse(conversation)
             return

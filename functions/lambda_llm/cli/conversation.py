@@ -81,7 +81,7 @@ def explained(error: OpenAIError) -> ServerError:
         body = error.body if isinstance(error.body, dict) else {}
         hint = (
             " Your IAM identity needs lambda:InvokeFunctionUrl and lambda:InvokeFunction."
-            if (error.status_code == httpx2.codes.FORBIDDEN)
+            if error.status_code == httpx2.codes.FORBIDDEN and not body.get("code")
             else ""
         )
         return ServerError(f"The server refused ({error.status_code}): {body.get('message') or error.message}{hint}")
@@ -93,8 +93,16 @@ def explained(error: OpenAIError) -> ServerError:
 
 
 @contextlib.contextmanager
-def connected(url: str, *, system: str | None, temperature: float | None) -> Iterator[Conversation]:
+def connected(
+    url: str, *, system: str | None, temperature: float | None, key: str | None = None
+) -> Iterator[Conversation]:
     """Connect to the server at `url`, with the first model that it lists.
+
+    Args:
+        url: of the server, its `/v1` or not.
+        system: system prompt.
+        temperature: None: the server's default.
+        key: for a server that knows its callers by keys.
 
     Raises:
         ServerError: it can't be reached, or refuses the request.
@@ -103,7 +111,7 @@ def connected(url: str, *, system: str | None, temperature: float | None) -> Ite
     base = url.rstrip("/").removesuffix("/v1")
     timeout = httpx2.Timeout(900, connect=10)
     with httpx2.Client(auth=function_url_auth(base), timeout=timeout) as http:
-        client = OpenAI(base_url=f"{base}/v1", api_key="unused", http_client=http, max_retries=0)
+        client = OpenAI(base_url=f"{base}/v1", api_key=key or "unused", http_client=http, max_retries=0)
         try:
             model = client.models.list().data[0].id
         except OpenAIError as error:

@@ -19,12 +19,14 @@ from lambda_llm.serving.origin import Tenancy
 PREFIX: Final = "LAMBDA_LLM_"
 
 OTHERS: Final = (
-    *("URL", "STATE", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST", "AUTHORIZER_TABLE"),
+    *("URL", "KEY", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST"),
     *("REVISION", "TERRAFORM", "PROVIDER_MIRROR"),
 )
 """Variables with the same prefix that others read, and a shell or a function may have beside the settings: callers of
-inference functions, durable functions (any that begins with `STATE`), the pruner, the authorizer and the commands for
-its keys; the Terraform module (`REVISION`) and the project's own scripts."""
+inference functions, the pruner; the Terraform module (`REVISION`) and the project's own scripts."""
+
+OTHERS_BEGIN: Final = ("STATE", "AUTHORIZER_")
+"""How those of durable functions, of the authorizer and of the commands for its keys begin."""
 
 GONE: Final = {"TRUST_USER": "write LAMBDA_LLM_TENANT=user in its place if it was true, else unset it"}
 """Settings of earlier versions, and what to do about them."""
@@ -177,7 +179,7 @@ def _unknown(fields: Iterable[str], environment: Iterable[str]) -> list[str]:
     said = []
     for name in found:
         rest = name.upper().removeprefix(PREFIX)
-        if rest in known or rest.startswith("STATE"):
+        if rest in known or rest.startswith(OTHERS_BEGIN):
             continue
         near = get_close_matches(rest, known, n=1)
         advice = f"did you mean {PREFIX}{near[0]}?" if near else "unset it; README.md has a table of all settings"
