@@ -17,7 +17,7 @@ from scripts.docs import hcl, provider_typings
 from scripts.docs.hcl import Block
 from scripts.docs.provider_typings import WRITTEN, Schema, canonical
 from scripts.local_aws import terraform
-from support.modules import MODULES, TERRAFORM_FROM, initializable, name
+from support.modules import MODULES, ROOT, TERRAFORM_FROM, initializable, name
 
 KNOWN = json.loads(WRITTEN.read_text(encoding="utf-8"))
 META = {"count", "foreach", "provider", "dependson", "lifecycle"}
@@ -155,13 +155,20 @@ def test_what_the_newest_provider_requires_is_set_with_the_right_types(module: P
         assert [*unset(block, schema, block.address), *mistyped(block, schema, block.address)] == []
 
 
+@pytest.fixture(scope="module")
+def provider(initialized: Callable[[Path], Path]) -> dict[str, Any]:
+    """Schemas of the installed provider."""
+    told = json.loads(terraform.run(initialized(ROOT), "providers", "schema", "-json"))
+    (schemas,) = (schemas for name, schemas in told["provider_schemas"].items() if name.endswith("hashicorp/aws"))
+    found: dict[str, Any] = schemas
+    return found
+
+
 @pytest.mark.needs("terraform", get=TERRAFORM_FROM)
 @pytest.mark.parametrize("module", initializable(), ids=name)
 def test_the_installed_provider_understands_what_is_used_as_the_newest_does(
-    module: Path, initialized: Callable[[Path], Path]
+    module: Path, provider: dict[str, Any]
 ) -> None:
-    told = json.loads(terraform.run(initialized(module), "providers", "schema", "-json"))
-    (provider,) = (schemas for name, schemas in told["provider_schemas"].items() if name.endswith("hashicorp/aws"))
     for block in types(module):
         kind = "data_source" if block.kind == "data" else "resource"
         known = installed(provider[f"{kind}_schemas"][block.labels[0]]["block"])
