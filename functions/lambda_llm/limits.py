@@ -84,6 +84,12 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 FILE_DESCRIPTORS: Final = 1024
 """Open files of one environment. Source: as above."""
 
+# -- SQS --------------------------------------------------------------------------------------------
+
+SQS_MESSAGE_BYTES: Final = 1 * MIB
+"""Largest message of a queue; a queue's own limit may be lower.
+Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html"""
+
 # -- S3 ---------------------------------------------------------------------------------------------
 
 S3_PUT_BYTES: Final = 5 * GIB

@@ -23,6 +23,8 @@ _LEFTOVERS: Final = {
 _PACKAGES: Final = {
     "package": "inference",
     "pruner_package": "pruner",
+    "worker_package": "queue-worker",
+    "rollback_package": "canary-rollback",
     "authorizer_package": "authorizer",
     "authorizer_jwt_package": "authorizer-jwt",
 }

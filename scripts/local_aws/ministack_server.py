@@ -11,8 +11,11 @@ exceptions:
 - A version being published has `LastUpdateStatus` `InProgress`, as on AWS and as Terraform polls for,
   and an alias can't be moved to a version whose init failed.
 - An alias with weights distributes a Function URL's requests over its versions.
+- A function's reserved concurrency limits the invocations of its versions and aliases too.
 - A Function URL with invoke mode RESPONSE_STREAM returns the adapter's status, headers and body.
 - REST APIs by OpenAPI documents, and API keys that an authorizer names: see `ministack_api_gateway`.
+- CloudWatch's alarms in XML, as Terraform reads them, have all that was set.
+- IAM's actions of an alias that exists: `GetAlias`, `UpdateAlias`, `DeleteAlias`.
 - No second listener on port 443, which ministack opens where it can, and no health page of its own that hides a
   function's.
 """
@@ -21,21 +24,25 @@ import json
 import random
 from collections.abc import Callable
 from typing import Any
+from xml.sax.saxutils import escape
 
 import ministack_api_gateway
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
 from ministack.core.responses import error_response_json
-from ministack.services import lambda_svc
+from ministack.services import cloudwatch, lambda_svc
 
 LOG_GROUP_COLONS = 6
 """In arn:aws:logs:REGION:ACCOUNT:log-group:NAME."""
 
 _service_context = iam_actions.s3_service_context
 _resource_arn = iam_actions.extract_resource_arn
+_describe_alarms = cloudwatch._describe_alarms  # noqa: SLF001 - none of this has a public API
+_lambda_action = iam_actions._lambda_action  # noqa: SLF001
 _start_worker = lambda_runtime.Worker.__init__
-_provision = lambda_svc._snapstart_provision_version_async  # noqa: SLF001 - none of this has a public API
+_provision = lambda_svc._snapstart_provision_version_async  # noqa: SLF001
 _create_alias, _update_alias = lambda_svc._create_alias, lambda_svc._update_alias  # noqa: SLF001
+_reserved_concurrency = lambda_svc._reserved_concurrency  # noqa: SLF001
 _record_of = lambda_svc._effective_func_record_for_qualifier  # noqa: SLF001
 _stream_response = lambda_svc._function_url_stream_response  # noqa: SLF001
 
@@ -52,6 +59,38 @@ def _with_version(
 def _arn_as_in_policies(service: str, *request: Any) -> str:
     arn = str(_resource_arn(service, *request))
     return f"{arn}:*" if service == "logs" and ":log-group:" in arn and arn.count(":") == LOG_GROUP_COLONS else arn
+
+
+def _alarm_as_set(alarm: dict[str, Any]) -> str:
+    """What ministack leaves out of an alarm's XML."""
+    found = [f"<ActionsEnabled>{str(alarm['ActionsEnabled']).lower()}</ActionsEnabled>"]
+    texts = ("AlarmDescription", "Statistic", "ExtendedStatistic", "Period", "Unit", "TreatMissingData")
+    found += [f"<{name}>{escape(str(alarm[name]))}</{name}>" for name in texts if alarm.get(name)]
+    for name in ("AlarmActions", "OKActions", "InsufficientDataActions"):
+        members = "".join(f"<member>{escape(action)}</member>" for action in alarm.get(name, []))
+        found.append(f"<{name}>{members}</{name}>")
+    members = "".join(
+        f"<member><Name>{escape(one['Name'])}</Name><Value>{escape(one['Value'])}</Value></member>"
+        for one in alarm.get("Dimensions", [])
+    )
+    return "".join([*found, f"<Dimensions>{members}</Dimensions>"])
+
+
+def _alarms_as_set(*request: Any) -> tuple[Any, ...]:
+    status, headers, body = _describe_alarms(*request)
+    if "xml" in headers["Content-Type"]:
+        for name, alarm in cloudwatch._alarms.items():  # noqa: SLF001
+            named = f"<member><AlarmName>{name}</AlarmName>"
+            body = body.replace(named.encode(), (named + _alarm_as_set(alarm)).encode())
+    return status, headers, body
+
+
+def _action_on_alias(method: str, path: str) -> str | None:
+    *_, collection, name = ["", *path.strip("/").split("/")]
+    if collection == "aliases" and name:
+        return {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}.get(method)
+    action: str | None = _lambda_action(method, path)
+    return action
 
 
 def _worker_with_adapter(self: Any, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
@@ -105,6 +144,10 @@ def _record_by_weight(function: Any, qualifier: str | None) -> Any:
     return _record_of(function, qualifier)
 
 
+def _reserved_of_function(record: Any, config: dict[str, Any]) -> Any:
+    return _reserved_concurrency(lambda_svc._functions.get(config.get("FunctionName")) or record, config)  # noqa: SLF001
+
+
 def _adapter_response(result: dict[str, Any], cors_headers: dict[str, str]) -> tuple[Any, ...]:
     response = result.get("body")
     if isinstance(response, dict) and "statusCode" in response:
@@ -116,10 +159,13 @@ def _adapter_response(result: dict[str, Any], cors_headers: dict[str, str]) -> t
 
 iam_actions.s3_service_context = _with_version
 iam_actions.extract_resource_arn = _arn_as_in_policies
+cloudwatch._describe_alarms = _alarms_as_set  # noqa: SLF001
+iam_actions._lambda_action = _action_on_alias  # noqa: SLF001
 lambda_runtime.Worker.__init__ = _worker_with_adapter
 lambda_svc._snapstart_provision_version_async = _provision_with_status  # noqa: SLF001
 lambda_svc._create_alias = _unless_failed(_create_alias)  # noqa: SLF001
 lambda_svc._update_alias = _unless_failed(_update_alias)  # noqa: SLF001
+lambda_svc._reserved_concurrency = _reserved_of_function  # noqa: SLF001
 lambda_svc._effective_func_record_for_qualifier = _record_by_weight  # noqa: SLF001
 lambda_svc._function_url_stream_response = _adapter_response  # noqa: SLF001
 ministack_api_gateway.install()

@@ -29,6 +29,8 @@ from support.package import Build, Package
 ZIPPED_MAX_BYTES = 30_000_000
 UNZIPPED_MAX_BYTES = 100_000_000
 PRUNER_MAX_BYTES = 20_000
+QUEUE_WORKER_MAX_BYTES = 20_000
+CANARY_ROLLBACK_MAX_BYTES = 20_000
 AUTHORIZER_MAX_BYTES = 30_000
 AUTHORIZER_JWT_MAX_BYTES = 8_000_000
 
@@ -161,6 +163,39 @@ def test_the_pruner_s_zip_has_some_kilobytes(build: Build, tmp_path: Path) -> No
             "lambda_llm/__init__.py",
             "lambda_llm/pruner/__init__.py",
             "lambda_llm/pruner/handler.py",
+        }
+
+
+def test_the_queue_worker_s_zip_has_some_kilobytes_too(build: Build, tmp_path: Path) -> None:
+    worker = build(tmp_path / "queue-worker.zip", "queue-worker")
+    assert worker.said["zip_bytes"] < QUEUE_WORKER_MAX_BYTES
+    assert (worker.manifest["function"], worker.manifest["native"]) == ("queue-worker", None)
+    with zipfile.ZipFile(worker.zip) as opened:
+        assert {name for name in opened.namelist() if name.endswith(".py")} == {
+            "lambda_llm/__init__.py",
+            "lambda_llm/aws/__init__.py",
+            "lambda_llm/aws/errors.py",
+            "lambda_llm/aws/invoke.py",
+            "lambda_llm/errors.py",
+            "lambda_llm/limits.py",
+            "lambda_llm/queue_worker/__init__.py",
+            "lambda_llm/queue_worker/errors.py",
+            "lambda_llm/queue_worker/handler.py",
+            "lambda_llm/queue_worker/settings.py",
+            "lambda_llm/queue_worker/worker.py",
+        }
+
+
+def test_so_does_that_of_the_rollback(build: Build, tmp_path: Path) -> None:
+    rollback = build(tmp_path / "canary-rollback.zip", "canary-rollback")
+    assert rollback.said["zip_bytes"] < CANARY_ROLLBACK_MAX_BYTES
+    assert (rollback.manifest["function"], rollback.manifest["native"]) == ("canary-rollback", None)
+    with zipfile.ZipFile(rollback.zip) as opened:
+        assert {name for name in opened.namelist() if name.endswith(".py")} == {
+            "lambda_llm/__init__.py",
+            "lambda_llm/canary_rollback/__init__.py",
+            "lambda_llm/canary_rollback/handler.py",
+            "lambda_llm/canary_rollback/rollback.py",
         }
 
 

@@ -17,3 +17,7 @@ class StorageError(LambdaLLMError):
 
 class StorageForbiddenError(LambdaLLMError):
     """A prefix in S3 lacks the read or write access that is needed."""
+
+
+class InvocationError(LambdaLLMError):
+    """A function could not be invoked, or it failed."""

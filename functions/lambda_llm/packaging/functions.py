@@ -42,6 +42,8 @@ FUNCTIONS: Final = {
             native=True,
         ),
         Function("pruner", "lambda_llm.pruner.handler.handle"),
+        Function("queue-worker", "lambda_llm.queue_worker.handler.handle"),
+        Function("canary-rollback", "lambda_llm.canary_rollback.handler.handle"),
         Function("authorizer", "lambda_llm.authorizer.handler.handle"),
         Function("authorizer-jwt", "lambda_llm.authorizer.jwt_handler.handle", extra="authorizer-jwt"),
     )

@@ -25,6 +25,12 @@ PRUNING: Final = "LAMBDA_LLM_PRUNE_"
 AUTHORIZING: Final = "LAMBDA_LLM_AUTHORIZER_"
 """Prefix of the authorizer's settings."""
 
+ANSWERING: Final = "LAMBDA_LLM_QUEUE_"
+"""Prefix of the queue worker's settings; inference itself has one without the last underscore."""
+
+ROLLING_BACK: Final = "LAMBDA_LLM_CANARY_"
+"""Prefix of the settings of what rolls a canary back."""
+
 CALLING: Final = "LAMBDA_LLM_URL"
 """Prefix of what callers of an inference function are told, which makes no function this project's."""
 
@@ -39,9 +45,16 @@ class Kind(StrEnum):
     BATCH = "batch"
     SANDBOX = "sandbox"
     AUTHORIZER = "authorizer"
+    QUEUE_WORKER = "queue-worker"
+    CANARY_ROLLBACK = "canary-rollback"
 
 
-_BY_SETTINGS: Final = {PRUNING: Kind.VERSION_PRUNER, AUTHORIZING: Kind.AUTHORIZER}
+_BY_SETTINGS: Final = {
+    PRUNING: Kind.VERSION_PRUNER,
+    AUTHORIZING: Kind.AUTHORIZER,
+    ANSWERING: Kind.QUEUE_WORKER,
+    ROLLING_BACK: Kind.CANARY_ROLLBACK,
+}
 """Kinds that have settings of their own, by the prefix of these."""
 
 

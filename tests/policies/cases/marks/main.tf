@@ -92,6 +92,37 @@ resource "aws_lambda_function" "pruner" {
   tags = { "lambda-llm" = "version-pruner" }
 }
 
+# Without a tag, but with settings that only the queue worker reads.
+resource "aws_lambda_function" "queue_worker" {
+  function_name = "queue-worker"
+  role          = "arn:aws:iam::123456789012:role/queue-worker"
+  filename      = "queue-worker.zip"
+  handler       = "lambda_llm.queue_worker.handler.handle"
+  runtime       = "python3.13"
+  memory_size   = 256
+
+  environment {
+    variables = {
+      LAMBDA_LLM_QUEUE_FUNCTION       = "arn:aws:lambda:us-east-1:123456789012:function:llm:live"
+      LAMBDA_LLM_QUEUE_ANSWER_SECONDS = "120"
+    }
+  }
+}
+
+# The same of what rolls a canary back.
+resource "aws_lambda_function" "canary_rollback" {
+  function_name = "canary-rollback"
+  role          = "arn:aws:iam::123456789012:role/canary-rollback"
+  filename      = "canary-rollback.zip"
+  handler       = "lambda_llm.canary_rollback.handler.handle"
+  runtime       = "python3.13"
+  memory_size   = 256
+
+  environment {
+    variables = { LAMBDA_LLM_CANARY_VERSION = "7" }
+  }
+}
+
 # Without a tag, but with settings that only the authorizer reads.
 resource "aws_lambda_function" "authorizer" {
   function_name = "authorizer"

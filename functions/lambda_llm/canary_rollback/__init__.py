@@ -1,0 +1,1 @@
+"""The function that takes a version that alarms out of an alias."""
