@@ -13,6 +13,15 @@ module "inference" {
   previous_models = var.stable == null ? [] : [jsondecode(file(var.stable.pushed_model))]
 }
 
+# A failing canary loses its share by alarm.
+module "canary_rollback" {
+  source = "../../modules/canary-rollback"
+  count  = var.stable == null ? 0 : 1
+
+  function = module.inference
+  package  = var.rollback_package
+}
+
 # Each published version is billed while it exists: those that no alias uses are deleted once a day.
 module "version_pruner" {
   source = "../../modules/version-pruner"

@@ -34,6 +34,15 @@ variable "package" {
   default = { path = "../../dist/lambda-llm-inference-arm64.zip" }
 }
 
+variable "rollback_package" {
+  description = "Zip of what rolls the canary back. Default: the one that `make package` builds in dist/."
+  type = object({
+    path     = optional(string)
+    manifest = optional(string)
+  })
+  default = { path = "../../dist/lambda-llm-canary-rollback-arm64.zip" }
+}
+
 variable "pruner_package" {
   description = "Zip of the version pruner. Default: the one that `make package` builds in dist/."
   type = object({

@@ -5,6 +5,7 @@ What it calls at a snapshot, which its version on crates.io can't, is in test_we
 
 import base64
 import gzip
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import httpx2
 import psutil
 import pytest
 
+from lambda_llm.aws.invoke import ask
 from support import chat
 from support.answers import user
 from support.endless import CONTEXT, NAME
@@ -213,6 +215,28 @@ def test_a_body_that_is_invoked_directly_is_answered(environment: Environment) -
     answer = answer_of(environment.api.invoke(asked(stream=True)))
     assert answer.status == HTTPStatus.OK
     assert said(answer.body) == said(without_adapter(environment, asked()).content)
+
+
+class Invoking:
+    """Lambda's client, in front of one environment: an invocation returns a streamed response as it is."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 - as Lambda's client has it
+        assert FunctionName == "chat:live"
+        report = self._environment.api.invoke(json.loads(Payload))
+        return {"Payload": io.BytesIO(report.content), "ResponseMetadata": {"RequestId": "id-1"}}
+
+
+def test_a_request_by_invocation_has_status_and_body(environment: Environment) -> None:
+    client = Invoking(environment)
+    answer = ask(client, "chat:live", chat.PATH, json.dumps(asked()).encode())
+    assert (answer.status, answer.request_id) == (HTTPStatus.OK, "id-1")
+    assert said(answer.body) == said(without_adapter(environment, asked()).content)
+    refused = ask(client, "chat:live", chat.PATH, json.dumps(asked(none_such=1)).encode())
+    assert refused.status == HTTPStatus.BAD_REQUEST
+    assert refused.body == without_adapter(environment, asked(none_such=1)).content
 
 
 @pytest.mark.parametrize(

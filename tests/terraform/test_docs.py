@@ -20,6 +20,7 @@ FIXTURES = {
     "inference": "modules/inference/tests/fixtures",
     "pruner": "modules/version-pruner/tests/fixtures",
     "authorizer": "modules/front-door/tests/fixtures",
+    "canary-rollback": "modules/canary-rollback/tests/fixtures",
 }
 """Folder of a zip with its manifest, by the function that it is for."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lambda_llm import limits
+from lambda_llm.canary_rollback import handler as rollback
 from lambda_llm.gguf.memory_plan import CONTEXT_STEP, PROCESS_BYTES
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType
 from lambda_llm.inference import serve
@@ -15,12 +16,15 @@ from lambda_llm.inference.settings import OTHERS, PREFIX, Settings, SettingsErro
 from lambda_llm.packaging.manifest import PackageManifest
 from lambda_llm.policies.marks import TAG, Kind
 from lambda_llm.pruner import handler as pruner
+from lambda_llm.queue_worker import settings as queue_worker
+from lambda_llm.queue_worker.worker import BESIDE_ANSWER_SECONDS
 from scripts.docs import hcl, module_settings
 from scripts.docs.hcl import Block
 from support.modules import ROOT
 
 INFERENCE = {block.address: block for block in hcl.module(ROOT / "modules/inference")}
 PRUNER = {block.address: block for block in hcl.module(ROOT / "modules/version-pruner")}
+ROLLBACK = {block.address: block for block in hcl.module(ROOT / "modules/canary-rollback")}
 SHARED = {block.address: block for block in hcl.module(ROOT / "modules/function")}
 FUNCTION = INFERENCE["aws_lambda_function.this"]
 LOCALS = {
@@ -77,7 +81,9 @@ def test_the_url_is_on_the_alias_signed_and_streams() -> None:
     assert {block.attributes["qualifier"] for block in permissions} == {"aws_lambda_alias.live.name"}
 
 
-@pytest.mark.parametrize(("module", "mark"), [(INFERENCE, Kind.INFERENCE), (PRUNER, Kind.VERSION_PRUNER)])
+@pytest.mark.parametrize(
+    ("module", "mark"), [(INFERENCE, Kind.INFERENCE), (PRUNER, Kind.VERSION_PRUNER), (ROLLBACK, Kind.CANARY_ROLLBACK)]
+)
 def test_a_function_carries_the_project_s_mark(module: dict[str, Block], mark: Kind) -> None:
     assert literal(module["module.function"].attributes["mark"]) == mark
     assert module["aws_lambda_function.this"].attributes["tags"] == "module.function.tags"
@@ -185,6 +191,32 @@ def test_a_value_that_the_module_lets_pass_is_one_that_init_takes(
             pytest.fail(f"{variable}={value}: {error}")
 
 
+def test_the_rollback_is_told_what_it_reads() -> None:
+    function = ROLLBACK["aws_lambda_function.this"]
+    variables = function.inside("environment")[0].attributes["variables"]
+    assert set(re.findall(r"LAMBDA_LLM_\w+", variables)) == {rollback.FUNCTION, rollback.ALIAS, rollback.VERSION}
+
+
+def test_the_queue_worker_is_told_what_it_reads_and_has_the_time_that_it_needs() -> None:
+    blocks = {block.address: block for block in hcl.module(ROOT / "examples/event-driven")}
+    variables = blocks["aws_lambda_function.worker"].inside("environment")[0].attributes["variables"]
+    assert set(re.findall(r"LAMBDA_LLM_\w+", variables)) == {
+        queue_worker.FUNCTION,
+        queue_worker.REQUESTS,
+        queue_worker.ANSWERS,
+        queue_worker.ANSWER_SECONDS,
+        queue_worker.RETRY_SECONDS,
+    }
+    text = (ROOT / "examples/event-driven/main.tf").read_text(encoding="utf-8")
+    beside = re.search(r"worker_timeout = var.batch_size \* \(var.timeout \+ (\d+)\)", text)
+    assert beside
+    assert int(beside[1]) > BESIDE_ANSWER_SECONDS, "or it would not begin its last message"
+    (rule,) = blocks["var.batch_size"].inside("validation")
+    assert (
+        f"var.batch_size * (var.timeout + {beside[1]}) <= {limits.TIMEOUT_MAX_SECONDS}" in rule.attributes["condition"]
+    )
+
+
 def test_the_pruner_is_told_what_it_reads() -> None:
     function = PRUNER["aws_lambda_function.this"]
     variables = function.inside("environment")[0].attributes["variables"]
@@ -192,7 +224,7 @@ def test_the_pruner_is_told_what_it_reads() -> None:
     assert f"{pruner.KEEP_NEWEST} " in variables
 
 
-@pytest.mark.parametrize("module", [INFERENCE, PRUNER], ids=["inference", "pruner"])
+@pytest.mark.parametrize("module", [INFERENCE, PRUNER, ROLLBACK], ids=["inference", "pruner", "rollback"])
 def test_a_handler_is_the_manifest_s(module: dict[str, Block]) -> None:
     assert module["aws_lambda_function.this"].attributes["handler"] == "module.function.handler"
     assert SHARED["output.handler"].attributes["value"] == "try(local.manifest.handler, null)"

@@ -35,10 +35,11 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("DeleteFunction", {"FunctionName": FUNCTION}),
     ("DeleteFunction", {"FunctionName": "other:1"}),
     ("ListAliases", {"FunctionName": "other"}),
+    ("UpdateAlias", {"FunctionName": FUNCTION, "Name": "live", "FunctionVersion": "1"}),
+    ("DeleteAlias", {"FunctionName": FUNCTION, "Name": "live"}),
     ("UpdateFunctionCode", {"FunctionName": FUNCTION, "ZipFile": b""}),
     ("Invoke", {"FunctionName": FUNCTION}),
 ]
-"""Operations; the local AWS looks at no policy for those of aliases."""
 
 CONFIGURATION = f"""
 provider "aws" {{}}

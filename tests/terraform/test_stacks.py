@@ -68,6 +68,13 @@ ARGUMENTS = {
         "kms_key_arn": "aws_kms_key.mine.arn",
     },
     "inference": INFERENCE,
+    "canary-rollback": {
+        "function": f'{{ function_name = "chat", function_arn = "{FUNCTION}", alias_name = "live", version = "7" }}',
+        "package": package("canary-rollback"),
+        "alarms": "{ mine = aws_cloudwatch_metric_alarm.mine.arn }",
+        "topic_arn": '"arn:aws:sns:eu-central-1:123456789012:on-call"',
+        "permissions_boundary": "aws_iam_policy.mine.arn",
+    },
     "model-store": {"models": '{ llama = { key = "models/llama.gguf" } }', "kms_key_arn": "aws_kms_key.mine.arn"},
     "snapstart-check": {"function_name": '"chat"', "qualifier": '"7"'},
     "version-pruner": {"function_arn": f'"{FUNCTION}"', "package": package("version-pruner")},
@@ -116,6 +123,9 @@ MOCKS = """
   }
   mock_resource "aws_acm_certificate" {
     defaults = { arn = "arn:aws:acm:%(region)s:123456789012:certificate/1234abcd" }
+  }
+  mock_resource "aws_cloudwatch_metric_alarm" {
+    defaults = { arn = "arn:aws:cloudwatch:%(region)s:123456789012:alarm:mine" }
   }
   mock_resource "aws_cloudwatch_log_group" {
     defaults = { arn = "arn:aws:logs:%(region)s:123456789012:log-group:/mine" }
@@ -172,6 +182,12 @@ resource "aws_wafv2_web_acl" "mine" {
     metric_name                = "llm"
     sampled_requests_enabled   = false
   }
+}
+
+resource "aws_cloudwatch_metric_alarm" "mine" {
+  alarm_name          = "mine"
+  comparison_operator = "GreaterThanThreshold"
+  evaluation_periods  = 1
 }
 """
 
