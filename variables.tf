@@ -23,10 +23,16 @@ variable "model" {
       context_length = optional(number)
     }))
   })
+  nullable = false
 
   validation {
     condition     = (var.model.file == null) != (var.model.bucket == null)
     error_message = "model has both or neither of file and bucket: set either file (a local GGUF file to upload) or the output of `lambda-llm push MODEL s3://BUCKET/KEY --json`."
+  }
+
+  validation {
+    condition     = var.model.file == null || (var.model.key == null && var.model.version_id == null && var.model.size == null && var.model.sha256 == null && var.model.crc64nvme == null && var.model.kms_key_arn == null)
+    error_message = "model has file together with what describes a pushed object (key, version_id, size, sha256, crc64nvme or kms_key_arn), which the upload determines: leave those out, or leave file out."
   }
 
   validation {

@@ -14,14 +14,15 @@ locals {
 
   kms_key_arn = var.create_kms_key ? one(aws_kms_key.this[*].arn) : var.kms_key_arn
 
-  uploaded = { for name, model in var.models : name => merge(model, {
-    key = coalesce(model.key, try("${local.prefixes.models}${basename(model.file)}", null))
-  }) if model.file != null }
-  pushed = { for name, model in var.models : name => model if model.file == null }
+  # Resources are named after the models' names; only their attributes may be sensitive.
+  uploaded = { for name in nonsensitive(keys(var.models)) : name => merge(var.models[name], {
+    key = coalesce(var.models[name].key, try("${local.prefixes.models}${basename(var.models[name].file)}", null))
+  }) if nonsensitive(var.models[name].file != null) }
+  pushed = { for name in nonsensitive(keys(var.models)) : name => var.models[name] if nonsensitive(var.models[name].file == null) }
 
   # Only what the inputs leave out is read from S3.
   looked_up = { for name, model in local.pushed : name => model
-  if model.version_id == null || model.size == null || model.sha256 == null }
+  if nonsensitive(model.version_id == null || model.size == null || model.sha256 == null) }
 }
 
 resource "aws_kms_key" "this" {
@@ -225,7 +226,7 @@ data "aws_s3_object" "pushed" {
   lifecycle {
     postcondition {
       condition     = each.value.sha256 != null || can(regex("^[0-9a-f]{64}$", self.metadata["sha256"]))
-      error_message = "s3://${self.bucket}/${self.key} has no SHA-256 in its metadata: push it with `lambda-llm push`, which writes it, or set sha256."
+      error_message = "s3://${nonsensitive(self.bucket)}/${nonsensitive(self.key)} has no SHA-256 in its metadata: push it with `lambda-llm push`, which writes it, or set sha256."
     }
   }
 }

@@ -40,32 +40,42 @@ variable "models" {
   nullable = false
 
   validation {
-    condition     = alltrue([for model in var.models : model.file != null || model.key != null])
+    condition     = alltrue([for model in var.models : try(model.file != null || model.key != null, false)])
     error_message = "A model has neither file nor key: set file (a local GGUF file to upload), or key (an object pushed with `lambda-llm push`)."
   }
 
   validation {
-    condition     = alltrue([for model in var.models : model.file == null || try(fileexists(model.file), false)])
+    condition     = alltrue([for model in var.models : try(model.file, null) == null || try(fileexists(model.file), false)])
     error_message = "A model's file does not exist: correct the path (relative paths start at the folder where terraform runs; use $${path.module})."
   }
 
   validation {
-    condition     = alltrue([for model in var.models : model.file == null || try(endswith(lower(model.file), ".gguf"), false)])
+    condition     = alltrue([for model in var.models : try(model.file, null) == null || try(endswith(lower(model.file), ".gguf"), false)])
     error_message = "A model's file does not end in .gguf: set the path of a GGUF file. (What is in it is checked by `lambda-llm inspect`, and again when the function loads it.)"
   }
 
   validation {
-    condition     = alltrue([for model in var.models : model.file == null || (model.version_id == null && model.size == null && model.sha256 == null)])
+    condition     = alltrue([for model in var.models : try(model.file == null || (model.version_id == null && model.size == null && model.sha256 == null), true)])
     error_message = "A model has file together with version_id, size or sha256, which the upload determines: leave those out, or leave file out."
   }
 
   validation {
-    condition     = alltrue([for model in var.models : model.key == null || can(regex("^models/[^*?$]+$", model.key))])
-    error_message = "Each model's key must begin with models/ and have no *, ? or $, as in \"models/llama.gguf\": objects below the bucket's other prefixes expire."
+    condition     = alltrue([for model in var.models : try(model.file == null && model.key == null, true) || can(regex("^models/[^*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]+$", model.key != null ? model.key : "models/${basename(model.file)}"))])
+    error_message = "Each model's key must begin with models/, as in \"models/llama.gguf\", because objects below the bucket's other prefixes expire, and neither it nor the file's name may have *, ?, $ or a character beyond ÿ, which no policy can name literally."
   }
 
   validation {
-    condition     = alltrue([for model in var.models : model.sha256 == null || can(regex("^[0-9a-fA-F]{64}$", model.sha256))])
+    condition     = length(distinct([for model in var.models : model.key != null ? model.key : "models/${basename(model.file)}" if try(model.file, null) != null])) == length([for model in var.models : model if try(model.file, null) != null])
+    error_message = "Two files would be uploaded to the same key, so that one would replace the other: set key, which defaults to models/ plus the file's name, for one of them."
+  }
+
+  validation {
+    condition     = alltrue([for model in var.models : try(model.size, null) == null || try(model.size > 0 && floor(model.size) == model.size, false)])
+    error_message = "Each model's size must be the size of the file in bytes, as `lambda-llm push --json` prints it."
+  }
+
+  validation {
+    condition     = alltrue([for model in var.models : try(model.sha256, null) == null || can(regex("^[0-9a-fA-F]{64}$", model.sha256))])
     error_message = "Each model's sha256 must be 64 hex digits, as `lambda-llm push` prints it."
   }
 }
@@ -100,8 +110,8 @@ variable "noncurrent_model_days" {
   nullable    = false
 
   validation {
-    condition     = var.noncurrent_model_days >= 1 && floor(var.noncurrent_model_days) == var.noncurrent_model_days
-    error_message = "noncurrent_model_days must be a whole number of days, 1 or more."
+    condition     = var.noncurrent_model_days >= 1 && var.noncurrent_model_days <= 36500 && floor(var.noncurrent_model_days) == var.noncurrent_model_days
+    error_message = "noncurrent_model_days must be a whole number of days from 1 to 36,500."
   }
 }
 
@@ -112,8 +122,8 @@ variable "state_days" {
   nullable    = false
 
   validation {
-    condition     = var.state_days >= 1 && floor(var.state_days) == var.state_days
-    error_message = "state_days must be a whole number of days, 1 or more, the unit of S3 lifecycle rules."
+    condition     = var.state_days >= 1 && var.state_days <= 36500 && floor(var.state_days) == var.state_days
+    error_message = "state_days must be a whole number of days from 1 to 36,500, the unit of S3 lifecycle rules."
   }
 }
 
@@ -124,8 +134,8 @@ variable "session_days" {
   nullable    = false
 
   validation {
-    condition     = var.session_days >= 1 && floor(var.session_days) == var.session_days
-    error_message = "session_days must be a whole number of days, 1 or more, the unit of S3 lifecycle rules."
+    condition     = var.session_days >= 1 && var.session_days <= 36500 && floor(var.session_days) == var.session_days
+    error_message = "session_days must be a whole number of days from 1 to 36,500, the unit of S3 lifecycle rules."
   }
 }
 
@@ -138,8 +148,8 @@ variable "access_log" {
   default = null
 
   validation {
-    condition     = var.access_log == null || try(var.access_log.bucket != var.name, false)
-    error_message = "access_log.bucket is this bucket itself, so that every log would be logged again: use another bucket."
+    condition     = var.access_log == null || try(length(var.access_log.bucket) > 0 && var.access_log.bucket != var.name, false)
+    error_message = "access_log.bucket must be another bucket than this one, whose every log would be logged again."
   }
 }
 

@@ -1,6 +1,7 @@
 variable "function_name" {
   description = "Name of the function: the output `function_name` of the module inference."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-zA-Z0-9_-]{1,64}$", var.function_name))
@@ -11,6 +12,7 @@ variable "function_name" {
 variable "qualifier" {
   description = "Published version to ask, or the alias: the output `version` of the module inference."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^([1-9][0-9]*|[a-zA-Z_-][a-zA-Z0-9_-]*)$", var.qualifier))

@@ -1,6 +1,7 @@
 variable "function_arn" {
   description = "ARN, without version or alias, of the function whose unused versions are deleted: the output `function_arn` of the module inference."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]+$", var.function_arn))
@@ -26,6 +27,7 @@ variable "package" {
       version_id = optional(string)
     }))
   })
+  nullable = false
 }
 
 variable "keep_newest" {
@@ -46,7 +48,7 @@ variable "schedule" {
   default     = "rate(1 day)"
 
   validation {
-    condition     = var.schedule == null || can(regex("^(rate|cron)\\(.+\\)$", var.schedule))
+    condition     = var.schedule == null || can(regex("^(rate\\([1-9][0-9]* (minute|hour|day)s?\\)|cron\\(.+\\))$", var.schedule))
     error_message = "schedule must be a rate or cron expression of EventBridge Scheduler, such as rate(1 day) or cron(0 4 * * ? *), or null for no schedule."
   }
 }

@@ -122,3 +122,13 @@ run "no_pruner_s_package_where_none_was_built" {
 
   expect_failures = [var.pruner_package]
 }
+
+run "a_file_with_a_key" {
+  command = plan
+
+  variables {
+    model = { file = "models/demo/lambda-llm-demo.gguf", key = "models/other.gguf" }
+  }
+
+  expect_failures = [var.model]
+}

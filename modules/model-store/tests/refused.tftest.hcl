@@ -194,3 +194,63 @@ run "a_tag_of_aws_itself" {
 
   expect_failures = [var.tags]
 }
+
+run "a_model_of_nothing" {
+  command = plan
+
+  variables {
+    models = { llama = null }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "two_files_for_one_key" {
+  command = plan
+
+  variables {
+    models = { one = { file = "tests/fixtures/model.gguf" }, other = { file = "tests/fixtures/model.gguf" } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "a_key_that_no_policy_can_name" {
+  command = plan
+
+  variables {
+    models = { llama = { key = "models/模型.gguf" } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "a_model_of_half_a_byte" {
+  command = plan
+
+  variables {
+    models = { llama = { key = "models/llama.gguf", size = 0.5 } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "state_for_longer_than_s3_counts" {
+  command = plan
+
+  variables {
+    state_days = 1000000000000
+  }
+
+  expect_failures = [var.state_days]
+}
+
+run "logs_to_nowhere" {
+  command = plan
+
+  variables {
+    access_log = { bucket = null }
+  }
+
+  expect_failures = [var.access_log]
+}

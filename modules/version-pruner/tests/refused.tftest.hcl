@@ -46,3 +46,13 @@ run "a_schedule_in_words" {
 
   expect_failures = [var.schedule]
 }
+
+run "a_schedule_of_no_days" {
+  command = plan
+
+  variables {
+    schedule = "rate(0 days)"
+  }
+
+  expect_failures = [var.schedule]
+}
