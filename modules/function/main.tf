@@ -5,7 +5,8 @@ locals {
   manifest_path = var.package.manifest != null ? var.package.manifest : (
     var.package.path != null ? "${trimsuffix(var.package.path, ".zip")}.manifest.json" : null
   )
-  manifest = try(jsondecode(file(local.manifest_path)), null)
+  # No secret, even if the path comes from one.
+  manifest = nonsensitive(try(jsondecode(file(local.manifest_path)), null))
 
   # Of a group that the caller made, or of the one made here.
   log_group = var.log_group != null ? var.log_group : {

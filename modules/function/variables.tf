@@ -1,6 +1,7 @@
 variable "name" {
   description = "Name of the function; its log group and role are named after it."
   type        = string
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-zA-Z0-9_-]{1,64}$", var.name))
@@ -40,10 +41,16 @@ variable "package" {
       version_id = optional(string)
     }))
   })
+  nullable = false
 
   validation {
     condition     = (var.package.path == null) != (var.package.s3 == null)
     error_message = "package has both or neither of path and s3: set either path (a local zip) or s3 (an uploaded one)."
+  }
+
+  validation {
+    condition     = var.package.s3 == null || try(length(var.package.s3.bucket) > 0 && length(var.package.s3.key) > 0, false)
+    error_message = "package.s3 needs the bucket and the key of the uploaded zip: set both, or set package.path to a local zip."
   }
 
   validation {
@@ -71,8 +78,8 @@ variable "role" {
   default = null
 
   validation {
-    condition     = var.role == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[^*\\s]+$", var.role.arn))
-    error_message = "role.arn must be the ARN of an IAM role (arn:aws:iam::ACCOUNT:role/NAME)."
+    condition     = var.role == null || can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[^*\\s]+$", var.role.arn)) && try(length(var.role.name) > 0, false)
+    error_message = "role must have the name and the ARN (arn:aws:iam::ACCOUNT:role/NAME) of an IAM role, as the resource aws_iam_role does."
   }
 
   validation {
@@ -88,8 +95,8 @@ variable "path" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^/([!-~]{1,510}/)?$", var.path))
-    error_message = "path must begin and end with a slash, as in /teams/search/, with at most 512 characters and no spaces, as IAM requires."
+    condition     = can(regex("^/([!-)+-~]{1,510}/)?$", var.path))
+    error_message = "path must begin and end with a slash, as in /teams/search/, with at most 512 characters, no spaces and no *, as IAM requires."
   }
 }
 
@@ -113,8 +120,8 @@ variable "log_group" {
   default = null
 
   validation {
-    condition     = var.log_group == null || can(regex("^arn:[a-z-]+:logs:[a-z0-9-]+:[0-9]{12}:log-group:[^:*]+(:\\*)?$", var.log_group.arn))
-    error_message = "log_group.arn must be the ARN of a log group (arn:aws:logs:REGION:ACCOUNT:log-group:NAME)."
+    condition     = var.log_group == null || can(regex("^arn:[a-z-]+:logs:[a-z0-9-]+:[0-9]{12}:log-group:[^:*]+(:\\*)?$", var.log_group.arn)) && try(endswith(trimsuffix(var.log_group.arn, ":*"), ":log-group:${var.log_group.name}"), false)
+    error_message = "log_group must have the name and the ARN (arn:aws:logs:REGION:ACCOUNT:log-group:NAME) of one log group, as the resource aws_cloudwatch_log_group does."
   }
 
   validation {

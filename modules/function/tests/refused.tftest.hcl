@@ -265,3 +265,43 @@ run "a_tag_of_aws_itself" {
 
   expect_failures = [var.tags]
 }
+
+run "an_uploaded_package_of_no_bucket" {
+  command = plan
+
+  variables {
+    package = { manifest = "tests/fixtures/function.manifest.json", s3 = { bucket = null, key = "function.zip" } }
+  }
+
+  expect_failures = [var.package]
+}
+
+run "a_role_without_name" {
+  command = plan
+
+  variables {
+    role = { name = null, arn = "arn:aws:iam::123456789012:role/app" }
+  }
+
+  expect_failures = [var.role]
+}
+
+run "a_log_group_by_another_name" {
+  command = plan
+
+  variables {
+    log_group = { name = "/one", arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/other" }
+  }
+
+  expect_failures = [var.log_group]
+}
+
+run "a_path_with_a_wildcard" {
+  command = plan
+
+  variables {
+    path = "/teams/*/"
+  }
+
+  expect_failures = [var.path]
+}
