@@ -16,7 +16,7 @@ locals {
 
   # Init may take as long as the timeout, and at least 130 s; a fifth is reserved for llama.cpp and the system prompt.
   load_seconds     = floor(max(130, var.timeout) * 4 / 5)
-  download_seconds = var.model.size * 8 / (625 * 1000 * 1000)
+  download_seconds = nonsensitive(var.model.size * 8 / (625 * 1000 * 1000))
 
   # The same sum as in lambda_llm.gguf.memory_plan, for weights that are mapped from the memory file.
   context_tokens = var.context != null ? var.context : min(coalesce(try(var.model.memory.context_length, null), 4096), 4096)
@@ -27,7 +27,7 @@ locals {
     + var.model.memory.fixed,
     local.process_bytes
   )
-  resident_bytes = var.model.size + local.beside_weights
+  resident_bytes = nonsensitive(var.model.size + local.beside_weights)
 
   web_adapter_layer_arn = coalesce(
     var.web_adapter_layer_arn,
@@ -131,8 +131,8 @@ locals {
   environment_bytes    = nonsensitive(length(base64encode(jsonencode(local.measured_environment))) / 4 * 3 - length(regexall("=", base64encode(jsonencode(local.measured_environment)))))
 
   layers = concat(var.front_door == "streaming" ? [local.web_adapter_layer_arn] : [], var.layers)
-  # Each of these must be in the function's region.
-  elsewhere = [for arn in concat(local.layers, compact([var.kms_key_arn, var.log_kms_key_arn])) : arn if split(":", arn)[3] != local.region]
+  # Each of these must be in the function's region. An ARN is no secret, even if it comes from a parameter that is one.
+  elsewhere = nonsensitive([for arn in concat(local.layers, compact([var.kms_key_arn, var.log_kms_key_arn])) : arn if split(":", arn)[3] != local.region || split(":", arn)[1] != data.aws_partition.current.partition])
 }
 
 module "function" {
@@ -247,12 +247,23 @@ resource "aws_lambda_function" "this" {
 
     precondition {
       condition     = length(local.elsewhere) == 0
-      error_message = "${join(", ", local.elsewhere)} must be in ${local.region}, the function's region: use a layer and keys of that region."
+      error_message = "${join(", ", local.elsewhere)} must be in ${local.region} of the partition ${data.aws_partition.current.partition}, as the function is: use a layer and keys of that region."
     }
 
     precondition {
       condition     = length(local.layers) <= 5
-      error_message = "The function would have ${length(local.layers)} layers${var.front_door == "streaming" ? ", the web adapter's included" : ""}, and Lambda accepts at most 5: leave some of layers out."
+      error_message = "The function would have ${nonsensitive(length(local.layers))} layers${nonsensitive(var.front_door) == "streaming" ? ", the web adapter's included" : ""}, and Lambda accepts at most 5: leave some of layers out."
+    }
+
+    precondition {
+      condition     = length(distinct([for arn in local.layers : replace(arn, "/:[0-9]+$/", "")])) == length(local.layers)
+      error_message = "The function would have two versions of one layer, and Lambda accepts one: leave one of them out of layers; the web adapter's is there already."
+    }
+
+    # https://aws.github.io/aws-lambda-web-adapter/getting-started/zip-packages.html: for x86_64 only in China.
+    precondition {
+      condition     = var.front_door != "streaming" || var.web_adapter_layer_arn != null || data.aws_partition.current.partition == "aws"
+      error_message = "The Lambda Web Adapter has no public layer for arm64 in the partition ${data.aws_partition.current.partition}: publish one in your account and set web_adapter_layer_arn, or set front_door = \"buffered\"."
     }
 
     precondition {

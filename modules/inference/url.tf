@@ -31,40 +31,42 @@ locals {
     )
     organization = can(regex("^o-[a-z0-9]{10,32}$", principal)) ? principal : null
   } }
+  # Resources are named after these; only the principals may be sensitive.
+  principal_names = nonsensitive(keys(var.allowed_principals))
 }
 
 # Callers of a Function URL need both permissions.
 resource "aws_lambda_permission" "invoke_url" {
-  for_each = { for key, principal in local.principals : key => principal if var.front_door == "streaming" }
+  for_each = toset(nonsensitive(var.front_door) == "streaming" ? local.principal_names : [])
 
   statement_id           = "${each.key}-url"
   action                 = "lambda:InvokeFunctionUrl"
   function_name          = aws_lambda_function.this.function_name
   qualifier              = aws_lambda_alias.live.name
-  principal              = each.value.principal
-  principal_org_id       = each.value.organization
+  principal              = local.principals[each.key].principal
+  principal_org_id       = local.principals[each.key].organization
   function_url_auth_type = "AWS_IAM"
 }
 
 resource "aws_lambda_permission" "invoke" {
-  for_each = local.principals
+  for_each = toset(local.principal_names)
 
   statement_id     = "${each.key}-invoke"
   action           = "lambda:InvokeFunction"
   function_name    = aws_lambda_function.this.function_name
   qualifier        = aws_lambda_alias.live.name
-  principal        = each.value.principal
-  principal_org_id = each.value.organization
+  principal        = local.principals[each.key].principal
+  principal_org_id = local.principals[each.key].organization
 }
 
 resource "aws_lambda_permission" "service" {
-  for_each = var.allowed_services
+  for_each = toset(nonsensitive(keys(var.allowed_services)))
 
   statement_id   = "${each.key}-service"
   action         = "lambda:InvokeFunction"
   function_name  = aws_lambda_function.this.function_name
   qualifier      = aws_lambda_alias.live.name
-  principal      = each.value.service
-  source_arn     = each.value.source_arn
-  source_account = each.value.source_account
+  principal      = var.allowed_services[each.key].service
+  source_arn     = var.allowed_services[each.key].source_arn
+  source_account = var.allowed_services[each.key].source_account
 }

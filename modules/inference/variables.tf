@@ -1,6 +1,7 @@
 variable "name" {
   description = "Name of the function; its log group and role are named after it."
   type        = string
+  nullable    = false
 }
 
 variable "model" {
@@ -20,6 +21,7 @@ variable "model" {
       context_length = optional(number)
     }))
   })
+  nullable = false
 
   validation {
     condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.model.bucket))
@@ -27,23 +29,23 @@ variable "model" {
   }
 
   validation {
-    condition     = can(regex("^[^/*?$][^*?$]*$", var.model.key))
-    error_message = "model.key must be the key of one object: no leading slash, and no *, ? or $, which are wildcards and variables in the role's policy."
+    condition     = can(regex("^[^/*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}][^*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]*$", var.model.key))
+    error_message = "model.key must be the key of one object: no leading slash, no *, ? or $, which are wildcards and variables in the role's policy, and no character beyond ÿ, which IAM takes in no policy."
   }
 
   validation {
-    condition     = can(regex("^[^\\s*?$]+$", var.model.version_id)) && var.model.version_id != "null"
+    condition     = try(can(regex("^[^\\s*?$\\x{7f}-\\x{10ffff}]+$", var.model.version_id)) && var.model.version_id != "null", false)
     error_message = "model.version_id must be the id of one object version, because an unversioned object could change under a published function: enable versioning on the bucket (the module model-store does) and push the model again."
   }
 
   validation {
-    condition     = var.model.size > 0 && floor(var.model.size) == var.model.size
+    condition     = try(var.model.size > 0 && floor(var.model.size) == var.model.size, false)
     error_message = "model.size must be the size of the file in bytes, as `lambda-llm push --json` prints it."
   }
 
   validation {
-    condition     = var.model.size + local.process_bytes <= local.memory_bytes
-    error_message = "The model has ${format("%.0f", var.model.size / 1024 / 1024)} MB, and a function with 10,240 MB has ${format("%.0f", (local.memory_bytes - local.process_bytes) / 1024 / 1024)} MB besides the process itself: use a smaller quantization or a smaller model."
+    condition     = try(var.model.size + local.process_bytes <= local.memory_bytes, true)
+    error_message = "The model has ${format("%.0f", coalesce(nonsensitive(var.model.size), 0) / 1024 / 1024)} MB, and a function with 10,240 MB has ${format("%.0f", (local.memory_bytes - local.process_bytes) / 1024 / 1024)} MB besides the process itself: use a smaller quantization or a smaller model."
   }
 
   validation {
@@ -69,8 +71,13 @@ variable "previous_models" {
   nullable = false
 
   validation {
-    condition     = alltrue([for model in var.previous_models : can(regex("^[^/*?$][^*?$]*$", model.key)) && can(regex("^[^\\s*?$]+$", model.version_id)) && model.version_id != "null"])
-    error_message = "Each of previous_models must have the key and the version_id of one object version, without *, ? or $, as in model: the role may read nothing else."
+    condition     = alltrue([for model in var.previous_models : try(can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", model.bucket)) && can(regex("^[^/*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}][^*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]*$", model.key)) && can(regex("^[^\\s*?$\\x{7f}-\\x{10ffff}]+$", model.version_id)) && model.version_id != "null", false)])
+    error_message = "Each of previous_models must have the bucket, the key and the version_id of one object version, without *, ? or $, as in model: the role may read nothing else."
+  }
+
+  validation {
+    condition     = alltrue([for model in var.previous_models : try(model.kms_key_arn, null) == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", model.kms_key_arn))])
+    error_message = "Each kms_key_arn in previous_models must be the ARN of the key itself (arn:aws:kms:REGION:ACCOUNT:key/ID): the role may decrypt with nothing else."
   }
 }
 
@@ -86,6 +93,7 @@ variable "package" {
       version_id = optional(string)
     }))
   })
+  nullable = false
 }
 
 variable "context" {
@@ -100,7 +108,7 @@ variable "context" {
 
   validation {
     condition     = var.context == null || try(var.model.memory.context_length, null) == null || try(var.context <= coalesce(var.model.memory.context_length, var.context), false)
-    error_message = "context is longer than the ${try(var.model.memory.context_length, 0)} tokens that the model was trained for: shorten it, or leave it out."
+    error_message = "context is longer than the ${coalesce(nonsensitive(try(var.model.memory.context_length, null)), 0)} tokens that the model was trained for: shorten it, or leave it out."
   }
 }
 
@@ -127,8 +135,8 @@ variable "system_prompt" {
   }
 
   validation {
-    condition     = !startswith(coalesce(var.system_prompt, "-"), "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$]([^*?$]*[^/*?$])?$", var.system_prompt))
-    error_message = "A system_prompt that begins with s3:// must name one object: s3://bucket/key, without *, ? or $."
+    condition     = !startswith(coalesce(var.system_prompt, "-"), "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]([^*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]*[^/*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}])?$", var.system_prompt))
+    error_message = "A system_prompt that begins with s3:// must name one object: s3://bucket/key, without *, ? or $, and without a character beyond ÿ, which IAM takes in no policy."
   }
 }
 
@@ -139,8 +147,8 @@ variable "system_prompts" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for prompt in var.system_prompts : trimspace(prompt) != "" && (!startswith(prompt, "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$]([^*?$]*[^/*?$])?$", prompt)))])
-    error_message = "Each of system_prompts must be a text, or name one object as s3://bucket/key, without *, ? or $."
+    condition     = alltrue([for prompt in var.system_prompts : try(trimspace(prompt) != "" && (!startswith(prompt, "s3://") || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]([^*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]*[^/*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}])?$", prompt))), false)])
+    error_message = "Each of system_prompts must be a text, or name one object as s3://bucket/key, without *, ? or $, and without a character beyond ÿ, which IAM takes in no policy."
   }
 }
 
@@ -272,7 +280,7 @@ variable "allowed_principals" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for principal in var.allowed_principals : can(regex("^([0-9]{12}|o-[a-z0-9]{10,32}|arn:[a-z-]+:iam::[0-9]{12}:(root|role/[^*]+|user/[^*]+))$", principal))])
+    condition     = alltrue([for principal in var.allowed_principals : can(regex("^([0-9]{12}|o-[a-z0-9]{10,32}|arn:[a-z-]+:iam::[0-9]{12}:(root|role/[^*?\\s]+|user/[^*?\\s]+))$", principal))])
     error_message = "allowed_principals must be account ids of 12 digits, ARNs of IAM roles or users, or ids of organizations (o-…); * is refused, because a public function would let anyone run up costs; services go into allowed_services."
   }
 
@@ -298,17 +306,17 @@ variable "allowed_services" {
   }
 
   validation {
-    condition     = alltrue([for one in var.allowed_services : one.source_arn != null || one.source_account != null])
+    condition     = alltrue([for one in var.allowed_services : try(one.source_arn != null || one.source_account != null, false)])
     error_message = "Each of allowed_services needs source_arn or source_account: without it, anybody's resources of that service could invoke the function."
   }
 
   validation {
-    condition     = alltrue([for one in var.allowed_services : one.source_arn == null || can(regex("^arn:[a-z-]+:[a-z0-9-]+:", one.source_arn))])
-    error_message = "Each source_arn in allowed_services must be an ARN, which may end in a wildcard."
+    condition     = alltrue([for one in var.allowed_services : try(one.source_arn, null) == null || can(regex("^arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}:.+|:[^*?]+)$", one.source_arn)) || can(regex("^arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*::.+$", one.source_arn)) && try(one.source_account, null) != null])
+    error_message = "Each source_arn in allowed_services must be an ARN that names its account or one bucket; only its end may have a wildcard, and a wildcard for buckets needs source_account, because anybody's would match it."
   }
 
   validation {
-    condition     = alltrue([for one in var.allowed_services : one.source_account == null || can(regex("^[0-9]{12}$", one.source_account))])
+    condition     = alltrue([for one in var.allowed_services : try(one.source_account, null) == null || can(regex("^[0-9]{12}$", one.source_account))])
     error_message = "Each source_account in allowed_services must be an account id of 12 digits."
   }
 
@@ -336,23 +344,23 @@ variable "cors" {
   }
 
   validation {
-    condition     = alltrue([for origin in try(var.cors.allow_origins, []) : can(regex("^([*]|https?://[^/*\\s]+)$", origin))])
-    error_message = "Each of cors.allow_origins must be an origin without a path, such as https://chat.example.com, or *."
+    condition     = var.cors == null || try(length(var.cors.allow_origins) > 0 && alltrue([for origin in var.cors.allow_origins : can(regex("^([*]|https?://[^/*\\s]+)$", origin))]), false)
+    error_message = "cors needs at least one of allow_origins, and each must be an origin without a path, such as https://chat.example.com, or *."
   }
 
   validation {
-    condition     = var.cors == null || !try(var.cors.allow_credentials && contains(var.cors.allow_origins, "*"), true)
+    condition     = var.cors == null || !try(var.cors.allow_credentials && contains(var.cors.allow_origins, "*"), false)
     error_message = "cors.allow_credentials does not go with the origin *: name the origins."
   }
 
   validation {
-    condition     = alltrue([for method in try(var.cors.allow_methods, []) : contains(["*", "GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"], method)])
+    condition     = alltrue([for method in try(var.cors.allow_methods, []) : try(contains(["*", "GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"], method), false)])
     error_message = "cors.allow_methods must be methods that Lambda accepts there, such as GET and POST; OPTIONS is always answered."
   }
 
   validation {
-    condition     = var.cors == null || try(var.cors.max_age >= 0 && var.cors.max_age <= 86400, false)
-    error_message = "cors.max_age must be 0 to 86,400 seconds, as Lambda requires."
+    condition     = var.cors == null || try(var.cors.max_age >= 0 && var.cors.max_age <= 86400 && floor(var.cors.max_age) == var.cors.max_age, false)
+    error_message = "cors.max_age must be a whole number of seconds from 0 to 86,400, as Lambda requires."
   }
 }
 
@@ -369,7 +377,7 @@ variable "front_door" {
 }
 
 variable "web_adapter_layer_arn" {
-  description = "ARN of a layer version with the Lambda Web Adapter for arm64, 1.1.0 or later. Default: the published layer in the function's region."
+  description = "ARN of a layer version with the Lambda Web Adapter for arm64, 1.1.0 or later. Default: the layer that is published in AWS's commercial regions; in GovCloud and China there is none for arm64."
   type        = string
   default     = null
 
@@ -432,12 +440,12 @@ variable "vpc" {
   default = null
 
   validation {
-    condition     = var.vpc == null || try(length(var.vpc.subnet_ids) > 0 && length(var.vpc.security_group_ids) > 0, false)
-    error_message = "vpc needs at least one of subnet_ids and one of security_group_ids; leave vpc out for Lambda's own network."
+    condition     = var.vpc == null || try(length(var.vpc.subnet_ids) > 0 && length(var.vpc.subnet_ids) <= 16 && length(var.vpc.security_group_ids) > 0 && length(var.vpc.security_group_ids) <= 5, false)
+    error_message = "vpc needs 1 to 16 of subnet_ids and 1 to 5 of security_group_ids, which is what Lambda accepts; leave vpc out for Lambda's own network."
   }
 
   validation {
-    condition     = alltrue([for id in try(var.vpc.subnet_ids, []) : startswith(id, "subnet-")]) && alltrue([for id in try(var.vpc.security_group_ids, []) : startswith(id, "sg-")])
+    condition     = var.vpc == null || try(alltrue([for id in var.vpc.subnet_ids : startswith(id, "subnet-")]) && alltrue([for id in var.vpc.security_group_ids : startswith(id, "sg-")]), false)
     error_message = "vpc.subnet_ids must be ids of subnets (subnet-…) and vpc.security_group_ids ids of security groups (sg-…)."
   }
 }
@@ -524,8 +532,8 @@ variable "sessions" {
   }
 
   validation {
-    condition     = var.sessions == null || can(regex("^[^/*?$][^*?$]*/$", var.sessions.prefix))
-    error_message = "sessions.prefix must not begin with a slash, must end with one, and must have no *, ? or $, as in \"sessions/\": the role may read and write everything below it."
+    condition     = var.sessions == null || can(regex("^[^/*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}][^*?$\\x00-\\x1f\\x7f\\x{100}-\\x{10ffff}]*/$", var.sessions.prefix))
+    error_message = "sessions.prefix must not begin with a slash, must end with one, and must have no *, ?, $ or character beyond ÿ, as in \"sessions/\": the role may read and write everything below it."
   }
 
   validation {
@@ -546,6 +554,11 @@ variable "environment" {
   }
 
   validation {
+    condition     = alltrue([for value in values(var.environment) : value != null])
+    error_message = "environment has a variable whose value is null: ${join(", ", nonsensitive([for name, value in var.environment : name if value == null]))}. Give it a value, or leave it out."
+  }
+
+  validation {
     condition     = alltrue([for name in keys(var.environment) : !startswith(upper(name), "LAMBDA_LLM_") || contains(keys(local.known_settings), name)])
     error_message = "environment has a name that is no setting of lambda-llm: ${join(", ", nonsensitive([for name in keys(var.environment) : name if startswith(upper(name), "LAMBDA_LLM_") && !contains(keys(local.known_settings), name)]))}. Correct it by the table of settings in the project's README."
   }
@@ -553,7 +566,7 @@ variable "environment" {
   validation {
     condition = alltrue([for name, value in var.environment : !contains(keys(local.known_settings), name) || (
       can(regex(local.known_settings[name].pattern, value))
-      && (!try(local.known_settings[name].list, false) || can([for one in jsondecode(value) : regex(".", one)]))
+      && (!try(local.known_settings[name].list, false) || try(jsonencode(jsondecode(value)) == jsonencode([for one in jsondecode(value) : regex("(?s)^.+$", one)]), false))
       && (try(local.known_settings[name].least, null) == null || try(tonumber(value) >= local.known_settings[name].least, false))
       && (try(local.known_settings[name].above, null) == null || try(tonumber(value) > local.known_settings[name].above, false))
     )])

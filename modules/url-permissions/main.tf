@@ -12,28 +12,30 @@ locals {
     )
     organization = can(regex("^o-[a-z0-9]{10,32}$", principal)) ? principal : null
   } }
+  # Resources are named after these; only the principals may be sensitive.
+  principal_names = nonsensitive(keys(var.allowed_principals))
 }
 
 resource "aws_lambda_permission" "invoke_url" {
-  for_each = local.principals
+  for_each = toset(local.principal_names)
 
   statement_id           = "${each.key}-by-url"
   action                 = "lambda:InvokeFunctionUrl"
   function_name          = var.function.function_name
   qualifier              = var.function.alias_name
-  principal              = each.value.principal
-  principal_org_id       = each.value.organization
+  principal              = local.principals[each.key].principal
+  principal_org_id       = local.principals[each.key].organization
   function_url_auth_type = "AWS_IAM"
 }
 
 resource "aws_lambda_permission" "invoke" {
-  for_each = local.principals
+  for_each = toset(local.principal_names)
 
   statement_id             = "${each.key}-by-url-invoke"
   action                   = "lambda:InvokeFunction"
   function_name            = var.function.function_name
   qualifier                = var.function.alias_name
-  principal                = each.value.principal
-  principal_org_id         = each.value.organization
+  principal                = local.principals[each.key].principal
+  principal_org_id         = local.principals[each.key].organization
   invoked_via_function_url = true
 }

@@ -4,6 +4,7 @@ variable "function" {
     function_name = string
     alias_name    = string
   })
+  nullable = false
 
   validation {
     condition     = can(regex("^[a-zA-Z0-9_-]{1,64}$", var.function.function_name)) && can(regex("^[a-zA-Z_-][a-zA-Z0-9_-]*$", var.function.alias_name))
@@ -17,7 +18,7 @@ variable "allowed_principals" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for principal in var.allowed_principals : can(regex("^([0-9]{12}|o-[a-z0-9]{10,32}|arn:[a-z-]+:iam::[0-9]{12}:(root|role/[^*]+|user/[^*]+))$", principal))])
+    condition     = alltrue([for principal in var.allowed_principals : can(regex("^([0-9]{12}|o-[a-z0-9]{10,32}|arn:[a-z-]+:iam::[0-9]{12}:(root|role/[^*?\\s]+|user/[^*?\\s]+))$", principal))])
     error_message = "allowed_principals must be account ids of 12 digits, ARNs of IAM roles or users, or ids of organizations (o-…); * is refused, because a public function would let anyone run up costs."
   }
 

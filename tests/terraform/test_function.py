@@ -59,6 +59,33 @@ module "version_pruner" {{
   package      = {{ path = "{INFERENCE_ZIP}" }}
 }}
 """
+SECRET = f"""
+module "store" {{
+  source = "{ROOT}//modules/model-store"
+
+  models = sensitive({{
+    uploaded = {{ file = "{ROOT}/models/demo/lambda-llm-demo.gguf" }}
+    pushed   = {{ key = "models/llama.gguf", version_id = "1", size = 7, sha256 = "{"0" * 64}" }}
+  }})
+}}
+
+module "inference" {{
+  source = "{ROOT}//modules/inference"
+
+  name               = "chat"
+  model              = sensitive({MODEL})
+  package            = sensitive({{ path = "{INFERENCE_ZIP}" }})
+  role               = sensitive({{ name = "app", arn = "arn:aws:iam::123456789012:role/app" }})
+  log_group          = sensitive({{ name = "/app", arn = "arn:aws:logs:us-east-1:123456789012:log-group:/app" }})
+  kms_key_arn        = sensitive("arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555")
+  layers             = [sensitive("arn:aws:lambda:us-east-1:123456789012:layer:one:1")]
+  vpc                = {{ subnet_ids = sensitive(["subnet-1"]), security_group_ids = [sensitive("sg-1")] }}
+  allowed_principals = sensitive({{ partner = "123456789012" }})
+  allowed_services   = sensitive({{ rule = {{ service = "events.amazonaws.com", source_account = "123456789012" }} }})
+  front_door         = sensitive("streaming")
+  sessions           = sensitive({{ bucket = "my-sessions", prefix = "sessions/" }})
+}}
+"""
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 MOVED = {
     "inference.module.function.aws_cloudwatch_log_group.this[0]": "inference.aws_cloudwatch_log_group.this",
@@ -136,3 +163,16 @@ def test_every_role_has_its_path_and_boundary(tmp_path: Path) -> None:
     for role in roles:
         after = role["change"]["after"]
         assert (after["path"], after["permissions_boundary"]) == ("/teams/search/", BOUNDARY), role["address"]
+
+
+def test_what_is_secret_in_a_stack_is_taken(tmp_path: Path) -> None:
+    """The data source `aws_ssm_parameter` marks every value as sensitive, be it the id of a subnet."""
+    made = {
+        address.removeprefix("module."): one["change"]["after"] for address, one in planned(tmp_path, SECRET).items()
+    }
+    invoke = "inference.aws_lambda_permission"
+    assert made[f'{invoke}.invoke["partner"]']["principal"] == "arn:aws:iam::123456789012:root"
+    assert made[f'{invoke}.invoke_url["partner"]']["principal"] == "arn:aws:iam::123456789012:root"
+    assert made[f'{invoke}.service["rule"]']["source_account"] == "123456789012"
+    assert made["inference.aws_lambda_function.this"]["vpc_config"][0]["subnet_ids"] == ["subnet-1"]
+    assert made['store.aws_s3_object.model["uploaded"]']["key"] == "models/lambda-llm-demo.gguf"

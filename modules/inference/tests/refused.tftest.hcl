@@ -795,3 +795,208 @@ run "an_environment_too_large_for_lambda" {
 
   expect_failures = [aws_lambda_function.this]
 }
+
+run "a_model_of_unknown_size" {
+  command = plan
+
+  variables {
+    model = merge(var.model, { size = null })
+  }
+
+  expect_failures = [var.model]
+}
+
+run "a_key_that_no_policy_can_name" {
+  command = plan
+
+  variables {
+    model = merge(var.model, { key = "models/模型.gguf" })
+  }
+
+  expect_failures = [var.model]
+}
+
+run "a_previous_model_of_any_bucket" {
+  command = plan
+
+  variables {
+    previous_models = [{ bucket = "*", key = "models/llama.gguf", version_id = "v" }]
+  }
+
+  expect_failures = [var.previous_models]
+}
+
+run "no_previous_model_at_all" {
+  command = plan
+
+  variables {
+    previous_models = [null]
+  }
+
+  expect_failures = [var.previous_models]
+}
+
+run "any_key_of_a_previous_model" {
+  command = plan
+
+  variables {
+    previous_models = [{ bucket = "my-models", key = "models/llama.gguf", version_id = "v", kms_key_arn = "*" }]
+  }
+
+  expect_failures = [var.previous_models]
+}
+
+run "a_further_system_prompt_of_nothing" {
+  command = plan
+
+  variables {
+    system_prompts = [null]
+  }
+
+  expect_failures = [var.system_prompts]
+}
+
+run "an_allowed_principal_with_a_wildcard" {
+  command = plan
+
+  variables {
+    allowed_principals = { all = "arn:aws:iam::123456789012:role/app-????" }
+  }
+
+  expect_failures = [var.allowed_principals]
+}
+
+run "a_service_for_anybody_s_bucket" {
+  command = plan
+
+  variables {
+    allowed_services = { upload = { service = "s3.amazonaws.com", source_arn = "arn:aws:s3:::*" } }
+  }
+
+  expect_failures = [var.allowed_services]
+}
+
+run "a_service_for_any_account" {
+  command = plan
+
+  variables {
+    allowed_services = { rule = { service = "events.amazonaws.com", source_arn = "arn:aws:events:eu-central-1:*:rule/*" } }
+  }
+
+  expect_failures = [var.allowed_services]
+}
+
+run "a_service_of_nothing" {
+  command = plan
+
+  variables {
+    allowed_services = { rule = null }
+  }
+
+  expect_failures = [var.allowed_services]
+}
+
+run "cors_for_nobody" {
+  command = plan
+
+  variables {
+    cors = { allow_origins = [] }
+  }
+
+  expect_failures = [var.cors]
+}
+
+run "cors_for_null" {
+  command = plan
+
+  variables {
+    cors = { allow_origins = null }
+  }
+
+  expect_failures = [var.cors]
+}
+
+run "cors_for_no_method" {
+  command = plan
+
+  variables {
+    cors = { allow_origins = ["*"], allow_methods = [null] }
+  }
+
+  expect_failures = [var.cors]
+}
+
+run "a_vpc_of_nothing" {
+  command = plan
+
+  variables {
+    vpc = { subnet_ids = null, security_group_ids = [null] }
+  }
+
+  expect_failures = [var.vpc]
+}
+
+run "a_vpc_with_more_subnets_than_lambda_takes" {
+  command = plan
+
+  variables {
+    vpc = { subnet_ids = [for number in range(17) : "subnet-${number}"], security_group_ids = ["sg-1"] }
+  }
+
+  expect_failures = [var.vpc]
+}
+
+run "a_setting_that_lists_numbers" {
+  command = plan
+
+  variables {
+    environment = { LAMBDA_LLM_MODEL_ALIASES = "[1]" }
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "a_variable_without_value" {
+  command = plan
+
+  variables {
+    environment = { OTEL_SERVICE_NAME = null }
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "two_versions_of_a_layer" {
+  command = plan
+
+  variables {
+    layers = ["arn:aws:lambda:eu-central-1:123456789012:layer:one:1", "arn:aws:lambda:eu-central-1:123456789012:layer:one:2"]
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "the_web_adapter_where_its_layer_is_not_published" {
+  command = plan
+
+  variables {
+    layers = []
+  }
+
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-us-gov" }
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_layer_of_another_partition" {
+  command = plan
+
+  variables {
+    layers = ["arn:aws-cn:lambda:eu-central-1:123456789012:layer:one:1"]
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}

@@ -52,3 +52,23 @@ run "a_secret_prompt_that_is_too_long" {
 
   expect_failures = [aws_lambda_function.this]
 }
+
+run "a_secret_model_that_is_too_large" {
+  command = plan
+
+  variables {
+    model = sensitive(merge(var.model, { size = 12000000000 }))
+  }
+
+  expect_failures = [var.model]
+}
+
+run "a_secret_key_of_another_region" {
+  command = plan
+
+  variables {
+    kms_key_arn = sensitive("arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555")
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}

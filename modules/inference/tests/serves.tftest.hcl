@@ -312,3 +312,17 @@ run "an_environment_of_just_what_lambda_takes" {
     error_message = "The environment is measured otherwise than by Lambda: ${local.environment_bytes}."
   }
 }
+
+run "a_model_that_does_not_say_its_context" {
+  command = plan
+
+  variables {
+    context = 8192
+    model   = merge(var.model, { memory = { kv_per_token = { f16 = 131072, q8_0 = 69632 }, per_token = 2048, fixed = 500000000 } })
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_CONTEXT"] == "8192"
+    error_message = "The context did not arrive."
+  }
+}

@@ -40,3 +40,13 @@ run "an_allowed_principal_with_a_name_of_words" {
 
   expect_failures = [var.allowed_principals]
 }
+
+run "an_allowed_principal_with_a_wildcard" {
+  command = plan
+
+  variables {
+    allowed_principals = { all = "arn:aws:iam::123456789012:role/app-????" }
+  }
+
+  expect_failures = [var.allowed_principals]
+}
