@@ -35,38 +35,51 @@ locals {
   principal_names = nonsensitive(keys(var.allowed_principals))
 }
 
-# Callers of a Function URL need both permissions.
+# Callers of a Function URL need both permissions. A statement is made anew, under a name of its own, before the one that it
+# replaces is taken away, so that nobody is refused meanwhile.
 resource "aws_lambda_permission" "invoke_url" {
   for_each = toset(nonsensitive(var.front_door) == "streaming" ? local.principal_names : [])
 
-  statement_id           = "${each.key}-url"
+  statement_id_prefix    = "${each.key}-url-"
   action                 = "lambda:InvokeFunctionUrl"
   function_name          = aws_lambda_function.this.function_name
   qualifier              = aws_lambda_alias.live.name
   principal              = local.principals[each.key].principal
   principal_org_id       = local.principals[each.key].organization
   function_url_auth_type = "AWS_IAM"
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lambda_permission" "invoke" {
   for_each = toset(local.principal_names)
 
-  statement_id     = "${each.key}-invoke"
-  action           = "lambda:InvokeFunction"
-  function_name    = aws_lambda_function.this.function_name
-  qualifier        = aws_lambda_alias.live.name
-  principal        = local.principals[each.key].principal
-  principal_org_id = local.principals[each.key].organization
+  statement_id_prefix = "${each.key}-invoke-"
+  action              = "lambda:InvokeFunction"
+  function_name       = aws_lambda_function.this.function_name
+  qualifier           = aws_lambda_alias.live.name
+  principal           = local.principals[each.key].principal
+  principal_org_id    = local.principals[each.key].organization
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lambda_permission" "service" {
   for_each = toset(nonsensitive(keys(var.allowed_services)))
 
-  statement_id   = "${each.key}-service"
-  action         = "lambda:InvokeFunction"
-  function_name  = aws_lambda_function.this.function_name
-  qualifier      = aws_lambda_alias.live.name
-  principal      = var.allowed_services[each.key].service
-  source_arn     = var.allowed_services[each.key].source_arn
-  source_account = var.allowed_services[each.key].source_account
+  statement_id_prefix = "${each.key}-service-"
+  action              = "lambda:InvokeFunction"
+  function_name       = aws_lambda_function.this.function_name
+  qualifier           = aws_lambda_alias.live.name
+  principal           = var.allowed_services[each.key].service
+  source_arn          = var.allowed_services[each.key].source_arn
+  source_account      = var.allowed_services[each.key].source_account
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }

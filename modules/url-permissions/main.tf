@@ -19,23 +19,31 @@ locals {
 resource "aws_lambda_permission" "invoke_url" {
   for_each = toset(local.principal_names)
 
-  statement_id           = "${each.key}-by-url"
+  statement_id_prefix    = "${each.key}-by-url-"
   action                 = "lambda:InvokeFunctionUrl"
   function_name          = var.function.function_name
   qualifier              = var.function.alias_name
   principal              = local.principals[each.key].principal
   principal_org_id       = local.principals[each.key].organization
   function_url_auth_type = "AWS_IAM"
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lambda_permission" "invoke" {
   for_each = toset(local.principal_names)
 
-  statement_id             = "${each.key}-by-url-invoke"
+  statement_id_prefix      = "${each.key}-by-url-invoke-"
   action                   = "lambda:InvokeFunction"
   function_name            = var.function.function_name
   qualifier                = var.function.alias_name
   principal                = local.principals[each.key].principal
   principal_org_id         = local.principals[each.key].organization
   invoked_via_function_url = true
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }

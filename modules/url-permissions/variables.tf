@@ -23,7 +23,7 @@ variable "allowed_principals" {
   }
 
   validation {
-    condition     = alltrue([for key in keys(var.allowed_principals) : can(regex("^[A-Za-z0-9_-]{1,90}$", key))])
-    error_message = "Each name in allowed_principals must be 1 to 90 letters, digits, hyphens or underscores: the permission's statement is named after it."
+    condition     = alltrue([for key in keys(var.allowed_principals) : can(regex("^[A-Za-z0-9_-]{1,60}$", key))])
+    error_message = "Each name in allowed_principals must be 1 to 60 letters, digits, hyphens or underscores: the permission's statement is named after it."
   }
 }
