@@ -434,4 +434,6 @@ def test_a_right_that_is_missing_is_named(strict: LocalAWS, table: str, argument
 def test_without_a_region_it_says_what_to_set(admin: dict[str, str], table: str) -> None:
     nowhere = {name: value for name, value in admin.items() if "REGION" not in name}
     done = keys(nowhere, "list", "--table", table)
-    assert done.stderr.startswith("Error: DynamoDB can't be reached (You must specify a region.): set AWS_REGION")
+    assert done.stderr.startswith(
+        "Error: DynamoDB can't be reached (You must specify a region.): set AWS_DEFAULT_REGION"
+    )

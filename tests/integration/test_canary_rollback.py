@@ -12,7 +12,7 @@ from botocore.session import get_session
 from lambda_llm.canary_rollback import handler, rollback
 from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, local_aws
 from support.alarms import alarm_event
-from support.runtime_client import role, zipped
+from support.lambda_process import role, zipped
 
 FUNCTION = "chat"
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}"

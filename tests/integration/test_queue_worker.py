@@ -17,7 +17,7 @@ from lambda_llm.queue_worker import settings
 from lambda_llm.queue_worker.errors import QueueSettingsError
 from lambda_llm.queue_worker.worker import BESIDE_ANSWER_SECONDS
 from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, local_aws
-from support.runtime_client import Environment, role, running, unpacked, zipped
+from support.lambda_process import Environment, role, running, unpacked, zipped
 
 CODE = """
 import base64, json

@@ -19,6 +19,23 @@ from scripts.local_aws.package import LocalPackage, local_packages
 
 HERE = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
+KEYS = {"AWS_DEFAULT_REGION": "us-east-1", "LAMBDA_LLM_AUTHORIZER_TABLE": "keys"}
+QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/queue"
+SETTINGS = {
+    "inference": {"LAMBDA_LLM_MODEL": str(MODEL)},
+    "authorizer": KEYS,
+    "authorizer-jwt": KEYS,
+    "queue-worker": {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "LAMBDA_LLM_QUEUE_FUNCTION": "arn:aws:lambda:us-east-1:123456789012:function:chat:live",
+        "LAMBDA_LLM_QUEUE_REQUESTS": QUEUE,
+        "LAMBDA_LLM_QUEUE_ANSWERS": QUEUE,
+        "LAMBDA_LLM_QUEUE_ANSWER_SECONDS": "300",
+        "LAMBDA_LLM_QUEUE_RETRY_SECONDS": "30",
+    },
+}
+"""What a function's init must be given, by the function."""
+
 
 @pytest.fixture(params=list(FUNCTIONS))
 def local(request: pytest.FixtureRequest) -> LocalPackage:
@@ -57,12 +74,16 @@ def test_every_module_in_it_can_be_imported_where_nothing_else_is_installed(
     handlers = {function.handler.rpartition(".")[0] for function in FUNCTIONS.values()}
     modules = [path.relative_to(tmp_path) for path in sorted((tmp_path / "lambda_llm").rglob("*.py"))]
     names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in modules]
-    # Importing the inference function's handler is its init, which loads a model.
+    # Importing a handler is its function's init: with a model it loads that.
     program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     # -S: nothing from this environment's own packages; -P: nothing from the working directory.
     done = subprocess.run(
         [sys.executable, "-S", "-P", "-c", program, *names],
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "LAMBDA_LLM_MODEL": str(MODEL)},
+        env={
+            "PYTHONPATH": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+            **SETTINGS.get(json.loads(local.manifest.read_bytes())["function"], {}),
+        },
         capture_output=True,
         text=True,
         check=False,

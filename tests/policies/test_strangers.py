@@ -77,9 +77,11 @@ def test_the_docs_pin_what_is_here() -> None:
 
 @pytest.mark.needs("terraform", get="https://developer.hashicorp.com/terraform/install")
 def test_on_the_command_line(stranger: Path, published: str) -> None:
-    of_hcl, of_a_plan, with_checkov = COMMANDS
+    of_hcl, with_modules_of_others, of_a_plan, with_checkov = COMMANDS
     # Also on the other of the two kinds of graph that checkov can make.
     done = sh(stranger, of_hcl, published, CHECKOV_GRAPH_FRAMEWORK="NETWORKX")
+    assert (done.returncode, failed(done.stdout)) == (1, FOUND), done.stderr
+    done = sh(stranger, with_modules_of_others, published)
     assert (done.returncode, failed(done.stdout)) == (1, FOUND), done.stderr
     terraform.run(stranger, "init")
     done = sh(stranger, of_a_plan, published)

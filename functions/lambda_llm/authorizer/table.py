@@ -48,7 +48,7 @@ class KeyTable:
             self._client = cast("DynamoDBClient", get_session().create_client("dynamodb", config=config))
         except BotoCoreError as error:
             raise KeyTableError(
-                f"DynamoDB can't be reached ({error}): set AWS_REGION and credentials, as for the AWS CLI."
+                f"DynamoDB can't be reached ({error}): set AWS_DEFAULT_REGION and credentials, as for the AWS CLI."
             ) from error
 
     def find(self, key_hash: str) -> StoredKey | None:

@@ -204,7 +204,8 @@ def test_a_bucket_in_another_region_is_told(serve: Serve, small: bytes, name: st
     s3 = serve(small)
     s3.plan = always(fault, every_request)
     with pytest.raises(
-        ForbiddenError, match=rf"{WHERE} is in another region than this client .*set AWS_REGION to {region}, and run"
+        ForbiddenError,
+        match=rf"{WHERE} is in another region than this client .*set AWS_DEFAULT_REGION to {region}, and run",
     ):
         load_model(s3.uri)
     assert len(s3.requests) < ATTEMPTS

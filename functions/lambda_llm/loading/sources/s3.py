@@ -90,7 +90,7 @@ class S3Source:
             )
         except (BotoCoreError, ValueError, OSError) as error:
             raise no_descriptor(error, f"to read the AWS configuration for {self.uri}") or ForbiddenError(
-                f"No S3 client for {self.uri} ({error}): set AWS_REGION and credentials, as for the AWS CLI."
+                f"No S3 client for {self.uri} ({error}): set AWS_DEFAULT_REGION and credentials, as for the AWS CLI."
             ) from error
         redirect_once(self._client)
         self._connections.watch(self._client)

@@ -166,7 +166,7 @@ def shared_cause(error: ClientError, where: str, detail: str) -> Exception | Non
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST or _kind(error) in _REGION_CODES or signed:
         region = _region(error)
         elsewhere = ForbiddenError(
-            f"{where} is in another region than this client ({detail}): set AWS_REGION to "
+            f"{where} is in another region than this client ({detail}): set AWS_DEFAULT_REGION to "
             + (f"{region}, and run the function there." if region else "its bucket's, and run the function there.")
         )
         return RetryError(elsewhere) if code == "TemporaryRedirect" else elsewhere
