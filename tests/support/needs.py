@@ -9,8 +9,6 @@ from collections import Counter
 
 import pytest
 
-from scripts.local_aws import terraform
-
 MISSING = "needs"
 """Under this name a report tells what its test was left out for: also that of another process, where several test."""
 
@@ -22,7 +20,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         program, get = marker.args[0], marker.kwargs["get"]
-        program = terraform.program() if program == "terraform" else program
+        if program == "terraform":
+            from scripts.local_aws import terraform  # noqa: PLC0415 - other projects' tests use this plugin too
+
+            program = terraform.program()
         if shutil.which(program):
             continue
         if os.environ.get("CI"):

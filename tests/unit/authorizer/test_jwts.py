@@ -73,8 +73,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "expired": {"exp": NOW - 60},
     "never expiring": {"exp": None},
     "an expiry that is no time": {"exp": "tomorrow"},
-    "not valid yet": {"nbf": NOW + 600},
-    "issued in the future": {"iat": NOW + 600},
+    "not valid yet": {"nbf": NOW + 86_400},
+    "issued in the future": {"iat": NOW + 86_400},
     "no tenant": {"tenant": None},
     "a tenant that is no name": {"tenant": "../acme"},
     "a tenant with a line's end": {"tenant": "acme\n"},
@@ -157,7 +157,7 @@ def test_a_token_that_was_changed_is_refused(jwts: JWTs, issuer: Issuer, part: i
     parts = issuer.token().split(".")
     changed = {
         0: b64(json.dumps({"alg": "RS384", "typ": "JWT", "kid": "rsa"}).encode()),
-        1: b64(json.dumps({"iss": issuer.url, "aud": AUDIENCE, "exp": NOW + 300, "tenant": "other"}).encode()),
+        1: b64(json.dumps({"iss": issuer.url, "aud": AUDIENCE, "exp": NOW + 86_400, "tenant": "other"}).encode()),
         2: b64(hashlib.sha256(b"").digest() * 8),
     }
     parts[part] = changed[part]
