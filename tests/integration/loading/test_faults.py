@@ -735,8 +735,9 @@ def test_the_time_budget_ends_a_silence_before_the_headers(
     s3 = serve(large)
     left: Queue[bool] = Queue()
     s3.plan = always(silence(left), which)
-    with pytest.raises(OutOfTimeError, match=r"s3://models/tiny\.gguf was not loaded within 0\.5 s"):
-        load_model(s3.uri, seconds=0.5)
+    # Long enough for the requests before the silent one on a busy machine.
+    with pytest.raises(OutOfTimeError, match=r"s3://models/tiny\.gguf was not loaded within 2 s"):
+        load_model(s3.uri, seconds=2)
     assert left.get(timeout=30)
 
 
