@@ -7,23 +7,20 @@ import json
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from lambda_llm.authorizer.keys import StoredKey, hash_of, made
-from lambda_llm.packaging.functions import FUNCTIONS
 from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, local_aws
+from support import lambda_process
 from support.issuer import AUDIENCE, Issuer, issuing
-from support.package import COMMAND, build_package
+from support.package import COMMAND
 from support.rest_api import API, STAGE, authorizer_event
-from support.runtime_api import RuntimeAPI
-from support.servers import free_port, until
+from support.servers import free_port
 
 REFUSED = {"raised": "Unauthorized"}
 """What API Gateway answers with a 401; with 500 anything else that is raised."""
@@ -32,15 +29,20 @@ REFUSED = {"raised": "Unauthorized"}
 class Authorizer:
     """One environment of the function."""
 
-    def __init__(self, api: RuntimeAPI, log: Path) -> None:
-        self._api, self.log = api, log
+    def __init__(self, environment: lambda_process.Environment) -> None:
+        self._environment = environment
 
     def __call__(self, *authorization: str) -> Any:
         """The answer to a request with these headers, or what was raised."""
-        report = self._api.invoke(authorizer_event(*authorization))
+        report = self._environment.report(authorizer_event(*authorization))
         if report.path == "/invocation/id-1/error":
             return {"raised": report.body["errorMessage"]}
         return {"gave": report.body}
+
+    @property
+    def log(self) -> str:
+        """All that it wrote."""
+        return self._environment.log
 
     def tenant(self, key: str) -> str:
         """Of a key that is let in."""
@@ -50,40 +52,22 @@ class Authorizer:
 
 
 @contextmanager
-def running(folder: Path, environment: Mapping[str, str], function: str = "authorizer") -> Iterator[Authorizer]:
-    log = folder / "log"
-    lambda_s = {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256"}
-    with (
-        RuntimeAPI() as api,
-        log.open("wb") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "awslambdaric", FUNCTIONS[function].handler],
-            env={**environment, **lambda_s, "AWS_LAMBDA_RUNTIME_API": api.address},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        ) as process,
-    ):
-        try:
-            until(lambda: api.asked_for_events.is_set() or process.poll() is not None)
-            assert process.poll() is None, log.read_text()
-            yield Authorizer(api, log)
-        finally:
-            process.kill()
+def running(
+    folder: Path, environment: Mapping[str, str], function: str = "authorizer", task: Path | None = None
+) -> Iterator[Authorizer]:
+    with lambda_process.running(folder, task, function, environment) as process:
+        yield Authorizer(process)
 
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The zip for keys, unpacked as Lambda does it."""
-    folder = tmp_path_factory.mktemp("var")
-    with zipfile.ZipFile(build_package(folder / "authorizer.zip", "authorizer").zip) as opened:
-        opened.extractall(folder / "task")
-    return folder / "task"
+    return lambda_process.unpacked(tmp_path_factory.mktemp("var"), "authorizer")
 
 
 def logged(authorizer: Authorizer) -> list[dict[str, Any]]:
     """Its own lines; the runtime's are not JSON."""
-    return [json.loads(line) for line in authorizer.log.read_text().splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in authorizer.log.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
@@ -107,23 +91,8 @@ def table(strict: LocalAWS) -> str:
 
 def role(aws: LocalAWS, table: str, *actions: str) -> dict[str, str]:
     """Credentials of a role that may do this with a table and nothing else, as variables."""
-    name = f"role-{uuid4().hex}"
-    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
-    allows = {
-        "Effect": "Allow",
-        "Action": [f"dynamodb:{action}" for action in actions],
-        "Resource": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}",
-    }
-    with closing(aws.client("iam")) as iam, closing(aws.client("sts")) as sts:
-        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"]["Arn"]
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allows]})
-        iam.put_role_policy(RoleName=name, PolicyName="only", PolicyDocument=policy)
-        given = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-    return aws.environment | {
-        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": given["SessionToken"],
-    }
+    allowed = [f"dynamodb:{action}" for action in actions]
+    return lambda_process.role(aws, [(allowed, f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}")])
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +100,8 @@ def authorizer(
     strict: LocalAWS, table: str, task: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Authorizer]:
     """With the one right that it needs."""
-    environment = role(strict, table, "GetItem") | {"LAMBDA_LLM_AUTHORIZER_TABLE": table, "PYTHONPATH": str(task)}
-    with running(tmp_path_factory.mktemp("authorizer"), environment) as process:
+    environment = role(strict, table, "GetItem") | {"LAMBDA_LLM_AUTHORIZER_TABLE": table}
+    with running(tmp_path_factory.mktemp("authorizer"), environment, task=task) as process:
         yield process
 
 
@@ -245,7 +214,7 @@ def test_no_key_is_ever_logged(strict: LocalAWS, authorizer: Authorizer, table: 
     guess, _ = made("acme", "standard", now=0)
     for each in (key, guess, revoked):
         authorizer(f"Bearer {each}")
-    log = authorizer.log.read_text()
+    log = authorizer.log
     assert "/task/lambda_llm/authorizer/authorizer.py" in log, "the runtime logs where it was raised"
     *_, last = logged(authorizer)
     assert (last["message"], last["key_id"]) == ("refused: revoked key", stored.key_id)

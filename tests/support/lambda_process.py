@@ -13,7 +13,7 @@ from uuid import uuid4
 from lambda_llm.packaging.functions import FUNCTIONS
 from scripts.local_aws.server import ACCOUNT, LocalAWS
 from support.package import build_package
-from support.runtime_api import RuntimeAPI
+from support.runtime_api import Report, RuntimeAPI
 from support.servers import until
 
 
@@ -25,9 +25,13 @@ class Environment:
 
     def __call__(self, event: Any, **more: float) -> Any:
         """What the function returns for an event; `deadline` as in `RuntimeAPI.invoke`."""
-        report = self._api.invoke(event, **more)
+        report = self.report(event, **more)
         assert report.path == "/invocation/id-1/response", report.body
         return report.body
+
+    def report(self, event: Any, **more: float) -> Report:
+        """What the runtime client reports of an event: a response or an error."""
+        return self._api.invoke(event, **more)
 
     @property
     def log(self) -> str:
@@ -43,16 +47,17 @@ def unpacked(folder: Path, function: str) -> Path:
 
 
 @contextmanager
-def running(folder: Path, task: Path, function: str, environment: Mapping[str, str]) -> Iterator[Environment]:
-    """Run an unpacked function."""
+def running(folder: Path, task: Path | None, function: str, environment: Mapping[str, str]) -> Iterator[Environment]:
+    """Run a function: an unpacked one, or as it is installed here."""
     lambda_s = {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256"}
+    path = {} if task is None else {"PYTHONPATH": str(task)}
     log = folder / "log"
     with (
         RuntimeAPI() as api,
         log.open("wb") as output,
         subprocess.Popen(
             [sys.executable, "-m", "awslambdaric", FUNCTIONS[function].handler],
-            env={**environment, **lambda_s, "AWS_LAMBDA_RUNTIME_API": api.address, "PYTHONPATH": str(task)},
+            env={**environment, **lambda_s, "AWS_LAMBDA_RUNTIME_API": api.address, **path},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

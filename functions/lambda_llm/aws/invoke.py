@@ -70,7 +70,7 @@ def ask(client: Any, function: str, path: str, body: bytes) -> Answer:
             sentence has nothing of request and response.
     """
     try:
-        invoked = client.invoke(FunctionName=function, Payload=_event(path, body))
+        invoked = client.invoke(FunctionName=function, Payload=event("POST", path, body))
         payload = invoked["Payload"].read()
     except ClientError as error:
         raise InvocationError(f"The function was not invoked: {error.response['Error']['Code']}.") from None
@@ -82,20 +82,25 @@ def ask(client: Any, function: str, path: str, body: bytes) -> Answer:
     if "FunctionError" in invoked:
         raise InvocationError(f"The function failed ({_error_type(payload)}); its log has request {request_id}.")
     try:
-        return Answer(*_response(payload), request_id)
+        return Answer(*response(payload), request_id)
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InvocationError(
             f"The function's answer to request {request_id} is no HTTP response: name the alias of one for inference."
         ) from None
 
 
-def _event(path: str, body: bytes) -> bytes:
-    """The payload, as Function URLs and HTTP APIs send it (version 2.0).
+def event(method: str, path: str, body: bytes = b"") -> bytes:
+    """The payload of a request, as Function URLs and HTTP APIs send it (version 2.0).
+
+    Args:
+        method: of HTTP.
+        path: of the request.
+        body: JSON.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
     """
     host = "lambda.invoke"
-    event = {
+    request = {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
@@ -107,7 +112,7 @@ def _event(path: str, body: bytes) -> bytes:
             "domainName": host,
             "domainPrefix": "lambda",
             "http": {
-                "method": "POST",
+                "method": method,
                 "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "127.0.0.1",
@@ -122,20 +127,27 @@ def _event(path: str, body: bytes) -> bytes:
         "body": base64.b64encode(body).decode(),
         "isBase64Encoded": True,
     }
-    return json.dumps(event).encode()
+    return json.dumps(request).encode()
 
 
-def _response(payload: bytes) -> tuple[int, bytes]:
-    """Status and body: of a streamed response, which an invocation returns as it is, or of a buffered one."""
+def response(payload: bytes) -> tuple[int, bytes]:
+    """Status and body: of a streamed response, which an invocation returns as it is, or of a buffered one.
+
+    Args:
+        payload: that the invocation returned.
+
+    Raises:
+        ValueError, KeyError, TypeError, RecursionError: it is neither.
+    """
     prelude, streamed, content = payload.partition(SEPARATOR)
-    response = json.loads(prelude)
-    status = response["statusCode"]
+    head = json.loads(prelude)
+    status = head["statusCode"]
     if isinstance(status, bool) or not isinstance(status, int):
         raise TypeError
     if streamed:
         return status, content
-    body = response.get("body") or ""
-    return status, base64.b64decode(body, validate=True) if response.get("isBase64Encoded") else str.encode(body)
+    body = head.get("body") or ""
+    return status, base64.b64decode(body, validate=True) if head.get("isBase64Encoded") else str.encode(body)
 
 
 def _error_type(payload: bytes) -> str:
