@@ -21,6 +21,7 @@ from support.modules import MODULES, ROOT, initializable, name, own_tests
 
 pytestmark = [
     pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install"),
+    # Only where somebody chose OpenTofu by LAMBDA_LLM_TERRAFORM; CI runs them.
     pytest.mark.skipif(terraform.is_opentofu(), reason="the cases need what OpenTofu's test framework lacks"),
 ]
 
