@@ -18,8 +18,11 @@ FOLDER = Path("requirements")
 # Only from its source package, which scripts/build/bootstrap.py unpacks once and builds.
 NATIVE = "llama-cpp-python"
 
-EXTRAS = ("authorizer-jwt", "inference")
+EXTRAS = ("agent", "authorizer-jwt", "inference")
 """Extras of the functions; see `lambda_llm.packaging.functions`."""
+
+VENDORS = ("agent-blaxel", "agent-e2b")
+"""Extras that no zip has unless its owner adds them; their SDKs are tested against loopback servers."""
 
 COMPILE = (
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--upgrade"),
@@ -34,15 +37,19 @@ def lock(uv: str) -> None:
         uv: path of uv.
     """
     everything = FOLDER / "dev.txt"
-    subsets = {everything: ["--extra", "cli", "--group", "dev"], FOLDER / "cli.txt": ["--extra", "cli"]}
+    subsets = {everything: [*_extras("cli", *VENDORS), "--group", "dev"], FOLDER / "cli.txt": _extras("cli")}
     # For the functions' zips, each of which gets what its modules import.
-    subsets[FOLDER / "functions.txt"] = [word for extra in EXTRAS for word in ("--extra", extra)]
+    subsets[FOLDER / "functions.txt"] = _extras(*EXTRAS)
     for path, choice in subsets.items():
         same_versions = [] if path == everything else ["--constraints", str(everything)]
         _compile(uv, path, "pyproject.toml", *choice, *same_versions, "--no-emit-package", NATIVE)
     for group in ("aws-local", "build", "checkov", "compiler", "lock"):
         _compile(uv, FOLDER / f"{group}.txt", "--group", group)
     _compile(uv, FOLDER / "llama.txt", "-", "--no-deps", "--no-binary", NATIVE, stdin=NATIVE)
+
+
+def _extras(*names: str) -> list[str]:
+    return [word for name in names for word in ("--extra", name)]
 
 
 def _compile(uv: str, path: Path, *arguments: str, stdin: str = "") -> None:

@@ -1,0 +1,1 @@
+"""Agents on Lambda durable functions: a loop of thinking and tool calls that outlives invocations."""

@@ -1,0 +1,1 @@
+"""Tools of agents: what one is, and where they come from."""
