@@ -289,6 +289,19 @@ class Choice(BaseModel):
     finish_reason: Reason
 
 
+class Timings(BaseModel):
+    """What the server measured until a chunk or the end, under llama-server's names; times are in milliseconds.
+
+    Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    """
+
+    cache_n: int = Field(description="tokens of the prompt that were in the KV cache")
+    prompt_n: int = Field(description="tokens of the prompt that were evaluated")
+    prompt_ms: float = Field(description="from the start of the prefill to the first token")
+    predicted_n: int = Field(description="tokens so far")
+    predicted_ms: float = Field(description="from the first token to this chunk's last one")
+
+
 class ChatCompletion(BaseModel):
     """Response to a request without `stream`."""
 
@@ -298,6 +311,7 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[Choice]
     usage: Usage
+    timings: Timings | None = Field(None, description="of a single choice: what it cost the server")
 
 
 class FunctionDelta(BaseModel):
@@ -332,19 +346,6 @@ class ChunkChoice(BaseModel):
     delta: Delta
     logprobs: Logprobs | None = None
     finish_reason: Reason | None = None
-
-
-class Timings(BaseModel):
-    """What the server measured until a chunk, under llama-server's names; times are in milliseconds.
-
-    Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
-    """
-
-    cache_n: int = Field(description="tokens of the prompt that were in the KV cache")
-    prompt_n: int = Field(description="tokens of the prompt that were evaluated")
-    prompt_ms: float = Field(description="from the start of the prefill to the first token")
-    predicted_n: int = Field(description="tokens so far")
-    predicted_ms: float = Field(description="from the first token to this chunk's last one")
 
 
 class ChatCompletionChunk(BaseModel):

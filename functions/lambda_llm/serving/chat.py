@@ -166,8 +166,9 @@ class _Answer:
             )
             for number, steps in enumerate(steps_of)
         ]
-        completion = ChatCompletion(**self._identity, choices=choices, usage=self._answers.usage())
-        content = completion.model_dump()
+        timings = self._timings(steps_of[0][-1]) if len(steps_of) == 1 and steps_of[0] else None
+        completion = ChatCompletion(**self._identity, choices=choices, usage=self._answers.usage(), timings=timings)
+        content = completion.model_dump(exclude=None if timings else {"timings"})
         for choice in content["choices"]:
             choice["message"] = {
                 name: value
@@ -188,18 +189,18 @@ class _Answer:
                 elif isinstance(step.part, Content) and not self._with_logprobs and not self._with_timings:
                     yield writer.content(step.choice, step.part.text)
                 elif step.reason:
-                    timings = self._timings(step)
-                    yield writer.chunk(step.choice, Delta(), timings, finish_reason=step.reason)
+                    yield writer.chunk(step.choice, Delta(), self._per_token(step), finish_reason=step.reason)
                 else:
                     logprobs_ = self._logprobs(step.scored)
-                    yield writer.chunk(step.choice, _delta(step), self._timings(step), logprobs=logprobs_)
+                    yield writer.chunk(step.choice, _delta(step), self._per_token(step), logprobs=logprobs_)
         if with_usage:
             yield writer.usage(self._answers.usage())
         yield DONE
 
-    def _timings(self, step: Step) -> Timings | None:
-        if not self._with_timings:
-            return None
+    def _per_token(self, step: Step) -> Timings | None:
+        return self._timings(step) if self._with_timings else None
+
+    def _timings(self, step: Step) -> Timings:
         stats = self._answers.generations[step.choice].stats
         return Timings(
             cache_n=stats.cached_tokens,

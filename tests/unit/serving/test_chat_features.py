@@ -455,7 +455,17 @@ async def test_each_chunk_tells_the_server_s_time_where_it_is_asked_for(client: 
     assert not any("timings" in chunk for chunk in untimed)
 
 
-async def test_times_of_an_answer_in_one_piece_are_refused(client: httpx2.AsyncClient) -> None:
+async def test_an_answer_in_one_piece_tells_the_server_s_time(client: httpx2.AsyncClient) -> None:
+    answer = (await client.post(PATH, json=body())).json()
+    timings, usage = answer["timings"], answer["usage"]
+    assert timings["cache_n"] + timings["prompt_n"] == usage["prompt_tokens"]
+    assert timings["predicted_n"] == usage["completion_tokens"]
+    assert min(timings["prompt_ms"], timings["predicted_ms"]) > 0
+    several = (await client.post(PATH, json=body(n=2))).json()
+    assert "timings" not in several
+
+
+async def test_times_of_each_token_of_an_answer_in_one_piece_are_refused(client: httpx2.AsyncClient) -> None:
     refused = await client.post(PATH, json=body(timings_per_token=True))
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "timings_per_token"
