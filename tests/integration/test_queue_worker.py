@@ -20,11 +20,11 @@ from scripts.local_aws.server import ACCOUNT, REGION, LocalAWS, local_aws
 from support.lambda_process import Environment, role, running, unpacked, zipped
 
 CODE = """
-import base64, json
+import json
 
 def handle(event, context):
     assert (event["rawPath"], event["requestContext"]["http"]["method"]) == ("/v1/chat/completions", "POST")
-    request = json.loads(base64.b64decode(event["body"]))
+    request = json.loads(event["body"])
     assert request["stream"] is False
     said = request["messages"][0]["content"]
     if said == "crash":

@@ -95,7 +95,7 @@ def event(method: str, path: str, body: bytes = b"") -> bytes:
     Args:
         method: of HTTP.
         path: of the request.
-        body: JSON.
+        body: JSON; as text it is shorter than in base64.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
     """
@@ -124,8 +124,8 @@ def event(method: str, path: str, body: bytes = b"") -> bytes:
             "time": "01/Jan/1970:00:00:00 +0000",
             "timeEpoch": 0,
         },
-        "body": base64.b64encode(body).decode(),
-        "isBase64Encoded": True,
+        "body": body.decode(),
+        "isBase64Encoded": False,
     }
     return json.dumps(request).encode()
 

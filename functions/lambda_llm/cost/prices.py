@@ -26,6 +26,16 @@ Source: as above, section SnapStart"""
 SNAPSTART_RESTORE_GB: Final = 0.0001397998
 """Per GB of configured memory that is restored. Source: as above"""
 
+DURABLE_OPERATION: Final = 8.00 / 1_000_000
+"""Per operation of a durable execution: a start, step, wait, callback, invocation or context.
+Source: https://aws.amazon.com/lambda/pricing/, section Lambda Durable Functions"""
+
+DURABLE_WRITTEN_GB: Final = 0.25
+"""Per GB that a durable execution writes. Source: as above"""
+
+DURABLE_RETAINED_GB_MONTH: Final = 0.15
+"""Per GB and month of an execution's history, while it lasts and for the retention period after. Source: as above"""
+
 KMS_KEY_MONTH: Final = 1.00
 """Per KMS key and month. Source: https://aws.amazon.com/kms/pricing/"""
 
@@ -49,10 +59,21 @@ def restore() -> float:
     return SNAPSTART_RESTORE_GB * GB
 
 
-def busy(seconds: float) -> float:
+def busy(seconds: float, memory_mb: int = MEMORY_MB) -> float:
     """What an environment costs while it processes requests, in US dollars.
 
     Args:
         seconds: billed duration.
+        memory_mb: configured memory; an inference function's unless given.
     """
-    return ARM64_GB_SECOND * GB * seconds
+    return ARM64_GB_SECOND * (memory_mb / 1024) * seconds
+
+
+def durable(operations: int, written: int) -> float:
+    """What a durable execution costs beside the time of its functions, in US dollars.
+
+    Args:
+        operations: of it.
+        written: bytes of inputs, results, payloads and errors.
+    """
+    return DURABLE_OPERATION * operations + DURABLE_WRITTEN_GB * written / 1e9

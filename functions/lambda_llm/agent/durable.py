@@ -1,0 +1,479 @@
+"""Performs the loop's commands as operations of a durable execution. The only module that imports the durable SDK.
+
+Names of operations are deterministic ASCII (`think-3`, `act-4-1`): the SDK compares them on replay. What the loop gets
+is read from the history alone, so that a replay makes the same commands. Every value passes `serializer.dump` first.
+
+Sources: https://docs.aws.amazon.com/lambda/latest/dg/durable-functions.html, and SDK 3.0.0.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from aws_durable_execution_sdk_python import (
+    BatchResult,
+    CallbackError,
+    DurableContext,
+    InvokeError,
+    ParallelBranch,
+    StepContext,
+    StepError,
+    durable_execution,
+)
+from aws_durable_execution_sdk_python.config import (
+    CallbackConfig,
+    CompletionConfig,
+    Duration,
+    InvokeConfig,
+    NestingType,
+    ParallelConfig,
+    StepConfig,
+    StepSemantics,
+)
+from aws_durable_execution_sdk_python.exceptions import CallbackTimeoutError
+from aws_durable_execution_sdk_python.retries import RetryPresets, RetryStrategyConfig, create_retry_strategy
+from aws_durable_execution_sdk_python.serdes import SerDes, SerDesContext
+
+from lambda_llm.agent import inference, serializer
+from lambda_llm.agent.agent import Agent, Known, Question, known
+from lambda_llm.agent.commands import Act, Ask, Attempt, Command, Compact, Done, Think, Wait
+from lambda_llm.agent.errors import AgentError, BadReferenceError, ToolError
+from lambda_llm.agent.events import Acted, Answered, Began, Broken, Compacted, Considered, Event, Waited
+from lambda_llm.agent.loop import State, next_
+from lambda_llm.agent.outcomes import from_json, to_json
+from lambda_llm.agent.references import Reference
+from lambda_llm.agent.results import bounded, failed
+from lambda_llm.agent.tools import human
+from lambda_llm.agent.tools.tool import Answer, CallContext, Effects, Outcome, Store, ToolDescription, ToolSource
+
+logger = logging.getLogger(__name__)
+
+REPEATS: Final = 3
+"""Attempts at a call that only reads, or that is idempotent."""
+
+TASK_BYTES: Final = 64 * 1024
+"""Most bytes of a task: a longer text is a document, and belongs into a tool's hands."""
+
+ANSWER_BYTES: Final = 200_000
+"""Most bytes of a model's answer that a step returns; the service takes 262,144."""
+
+BATCH_BYTES: Final = 240
+"""What a batch of parallel calls has beside its results, and again for each of these: more than was measured."""
+
+COMMENT_CHARACTERS: Final = 2_000
+DEFAULT_TENANT: Final = "default"
+
+# Failures of an invocation that a second one would have, too.
+FINAL: Final = ("ResourceNotFound", "AccessDenied", "InvalidParameter", "InvalidRequest", "KMS", "RequestTooLarge")
+
+
+class Streamed(Protocol):
+    """Inference over HTTP, for a person who waits: the orchestrator stays awake, and tokens arrive one by one."""
+
+    def ask(self, request: Mapping[str, Any]) -> tuple[int, bytes, float]:
+        """Status, body of the answer in one piece, and the seconds of Retry-After. It never raises."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an agent runs in.
+
+    Attributes:
+        store: makes the store of a tenant.
+        function: ARN of the alias of inference, which is invoked while the orchestrator is suspended; or
+        streamed: inference over HTTP.
+        client: of Lambda for the durable service; by default the SDK's.
+    """
+
+    store: Callable[[str], Store]
+    function: str = ""
+    streamed: Streamed | None = None
+    client: Any = None
+
+
+def handler(agent: Agent, surroundings: Surroundings) -> Callable[[Any, Any], Any]:
+    """The Lambda handler of an agent.
+
+    Its input is `{"task": …}`, with `tenant` for whoever serves several; its result has `status`, `answer`, `why`, what
+    it spent and what it warned of.
+
+    Args:
+        agent: to run.
+        surroundings: to run it in.
+    """
+
+    def run(event: Any, context: DurableContext) -> dict[str, Any]:
+        return _Execution(agent, surroundings, event, context).run()
+
+    return durable_execution(run, boto3_client=surroundings.client)
+
+
+class _Again(Exception):  # noqa: N818 - it asks for another attempt
+    """A call whose end is not known may be made again."""
+
+
+class _Text(SerDes[str]):
+    """Text that is serialized already."""
+
+    def serialize(self, value: str, _: SerDesContext) -> str:
+        return value
+
+    def deserialize(self, data: str, _: SerDesContext) -> str:
+        return data
+
+
+_TEXT: Final = _Text()
+_ONCE: Final = StepConfig(
+    retry_strategy=RetryPresets.none(), step_semantics=StepSemantics.AT_MOST_ONCE_PER_RETRY, serdes=_TEXT
+)
+"""An interrupted step fails, and is not run again."""
+
+_PLAIN: Final = StepConfig(retry_strategy=RetryPresets.none(), serdes=_TEXT)
+"""An interrupted step is run again; a failed one is not, because expected failures are values."""
+
+_REPEATED: Final = StepConfig(
+    retry_strategy=create_retry_strategy(
+        RetryStrategyConfig(
+            max_attempts=REPEATS, initial_delay=Duration(2), max_delay=Duration(30), retryable_error_types=[_Again]
+        )
+    ),
+    serdes=_TEXT,
+)
+
+
+_ALL: Final = CompletionConfig(tolerated_failure_percentage=100)
+"""Every branch ends, whatever came of the others; the default is to give up at the first failure."""
+
+Caller = Callable[[DurableContext, str, Attempt], str]
+
+
+class _Execution:
+    """One invocation's view of an execution."""
+
+    def __init__(self, agent: Agent, surroundings: Surroundings, event: Any, context: DurableContext) -> None:
+        self._agent = agent
+        self._surroundings = surroundings
+        self._event = event
+        self._context = context
+        self._arn = context.execution_context.durable_execution_arn
+        self._sources: Mapping[str, ToolSource] = {source.name: source for source in agent.sources}
+        self._store: Store | None = None
+
+    def run(self) -> dict[str, Any]:
+        state = State(self._agent)
+        event: Event = self._begin()
+        while True:
+            warned = state.warnings
+            state, command = next_(state, event)
+            for limit in state.warnings:
+                if limit not in warned:
+                    self._context.logger.warning("half of the limit of %s is reached", limit)
+            if isinstance(command, Done):
+                self._context.logger.info("the execution ended: %s", command.status)
+                return _result(command, state)
+            event = self._perform(command)
+
+    def _begin(self) -> Event:
+        given = self._event if isinstance(self._event, Mapping) else {}
+        task, tenant = given.get("task"), given.get("tenant", DEFAULT_TENANT)
+        size = len(json.dumps(self._event))
+        if not isinstance(task, str) or not task.strip():
+            return Broken("task", 'The input has no task: send {"task": "…"}.', written=size)
+        if size > TASK_BYTES:
+            return Broken(
+                "task",
+                f"The input has {size:,} bytes, and at most {TASK_BYTES:,} are taken: put documents where a tool can "
+                "read them, and name them in the task.",
+                written=size,
+            )
+        try:
+            self._store = self._surroundings.store(str(tenant))
+        except AgentError as error:
+            return Broken("task", str(error), written=size)
+        text = self._context.step(self._listed, "begin", _PLAIN)
+        begun = serializer.load(text)
+        cost: dict[str, int] = {"operations": 1, "written": size + len(text)}
+        if why := begun.get("broken"):
+            return Broken("tools", why, **cost)
+        tools = {name: Known(source, _described(tool)) for name, (source, tool) in begun["tools"].items()}
+        return Began(task, tools, begun["at"], **cost)
+
+    def _listed(self, _: StepContext) -> str:
+        """The tools that there are now. A replay must see the same ones, whatever a server says later."""
+        try:
+            described = {name: source.describe() for name, source in self._sources.items()}
+            tools = known(self._agent, {**described, human.SOURCE: self._agent.suspending()})
+            listed = {name: (one.source, dataclasses.asdict(one.tool)) for name, one in tools.items()}
+            return serializer.dump({"at": time.time(), "tools": listed}, ANSWER_BYTES)
+        except AgentError as error:
+            return serializer.dump({"broken": str(error)[:2000]})
+        except Exception as error:  # noqa: BLE001 - a source's bug must end the execution with a status
+            return serializer.dump({"broken": f"A source of tools failed with {type(error).__name__}."})
+
+    def _perform(self, command: Command) -> Event:
+        match command:
+            case Think():
+                return self._think(command)
+            case Act():
+                return self._act(command)
+            case Ask():
+                return self._ask(command)
+            case Wait(name, seconds):
+                self._context.wait(Duration(seconds), name)
+                return Waited(operations=1)
+            case Compact():
+                return self._compact(command)
+            case Done():
+                raise TypeError
+
+    # -- Thinking -------------------------------------------------------------------------------------
+
+    def _think(self, command: Think) -> Event:
+        if self._surroundings.streamed:
+            return self._think_awake(command, self._surroundings.streamed)
+        payload = inference.payload(command.request)
+        config = InvokeConfig[str, str](serdes_payload=_TEXT, serdes_result=_TEXT)
+        try:
+            text = self._context.invoke(self._surroundings.function, payload, command.name, config)
+        except InvokeError as error:
+            return Considered(_uninvoked(error), operations=1, written=len(payload))
+        written = len(payload) + len((text or "").encode())
+        return Considered(inference.parse(text, command.name), operations=1, written=written)
+
+    def _think_awake(self, command: Think, streamed: Streamed) -> Event:
+        def ask(_: StepContext) -> str:
+            status, content, retry_after = streamed.ask(command.request)
+            answer = {"status": status, "content": content.decode(errors="replace"), "retry_after": retry_after}
+            try:
+                return serializer.dump(answer, ANSWER_BYTES)
+            except AgentError:
+                return serializer.dump({"status": 502, "content": "", "retry_after": 0})
+
+        text = self._context.step(ask, command.name, _PLAIN)
+        said = serializer.load(text)
+        outcome = inference.parse_body(said["status"], said["content"].encode(), command.name, said["retry_after"])
+        return Considered(outcome, operations=1, written=len(text))
+
+    # -- Acting ---------------------------------------------------------------------------------------
+
+    def _act(self, command: Act) -> Event:
+        """One call is a step of its own; several are branches, and calls that share a turn share a branch."""
+        branches = _branches(command.attempts)
+        named = {attempt.call.id: f"{command.name}-{place}" for place, attempt in enumerate(command.attempts)}
+        if len(branches) == 1:
+            texts = _together(self._context, branches[0], named, self._call)
+            return _acted(texts, operations=len(texts), written=sum(map(len, texts.values())))
+        batch: BatchResult[str] = self._context.parallel(
+            [
+                ParallelBranch(
+                    lambda context, branch=branch: serializer.dump(
+                        _together(context, branch, named, self._call), ANSWER_BYTES
+                    ),
+                    named[branch[0].call.id],
+                )
+                for branch in branches
+            ],
+            command.name,
+            ParallelConfig(completion_config=_ALL, nesting_type=NestingType.FLAT),
+        )
+        texts = {}
+        written = BATCH_BYTES
+        for branch, item in zip(branches, batch.all, strict=True):
+            got = item.result
+            # A branch fails by a bug of ours alone: its calls may have been made.
+            texts |= serializer.load(got) if got else {one.call.id: _lost() for one in branch}
+            written += BATCH_BYTES + len(json.dumps(got)) + (sum(map(len, serializer.load(got).values())) if got else 0)
+        return _acted(texts, operations=1 + len(command.attempts), written=written)
+
+    def _call(self, context: DurableContext, name: str, attempt: Attempt) -> str:
+        """Make one call in a step; returns the step's text."""
+        tool = attempt.known.tool
+        once = tool.effects is Effects.ONCE
+        try:
+            return context.step(lambda step: self._made(step, name, attempt), name, _ONCE if once else _REPEATED)
+        except StepError as error:
+            # The service's own text would be the only witness that the call may have been made.
+            said = str(error.message) if _Again.__name__ in str(error.error_type) else "The call was interrupted."
+            return _noted(failed(ToolError(said), unknown=once or _Again.__name__ not in str(error.error_type)))
+
+    def _made(self, step: StepContext, name: str, attempt: Attempt) -> str:
+        tool, store = attempt.known.tool, self._opened()
+        context = CallContext(
+            key=_digest(f"{self._arn} {name}"),
+            execution=_digest(self._arn)[:32],
+            seconds=tool.seconds,
+            store=store,
+            memory=attempt.memory,
+            answer=attempt.answer,
+        )
+        began = time.monotonic()
+        try:
+            outcome = self._sources[attempt.known.source].call(tool.name, attempt.arguments, context)
+            outcome = bounded(outcome, store)
+        except BadReferenceError as error:
+            return serializer.dump({"broken": str(error)})
+        except AgentError as error:
+            unknown = isinstance(error, ToolError) and error.unknown
+            if unknown and tool.effects is not Effects.ONCE and step.attempt < REPEATS:
+                raise _Again(str(error)[:2000]) from None
+            outcome = bounded(failed(error, unknown=unknown), store)
+        except Exception as error:  # noqa: BLE001 - a source's bug must not end the execution
+            said = f"The tool failed with {type(error).__name__}."
+            outcome = failed(ToolError(said), unknown=tool.effects is Effects.ONCE)
+        return _noted(outcome, time.monotonic() - began)
+
+    # -- Asking, and what is left out -------------------------------------------------------------------
+
+    def _ask(self, command: Ask) -> Event:
+        """A callback, and a step that tells somebody its id: at most once, whatever is killed in between."""
+        callback = self._context.create_callback(command.name, CallbackConfig(timeout=Duration(command.seconds)))
+        question = Question(callback.callback_id, command.text, self._arn, command.schema)
+
+        def told(_: StepContext) -> str:
+            said = ""
+            if self._agent.notify:
+                try:
+                    self._agent.notify(question)
+                except Exception as error:  # noqa: BLE001 - the question still stands, and can be found
+                    logger.warning("a question could not be brought to a human: %s", type(error).__name__)
+                    said = type(error).__name__
+            asked = {"callback": question.callback_id, "question": question.text, "schema": question.schema}
+            return serializer.dump({**asked, **({"failed": said} if said else {})})
+
+        try:
+            text = self._context.step(told, f"{command.name}-told", _ONCE)
+        except StepError:
+            text = ""  # interrupted: whether somebody was told is not known, and the question can be found
+        try:
+            given = callback.result()
+        except CallbackTimeoutError:
+            return Answered(Answer("cancel"), operations=2, written=len(text))
+        except CallbackError as error:
+            comment = str(error.message)[:COMMENT_CHARACTERS]
+            return Answered(Answer("decline"), comment, operations=2, written=len(text) + len(comment))
+        return _answered(given, len(text))
+
+    def _compact(self, command: Compact) -> Event:
+        def stored(_: StepContext) -> str:
+            try:
+                content = json.dumps([dict(one) for one in command.removed]).encode()
+                return serializer.dump({"reference": self._opened().put(content, "application/json").to_json()})
+            except AgentError as error:
+                return serializer.dump({"broken": str(error)[:2000]})
+
+        text = self._context.step(stored, command.name, _PLAIN)
+        said = serializer.load(text)
+        if why := said.get("broken"):
+            return Broken("state", why, operations=1, written=len(text))
+        return Compacted(Reference.from_json(said["reference"]), operations=1, written=len(text))
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            raise TypeError
+        return self._store
+
+
+def _described(tool: Mapping[str, Any]) -> ToolDescription:
+    return ToolDescription(**{**tool, "effects": Effects(tool["effects"])})
+
+
+def _branches(attempts: Sequence[Attempt]) -> list[list[Attempt]]:
+    """Calls that may be made beside each other; those that share a turn follow each other."""
+    branches: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        turn = attempt.known.tool.turn
+        branches.setdefault(f"turn {turn}" if turn else attempt.call.id, []).append(attempt)
+    return list(branches.values())
+
+
+def _together(
+    context: DurableContext, branch: Sequence[Attempt], named: Mapping[str, str], call: Caller
+) -> dict[str, str]:
+    """Texts of the steps of a branch by the call's id; each call has what the one before it left."""
+    texts: dict[str, str] = {}
+    left: dict[str, Any] = {}
+    for attempt in branch:
+        source = attempt.known.source
+        given = dataclasses.replace(attempt, memory=left[source]) if source in left else attempt
+        texts[attempt.call.id] = text = call(context, named[attempt.call.id], given)
+        if (memory := serializer.load(text).get("outcome", {}).get("memory")) is not None:
+            left[source] = memory
+    return texts
+
+
+def _noted(outcome: Outcome, seconds: float = 0.0) -> str:
+    """Text of a step that made a call."""
+    try:
+        return serializer.dump({"outcome": to_json(outcome), "at": time.time(), "seconds": round(seconds, 3)})
+    except AgentError:  # of a source that leaves much for its next call
+        said = Outcome("unknown", "The call was made, but what the tool returned could not be kept.")
+        return serializer.dump({"outcome": to_json(said), "at": time.time(), "seconds": round(seconds, 3)})
+
+
+def _lost() -> str:
+    return serializer.dump({"outcome": to_json(Outcome("unknown", "What came of the call was lost.")), "at": 0})
+
+
+def _acted(texts: Mapping[str, str], operations: int, written: int) -> Event:
+    said = {identity: serializer.load(text) for identity, text in texts.items()}
+    if why := next((one["broken"] for one in said.values() if "broken" in one), ""):
+        return Broken("state", why, operations, written)
+    outcomes = {identity: from_json(one["outcome"]) for identity, one in said.items()}
+    latest = max((one["at"] for one in said.values()), default=0.0)
+    return Acted(outcomes, latest, sum(one.get("seconds", 0) for one in said.values()), operations, written)
+
+
+def _answered(given: str | None, written: int) -> Answered:
+    """What a callback was sent: `{"action": "approve" | "deny", "comment": …, "by": …, "content": …}`.
+
+    Whatever is not clearly an approval is a denial.
+    """
+    written += len((given or "").encode())
+    try:
+        said = json.loads(given or "")
+        action, comment, by, content = (said.get(name) for name in ("action", "comment", "by", "content"))
+    except (ValueError, AttributeError, RecursionError):
+        action, comment, by, content = None, "the answer was no JSON object with an action", None, None
+    if action not in {"approve", "deny"}:
+        action, comment = "deny", _short(comment) or "the answer's action was neither approve nor deny"
+    answer = Answer("accept" if action == "approve" else "decline", content)
+    return Answered(answer, _short(comment), _short(by), operations=2, written=written)
+
+
+def _short(value: Any) -> str:
+    return value.encode(errors="replace").decode()[:COMMENT_CHARACTERS] if isinstance(value, str) else ""
+
+
+def _uninvoked(error: InvokeError) -> inference.Unanswered:
+    """A failed invocation of inference. Its message may quote the request."""
+    kind = str(error.error_type or "")
+    status = 400 if any(final in kind for final in FINAL) else 0
+    shown = kind if inference.CODE.fullmatch(kind) else "an error without a type"
+    return inference.Unanswered(status, "", f"The inference function could not be invoked, or failed: {shown}.")
+
+
+def _result(done: Done, state: State) -> dict[str, Any]:
+    spent = state.spent
+    return {
+        "status": done.status,
+        "answer": done.answer,
+        **({"why": done.why} if done.why else {}),
+        "spent": {
+            "turns": spent.turns,
+            "tokens": spent.tokens,
+            "operations": spent.operations,
+            "bytes": spent.bytes,
+            "dollars": round(spent.dollars, 6),
+            "seconds": round(spent.seconds, 3),
+        },
+        **({"warnings": list(state.warnings)} if state.warnings else {}),
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
