@@ -286,7 +286,7 @@ class _Execution:
         for branch, item in zip(branches, batch.all, strict=True):
             got = item.result
             # A branch fails by a bug of ours alone: its calls may have been made.
-            texts |= serializer.load(got) if got else {one.call.id: _lost() for one in branch}
+            texts |= serializer.load(got) if got else {one.call.id: _lost(one) for one in branch}
             written += BATCH_BYTES + len(json.dumps(got)) + (sum(map(len, serializer.load(got).values())) if got else 0)
         return _acted(texts, operations=1 + len(command.attempts), written=written)
 
@@ -299,7 +299,9 @@ class _Execution:
         except StepError as error:
             # The service's own text would be the only witness that the call may have been made.
             said = str(error.message) if _Again.__name__ in str(error.error_type) else "The call was interrupted."
-            return _noted(failed(ToolError(said), unknown=once or _Again.__name__ not in str(error.error_type)))
+            return _noted(
+                tool.name, failed(ToolError(said), unknown=once or _Again.__name__ not in str(error.error_type))
+            )
 
     def _made(self, step: StepContext, name: str, attempt: Attempt) -> str:
         tool, store = attempt.known.tool, self._opened()
@@ -325,7 +327,7 @@ class _Execution:
         except Exception as error:  # noqa: BLE001 - a source's bug must not end the execution
             said = f"The tool failed with {type(error).__name__}."
             outcome = failed(ToolError(said), unknown=tool.effects is Effects.ONCE)
-        return _noted(outcome, time.monotonic() - began)
+        return _noted(tool.name, outcome, time.monotonic() - began)
 
     # -- Asking, and what is left out -------------------------------------------------------------------
 
@@ -406,17 +408,18 @@ def _together(
     return texts
 
 
-def _noted(outcome: Outcome, seconds: float = 0.0) -> str:
+def _noted(tool: str, outcome: Outcome, seconds: float = 0.0) -> str:
     """Text of a step that made a call."""
+    spent = {"at": time.time(), "seconds": round(seconds, 3)}
     try:
-        return serializer.dump({"outcome": to_json(outcome), "at": time.time(), "seconds": round(seconds, 3)})
+        return serializer.dump({"tool": tool, "outcome": to_json(outcome), **spent})
     except AgentError:  # of a source that leaves much for its next call
         said = Outcome("unknown", "The call was made, but what the tool returned could not be kept.")
-        return serializer.dump({"outcome": to_json(said), "at": time.time(), "seconds": round(seconds, 3)})
+        return serializer.dump({"tool": tool, "outcome": to_json(said), **spent})
 
 
-def _lost() -> str:
-    return serializer.dump({"outcome": to_json(Outcome("unknown", "What came of the call was lost.")), "at": 0})
+def _lost(attempt: Attempt) -> str:
+    return _noted(attempt.known.tool.name, Outcome("unknown", "What came of the call was lost."))
 
 
 def _acted(texts: Mapping[str, str], operations: int, written: int) -> Event:

@@ -142,10 +142,10 @@ def test_a_kill_inside_a_call(
     noted = durable._noted  # noqa: SLF001 - where the process dies
     lives = [False, True, True]
 
-    def dies(outcome: Outcome, seconds: float = 0.0) -> str:
+    def dies(tool_: str, outcome: Outcome, seconds: float = 0.0) -> str:
         if not lives.pop(0):
             raise RetryableSerDesError("as the death of a process looks to the SDK")
-        return noted(outcome, seconds)
+        return noted(tool_, outcome, seconds)
 
     monkeypatch.setattr(durable, "_noted", dies)
     model = Model([called(victim, {}), said("Done.")])
