@@ -82,7 +82,7 @@ class Arrived:
             key = hmac.digest(key, part.encode(), "sha256")
         return hmac.digest(key, to_sign.encode(), "sha256").hex()
 
-    def problem(self, keys: Mapping[str, Key]) -> str | None:
+    def problem(self, keys: Mapping[str, Key], service: str = "lambda") -> str | None:
         """Why AWS would not let it through."""
         if not {"Credential", "SignedHeaders", "Signature"} <= self.fields.keys():
             return "Forbidden. For troubleshooting Function URL authorization issues, see: https://docs.aws.amazon.com/"
@@ -95,7 +95,7 @@ class Arrived:
             "The security token included in the request is expired": (
                 key_id in keys and self.headers.get("x-amz-security-token") == key.token
             ),
-            "Credential should be scoped to a valid region.": scope == [REGION, "lambda", "aws4_request"],
+            "Credential should be scoped to a valid region.": scope == [REGION, service, "aws4_request"],
             "'Host' or 'x-amz-' headers must be signed.": (
                 must_be_signed <= set(self.fields["SignedHeaders"].split(";"))
             ),
@@ -116,12 +116,14 @@ class FunctionURL:
     Attributes:
         arrived: every request, the refused ones included.
         keys: that are valid; tests exchange them.
+        service: that must be signed for: other services check as this one does.
         url: where it listens.
     """
 
-    def __init__(self, app: ASGIApp, *keys: Key) -> None:
+    def __init__(self, app: ASGIApp, *keys: Key, service: str = "lambda") -> None:
         self.arrived: list[Arrived] = []
         self.keys = {key.id: key for key in keys or (KEY,)}
+        self.service = service
         self.url = ""
         self._app = app
 
@@ -137,7 +139,7 @@ class FunctionURL:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         arrived = Arrived(scope["method"], scope["raw_path"].decode(), scope["query_string"].decode(), headers, body)
         self.arrived.append(arrived)
-        if problem := arrived.problem(self.keys):
+        if problem := arrived.problem(self.keys, self.service):
             refusal = JSONResponse({"Message": problem}, 403, {"x-amzn-ErrorType": "AccessDeniedException"})
             await refusal(scope, receive, send)
             return

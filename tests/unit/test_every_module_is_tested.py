@@ -12,6 +12,10 @@ TESTS = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
     "__init__": ["unit/test_public_api.py"],
+    "agent/tools/mcp_failures": ["unit/agent/tools/test_mcp_hostile.py"],
+    "agent/tools/mcp_questions": ["unit/agent/tools/test_mcp.py", "unit/agent/tools/test_mcp_hostile.py"],
+    "agent/tools/mcp_session": ["unit/agent/tools/test_mcp.py", "unit/agent/tools/test_mcp_hostile.py"],
+    "agent/tools/mcp_transport": ["unit/agent/tools/test_mcp_hostile.py"],
     "anthropic_types/errors": ["conformance/test_anthropic.py"],
     "anthropic_types/messages": ["conformance/test_anthropic.py", "conformance/test_openapi.py"],
     "authorizer/api_keys": ["integration/test_authorizer.py"],

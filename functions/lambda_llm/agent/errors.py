@@ -24,11 +24,17 @@ class ToolError(AgentError):
 
     Attributes:
         unknown: whether it may have happened nonetheless, such as when an answer was lost.
+        retriable: whether the same call may do better later; whether it may be made again, the tool's effects say.
+        retry_after: seconds that a server asks to wait for first, if it does.
     """
 
-    def __init__(self, text: str, *, unknown: bool = False) -> None:
+    def __init__(
+        self, text: str, *, unknown: bool = False, retriable: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(text)
         self.unknown = unknown
+        self.retriable = retriable
+        self.retry_after = retry_after
 
 
 class SandboxError(ToolError):
