@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import chain, repeat
 from typing import Any, Final, Literal
 
 import anyio
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 
 import lambda_llm
 from lambda_llm.agent.errors import AgentDefinitionError, ToolError
-from lambda_llm.agent.tools.mcp_questions import ROUNDS, fingerprint
+from lambda_llm.agent.tools.mcp_questions import fingerprint
 from lambda_llm.agent.tools.mcp_transport import Guard
 
 EVENT_BYTES: Final = 1024 * 1024
@@ -33,7 +34,8 @@ KEY: Final = "lambda-llm/idempotency-key"
 """Under this name in `_meta` a server gets `CallContext.key`: the same for every attempt at one call."""
 
 _FINAL: Final = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
-_STATE_ONLY_SECONDS: Final = 0.25
+_POLLS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds until a server that asked for time is asked again; the last one from then on."""
 
 # The client logs messages as they come and go: arguments, results, session ids.
 for _name in ("mcp", "client"):
@@ -184,7 +186,7 @@ async def call(
     """
     given, state = resumed if resumed is not None else (None, None)
     with anyio.move_on_after(seconds) as elicitations.calling:
-        for _ in range(ROUNDS):
+        for poll in chain(_POLLS, repeat(_POLLS[-1])):
             try:
                 result = await _call(session, name, arguments, key, given, state)
             except MCPError as error:
@@ -196,8 +198,7 @@ async def call(
             if result.input_requests:
                 return Paused(_elicited(result.input_requests), result.request_state)
             given, state = None, result.request_state
-            await anyio.sleep(_STATE_ONLY_SECONDS)
-        raise ToolError("answered again and again that it needs more time.", unknown=True)
+            await anyio.sleep(poll)
     if elicitations.asked is not None:
         return Paused({"": elicitations.asked}, open=True)
     raise TimeoutError

@@ -1,5 +1,6 @@
 """Tools of the official server, in both generations of the protocol."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -10,7 +11,9 @@ import pytest
 
 from lambda_llm.agent.errors import AgentDefinitionError, ToolError
 from lambda_llm.agent.tools.mcp import Allowed, McpSource
+from lambda_llm.agent.tools.mcp_auth import ClientCredentials
 from lambda_llm.agent.tools.tool import Answer, Effects, ToolSource
+from scripts import ROOT
 from support.mcp_servers import GENERATIONS, KEY, PNG, Generation, Official, context, serving_official
 
 ALLOW = {
@@ -217,3 +220,11 @@ def test_a_configuration_that_can_not_be(name: str, url: str, allow: dict[str, A
     with pytest.raises(AgentDefinitionError, match=sentence) as caught:
         McpSource(name, url, allow)
     assert "secret" not in str(caught.value)
+
+
+def test_the_snippets_of_the_documentation_are_true() -> None:
+    found: dict[str, Any] = {}
+    for snippet in re.findall(r"```python\n(.*?)```", (ROOT / "docs/agents-tools.md").read_text(), re.DOTALL):
+        exec(snippet, found)  # noqa: S102 - ours
+    assert found["weather"].name == "weather"
+    assert isinstance(found["auth"], ClientCredentials)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import mcp_types
 import pytest
 
 from lambda_llm.agent.errors import AgentDefinitionError, ToolError
@@ -153,7 +154,10 @@ async def reconnect(_: Request, send: Send) -> None:
     await send(body(b"id: 1\nretry: 1\ndata: \n\n", kind="text/event-stream"))
 
 
-@pytest.mark.parametrize("answer", [silence, drip, reconnect])
+wait = with_result({"resultType": "input_required", "requestState": "wait"})
+
+
+@pytest.mark.parametrize("answer", [silence, drip, reconnect, wait])
 @pytest.mark.parametrize("effects", list(Effects))
 def test_the_deadline_is_of_the_whole_call(hostile: Hostile, answer: Answering, effects: Effects) -> None:
     hostile.call = answer
@@ -215,7 +219,6 @@ async def wrong_id(_: Request, send: Send) -> None:
         with_result({"resultType": "complete", "content": [{"type": "text", "text": 5}], "isError": False}),
         with_result({"resultType": "surprise", "content": []}),
         with_result({"resultType": "input_required"}),
-        with_result({"resultType": "input_required", "requestState": "wait"}),
         with_result({"resultType": "input_required", "inputRequests": {"a": {"method": "shell/run"}}}),
         cut,
         cut_at_once,
@@ -406,6 +409,31 @@ def test_no_regular_expression_of_the_server_runs(hostile: Hostile) -> None:
     attacked = source(hostile)
     attacked.describe()
     assert attacked.call("t", {"q": "a" * 64 + "!"}, context()).content == {"q": "a" * 64 + "!"}
+
+
+def test_arguments_that_go_in_headers_too_are_sent_there(hostile: Hostile) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
+    hostile.listing = with_result(listed([TOOL | {"inputSchema": schema}]))
+
+    async def answer(request: Request, send: Send) -> None:
+        if request.headers.get("mcp-param-city") == "Paris":
+            await send(result(request, called(structuredContent=request.message["params"]["arguments"])))
+            return
+        error = {"code": mcp_types.HEADER_MISMATCH, "message": "Mcp-Param-City is missing"}
+        refusal = json.dumps({"jsonrpc": "2.0", "id": request.message["id"], "error": error}).encode()
+        await send(body(refusal, status="400 Bad Request"))
+
+    hostile.call = answer
+    assert source(hostile).call("t", {"city": "Paris"}, context()).content == {"city": "Paris"}
+    with pytest.raises(ToolError, match=r"answered 400 \(Bad Request\): Mcp-Param-City is missing\.") as caught:
+        source(hostile).call("t", {"city": "Rome"}, context())
+    assert not caught.value.unknown
+    assert [request.message["method"] for request in hostile.requests[-4:]] == [
+        "server/discover",
+        "tools/call",
+        "tools/list",
+        "tools/call",
+    ]
 
 
 def test_large_results_are_references(hostile: Hostile) -> None:
