@@ -12,6 +12,7 @@ TESTS = Path(__file__).parents[1]
 
 TESTED_ELSEWHERE = {
     "__init__": ["unit/test_public_api.py"],
+    "agent/tools/code/aws": ["unit/agent/tools/code/test_agentcore.py", "unit/agent/tools/code/test_microvm.py"],
     "agent/tools/code/backend": ["unit/agent/tools/code/test_local.py", "unit/agent/tools/code/test_source.py"],
     "agent/tools/code/interpreter": ["unit/agent/tools/code/test_local.py"],
     "agent/tools/mcp_failures": ["unit/agent/tools/test_mcp_hostile.py"],
