@@ -56,6 +56,9 @@ logger = logging.getLogger(__name__)
 REPEATS: Final = 3
 """Attempts at a call that only reads, or that is idempotent."""
 
+LONG_SECONDS: Final = 15 * 60
+"""Waits from which on it pays to tell a sandbox that it may sleep."""
+
 TASK_BYTES: Final = 64 * 1024
 """Most bytes of a task: a longer text is a document, and belongs into a tool's hands."""
 
@@ -174,9 +177,14 @@ class _Execution:
                 if limit not in warned:
                     self._context.logger.warning("half of the limit of %s is reached", limit)
             if isinstance(command, Done):
+                cost = self._told("close", "close", state)
                 self._context.logger.info("the execution ended: %s", command.status)
-                return _result(command, state)
+                return _result(command, dataclasses.replace(state, spent=state.spent.plus(**cost)))
+            cost = {"operations": 0, "bytes": 0}
+            if isinstance(command, Ask) or (isinstance(command, Wait) and command.seconds >= LONG_SECONDS):
+                cost = self._told("suspend", f"{command.name}-rest", state)
             event = self._perform(command)
+            state = dataclasses.replace(state, spent=state.spent.plus(**cost))
 
     def _begin(self) -> Event:
         given = self._event if isinstance(self._event, Mapping) else {}
@@ -214,6 +222,32 @@ class _Execution:
             return serializer.dump({"broken": str(error)[:2000]})
         except Exception as error:  # noqa: BLE001 - a source's bug must end the execution with a status
             return serializer.dump({"broken": f"A source of tools failed with {type(error).__name__}."})
+
+    def _told(self, what: str, name: str, state: State) -> dict[str, int]:
+        """Tell the sources that left something that it is not needed for long (`suspend`), or any more (`close`).
+
+        What a sandbox costs meanwhile ends so. That it fails changes nothing: every place ends its sessions by itself.
+        """
+        left = {
+            source: memory
+            for source, memory in state.memory.items()
+            if memory is not None and callable(getattr(self._sources.get(source), what, None))
+        }
+        if not left:
+            return {"operations": 0, "bytes": 0}
+
+        def tell(_: StepContext) -> str:
+            failed_: dict[str, str] = {}
+            for source, memory in left.items():
+                try:
+                    getattr(self._sources[source], what)(memory)
+                except Exception as error:  # noqa: BLE001 - as above
+                    logger.warning("%s of %s failed: %s", what, source, type(error).__name__)
+                    failed_[source] = type(error).__name__
+            return serializer.dump(failed_)
+
+        text = self._context.step(tell, name, _PLAIN)
+        return {"operations": 1, "bytes": len(text)}
 
     def _perform(self, command: Command) -> Event:
         match command:
@@ -321,7 +355,8 @@ class _Execution:
             return serializer.dump({"broken": str(error)})
         except AgentError as error:
             unknown = isinstance(error, ToolError) and error.unknown
-            if unknown and tool.effects is not Effects.ONCE and step.attempt < REPEATS:
+            again = unknown or (isinstance(error, ToolError) and error.retriable)
+            if again and tool.effects is not Effects.ONCE and step.attempt < REPEATS:
                 raise _Again(str(error)[:2000]) from None
             outcome = bounded(failed(error, unknown=unknown), store)
         except Exception as error:  # noqa: BLE001 - a source's bug must not end the execution

@@ -33,6 +33,9 @@ PAUSE_MOST: Final = 15 * 60
 REPAIRS: Final = 1
 """Answers in a row that may be unusable, and are sent back with what was wrong."""
 
+QUESTIONS: Final = 8
+"""Questions of tools that a human answers in one turn; a server could ask without end."""
+
 SHOWN: Final = 2_000
 """Characters of a call's arguments that a human sees."""
 
@@ -56,6 +59,7 @@ class State:
         approvals: humans' answers about calls that need approval, by id.
         questions: that calls have asked and nobody has answered yet, by id.
         replies: to the questions of calls that are to be made again, by id.
+        asking: questions of tools that were answered in this turn.
         memory: of sources, by name.
         asked: the call that the current `Ask` or `Wait` is about; empty: none.
         failures: requests to the model in a row that failed.
@@ -75,6 +79,7 @@ class State:
     approvals: Mapping[str, Answer] = field(default_factory=dict)
     questions: Mapping[str, Question] = field(default_factory=dict)
     replies: Mapping[str, Answer] = field(default_factory=dict)
+    asking: int = 0
     memory: Mapping[str, Any] = field(default_factory=dict)
     asked: str = ""
     failures: int = 0
@@ -235,6 +240,7 @@ def _called(state: State, thought: Thought) -> Next:
             approvals={},
             questions={},
             replies={},
+            asking=0,
             repairs=state.repairs + 1 if nonsense else 0,
         )
     )
@@ -318,9 +324,7 @@ def _answered(state: State, event: Answered) -> Next:
     answer, tool = event.answer, state.tools[call.name].tool
     state = replace(state, asked="")
     if question := state.questions.get(call.id):
-        questions = {key: value for key, value in state.questions.items() if key != call.id}
-        reply = replace(answer, state=question.state)
-        return _proceed(replace(state, questions=questions, replies={**state.replies, call.id: reply}))
+        return _replied(state, call, question, answer)
     if answer.action != "accept" and state.agent.denial == "end":
         status = "denied" if answer.action == "decline" else "unanswered"
         said = f" ({event.comment})" if event.comment else ""
@@ -333,6 +337,21 @@ def _answered(state: State, event: Answered) -> Next:
     else:
         outcome = Outcome("error", f"The call was not made: {_decision(answer, event.comment)['answer']}.")
     return _proceed(replace(state, outcomes={**state.outcomes, call.id: outcome}))
+
+
+def _replied(state: State, call: Call, question: Question, answer: Answer) -> Next:
+    """A human's answer to what a tool asked: the call is made again with it, unless it is none."""
+    questions = {key: value for key, value in state.questions.items() if key != call.id}
+    state = replace(state, questions=questions, asking=state.asking + 1)
+    why = f"The tool asked more than {QUESTIONS} times." if state.asking > QUESTIONS else ""
+    if answer.action == "accept" and question.schema is not None:
+        try:
+            check(question.schema, answer.content if isinstance(answer.content, dict) else {})
+        except ToolError as error:
+            why = f"A human's answer does not fit what the tool asked: {error}"
+    if why:
+        return _proceed(replace(state, outcomes={**state.outcomes, call.id: Outcome("error", why)}))
+    return _proceed(replace(state, replies={**state.replies, call.id: replace(answer, state=question.state)}))
 
 
 def _decision(answer: Answer, comment: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ TEXT_CHARACTERS: Final = 300
 
 RUNNING: Final = frozenset({"RUNNING", "PAUSING", "PAUSED"})
 _KINDS: Final = {"think": "think", "act": "tool", "ask": "ask", "wait": "wait", "pause": "wait", "compact": "compact"}
+_SUSPENDING: Final = ("ChainedInvoke", "Wait", "Callback")
 _ENDS: Final = ("Succeeded", "Failed", "TimedOut", "Stopped", "Cancelled")
 
 
@@ -141,6 +142,8 @@ class _Reading:
     inference_seconds: float = 0.0
     invocations: int = 0
     billed: float = 0.0
+    woken: datetime | None = None
+    """Since when the orchestrator may have run: the local service does not say when an invocation began."""
 
 
 def timeline(execution: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> Timeline:
@@ -189,8 +192,13 @@ def _read(reading: _Reading, event: Mapping[str, Any]) -> None:
     reading.bytes += len(written.encode())
     if kind == "InvocationCompleted":
         reading.invocations += 1
-        reading.billed += (_utc(details["EndTimestamp"]) - _utc(details["StartTimestamp"])).total_seconds()
+        started = _utc(details["StartTimestamp"]) if details else reading.woken or at
+        ended = _utc(details["EndTimestamp"]) if details else at
+        reading.billed += max(0.0, (ended - started).total_seconds())
+        reading.woken = ended
         return
+    if kind == "ExecutionStarted" or (kind.startswith(_SUSPENDING) and kind.endswith(_ENDS)):
+        reading.woken = max(reading.woken or at, at)
     if kind.startswith("Execution"):
         return
     reading.operations.add(event["Id"])

@@ -81,6 +81,8 @@ class HTTPInference:
                 finish = choice.get("finish_reason") or finish
         if not finish:
             raise ValueError
+        if text:
+            self._shown("\n")
         message = {"content": "".join(text), "tool_calls": [{"function": calls[index]} for index in sorted(calls)]}
         return {**last, "choices": [{"message": message, "finish_reason": finish}]}
 

@@ -5,8 +5,10 @@ here on loopback under Lambda's own paths.
 """
 
 import json
-import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -18,10 +20,6 @@ from typing import Any, Final
 
 import httpx2
 import uvicorn
-from aws_durable_execution_sdk_python_testing.child_dispatcher import FunctionConfigs
-from aws_durable_execution_sdk_python_testing.runner import WebRunner, WebRunnerConfig
-from aws_durable_execution_sdk_python_testing.stores.base import StoreType
-from aws_durable_execution_sdk_python_testing.web.server import WebServiceConfig
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -104,28 +102,48 @@ def local_service(
         client=executions.client,
     )
     app = invocable({AGENT: handler(agent, surroundings), INFERENCE: forwarding(inference)})
-    with _serving(app) as endpoint:
-        config = WebRunnerConfig(
-            web_service=WebServiceConfig(host=HOST, port=port, log_level=logging.CRITICAL),
-            lambda_endpoint=endpoint,
-            local_runner_endpoint=url,
-            local_runner_region=REGION,
-            store_type=StoreType.SQLITE,
-            store_path=str(folder / "executions.db"),
-            invocation_timeout_seconds=ANSWER_SECONDS,
-            skip_time=skip_waits,
-            function_configs=FunctionConfigs.from_value(json.dumps({INFERENCE: {}})),
-        )
-        with WebRunner(config) as runner:
-            thread = threading.Thread(target=runner.serve_forever, daemon=True)
-            thread.start()
-            _await(f"{url}/health")
-            try:
-                yield LocalService(url, executions)
-            finally:
-                if runner._server is not None:  # noqa: SLF001 - the runner closes its socket, but stops no thread
-                    runner._server.shutdown()  # noqa: SLF001
-                thread.join(READY_SECONDS)
+    with _serving(app) as endpoint, durable_service(port, endpoint, folder, skip_waits=skip_waits):
+        yield LocalService(url, executions)
+
+
+@contextmanager
+def durable_service(port: int, endpoint: str, folder: Path, *, skip_waits: bool) -> Iterator[None]:
+    """Run AWS's local runner on a port of loopback, in a process of its own.
+
+    Args:
+        port: to listen on.
+        endpoint: where it invokes functions.
+        folder: of the file with its executions, and of its log.
+        skip_waits: whether waits end at once.
+
+    Raises:
+        LocalServiceError: it did not start.
+    """
+    command = [
+        *(
+            sys.executable,
+            "-c",
+            "from aws_durable_execution_sdk_python_testing.cli import main; raise SystemExit(main())",
+        ),
+        *("start-server", "--host", HOST, "--port", str(port), "--log-level", "ERROR"),
+        *("--lambda-endpoint", endpoint, "--local-runner-endpoint", f"http://{HOST}:{port}"),
+        *("--local-runner-region", REGION, "--store-type", "sqlite", "--store-path", str(folder / "executions.db")),
+        *("--invocation-timeout", str(ANSWER_SECONDS), "--skip-time" if skip_waits else "--no-skip-time"),
+        *("--function-configs", json.dumps({INFERENCE: {}})),
+    ]
+    # Its requests to loopback are signed by nobody's credentials; the agent's own tools keep the caller's.
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    with (
+        (folder / "service.log").open("wb") as log,
+        subprocess.Popen(  # noqa: S603 - our own interpreter
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            _await(f"http://{HOST}:{port}/health", process)
+            yield
+        finally:
+            process.kill()  # its file survives it; asked to end, it waits for threads that wait for us
 
 
 def invocable(functions: Mapping[str, Callable[[Any, Any], Any]]) -> Starlette:
@@ -205,14 +223,15 @@ def _free_port() -> int:
         return port
 
 
-def _await(url: str) -> None:
+def _await(url: str, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + READY_SECONDS
-    while True:
+    while process.poll() is None:
         try:
             if httpx2.get(url, timeout=1).is_success:
                 return
         except httpx2.HTTPError:
             pass
         if time.monotonic() > end:
-            raise LocalServiceError("The local durable service did not start: another process may have its port.")
+            break
         time.sleep(0.02)
+    raise LocalServiceError("The local durable service did not start: service.log in its folder says why.")

@@ -22,6 +22,7 @@ from lambda_llm.agent.errors import ToolError
 from lambda_llm.agent.tools.functions import tool
 from lambda_llm.agent.tools.human import ask_human, wait
 from lambda_llm.agent.tools.tool import CallContext, Effects, Outcome, ToolDescription
+from lambda_llm.agent.tools.tool import Question as QuestionOfTool
 from lambda_llm.cost import prices
 from support.durable import Model, Raw, bench, called, calls, close, completion, refused, said, strict
 
@@ -737,3 +738,118 @@ def test_a_replay_sees_the_tools_that_there_were(tmp_path: Path) -> None:
     assert end.result["status"] == "answered"
     assert source.listed == 1
     assert model.results() == [{"called": "tool_1"}, {"waited_days": 1}, {"called": "tool_1"}]
+
+
+class Sandbox:
+    """A source with something that costs while it is there."""
+
+    name = "sandbox"
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any]] = []
+
+    def describe(self) -> tuple[ToolDescription, ...]:
+        return (ToolDescription("run", "Runs.", ANYTHING, turn="sandbox"),)
+
+    def call(self, _name: str, _arguments: Any, _context: CallContext) -> Outcome:
+        return Outcome("ok", {"output": "1"}, memory={"session": "s1"})
+
+    def suspend(self, memory: Any) -> None:
+        self.told.append(("suspend", memory))
+
+    def close(self, memory: Any) -> None:
+        self.told.append(("close", memory))
+        raise OSError("it is gone already")
+
+
+def test_what_costs_while_it_is_there_is_told_to_sleep_and_to_end(tmp_path: Path) -> None:
+    sandbox = Sandbox()
+    model = Model(
+        [called("run", {}), called("wait", {"days": 3}), called("ask_human", {"question": "?"}), said("Done.")]
+    )
+    with bench(Agent("You act.", "demo", (sandbox, wait(), ask_human())), model, tmp_path) as made:
+        made.kill("wait-4-rest", "SUCCEED", after=True)
+        made.start()
+        made.answer("ask-6", action="approve")
+        end = made.end()
+    assert end.result is not None
+    assert end.result["status"] == "answered"
+    session = {"session": "s1"}
+    assert sandbox.told == [("suspend", session), ("suspend", session), ("close", session)]
+    assert end.result["spent"]["operations"] == len(made.client.operations) + 1
+
+
+class Asking:
+    """A source whose tool asks a human before it answers."""
+
+    name = "asking"
+
+    def __init__(self, times: int = 1, schema: Any = None) -> None:
+        self.times, self.schema = times, schema
+        self.answers: list[Any] = []
+
+    def describe(self) -> tuple[ToolDescription, ...]:
+        return (ToolDescription("book", "Books.", ANYTHING),)
+
+    def call(self, _name: str, _arguments: Any, context: CallContext) -> Outcome:
+        if context.answer:
+            self.answers.append((context.answer.action, context.answer.content, context.answer.state))
+        if len(self.answers) < self.times:
+            asked = QuestionOfTool("Which seat?", self.schema, {"round": len(self.answers)})
+            return Outcome("question", question=asked)
+        return Outcome("ok", {"seat": self.answers[-1][1]})
+
+
+SEAT = {"type": "object", "properties": {"seat": {"type": "string", "pattern": "^(a+)+$"}}, "required": ["seat"]}
+
+
+def test_what_a_tool_asks_is_asked_and_the_call_goes_on(tmp_path: Path) -> None:
+    source = Asking(2, SEAT)
+    model = Model([called("book", {}), said("Booked.")])
+    with bench(Agent("You book.", "demo", (source,)), model, tmp_path) as made:
+        made.start()
+        made.answer("ask-3", action="approve", content={"seat": "12A"})
+        made.answer("ask-5", action="approve", content={"seat": "12B"})
+        end = made.end()
+    assert end.result is not None
+    assert end.result["status"] == "answered"
+    assert source.answers == [("accept", {"seat": "12A"}, {"round": 0}), ("accept", {"seat": "12B"}, {"round": 1})]
+    assert model.results() == [{"seat": {"seat": "12B"}}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "answers", "seen"),
+    [
+        ({"action": "deny"}, [("decline", None, {"round": 0})], {"seat": None}),
+        ({"action": "approve"}, [], {"error": "does not fit what the tool asked"}),
+        ({"action": "approve", "content": {"seat": 7}}, [], {"error": "does not fit what the tool asked"}),
+    ],
+    ids=["denied", "nothing", "another type"],
+)
+def test_an_answer_that_a_tool_can_t_use(tmp_path: Path, answer: Any, answers: list[Any], seen: Any) -> None:
+    source = Asking(1, SEAT)
+    model = Model([called("book", {}), said("Done.")])
+    with bench(Agent("You book.", "demo", (source,)), model, tmp_path) as made:
+        made.start()
+        made.answer("ask-3", **answer)
+        end = made.end()
+    assert end.result is not None
+    assert end.result["status"] == "answered"
+    assert source.answers == answers
+    (result,) = model.results()
+    assert set(result) == set(seen)
+    if "error" in seen:
+        assert seen["error"] in result["error"]
+
+
+def test_a_tool_that_asks_without_end_is_ended(tmp_path: Path) -> None:
+    source = Asking(1000)
+    model = Model([called("book", {}), said("Done.")])
+    with bench(Agent("You book.", "demo", (source,)), model, tmp_path) as made:
+        made.start()
+        for number in range(9):
+            made.answer(f"ask-{3 + 2 * number}", action="approve")
+        end = made.end()
+    assert end.result is not None
+    assert end.result["status"] == "answered"
+    assert model.results() == [{"error": "The tool asked more than 8 times."}]

@@ -163,6 +163,9 @@ class ToolSource(Protocol):
     def call(self, name: str, arguments: Mapping[str, Any], context: CallContext) -> Outcome:
         """Call a tool. The arguments have been checked against `parameters`.
 
+        A source may also have `suspend(memory)` and `close(memory)`, which get what its last call left: before
+        a long wait, and at the end of the execution. They may be called twice, and that they fail changes nothing.
+
         Within `context.seconds`, whatever a server does. Raises nothing but `AgentError` subclasses: a `ToolError` is
         told to the model (`unknown` if it may have happened), and a `BadReferenceError` ends the execution.
         """
