@@ -35,9 +35,6 @@ def bounded(outcome: Outcome, store: Store) -> Outcome:
     Args:
         outcome: of a source.
         store: for what is too large.
-
-    Raises:
-        AgentError: the content could not be stored.
     """
     references = outcome.references[:REFERENCES]
     if outcome.status in {"error", "unknown"}:
@@ -51,9 +48,13 @@ def bounded(outcome: Outcome, store: Store) -> Outcome:
     if len(encoded) <= INLINE_BYTES:
         return replace(outcome, references=references)
     plain = isinstance(outcome.content, str)
-    stored = store.put(outcome.content.encode() if plain else encoded, "text/plain" if plain else "application/json")
-    head = _head(outcome.content if plain else text, HEAD_CHARACTERS)
-    return replace(outcome, content={"head": head}, references=(stored, *references)[:REFERENCES])
+    content = {"head": _head(outcome.content if plain else text, HEAD_CHARACTERS)}
+    kind = "text/plain" if plain else "application/json"
+    try:
+        stored = store.put(outcome.content.encode() if plain else encoded, kind)
+    except AgentError as error:  # the call was made: what is left of its result is worth more than a failure
+        return replace(outcome, content={**content, "note": f"The rest is lost: {error}"}, references=references)
+    return replace(outcome, content=content, references=(stored, *references)[:REFERENCES])
 
 
 def render(outcome: Outcome) -> str:

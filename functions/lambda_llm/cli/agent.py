@@ -139,9 +139,6 @@ def list_executions(
 
     Example: `lambda-llm agent list research:live --waiting`
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from lambda_llm.agent.executions import Executions
     from lambda_llm.units import printable
 
@@ -158,15 +155,11 @@ def list_executions(
     if as_json:
         out.print_json(data={"executions": [_brief(each) for each in found]})
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("began (UTC)", "status", "dollars", "asks", "execution"):
-        table.add_column(title, no_wrap=title != "asks", overflow="fold")
     for each in found:
-        asks = "; ".join(f"{question.name}: {question.text}" for question in each.questions)
-        table.add_row(
-            f"{each.began:%Y-%m-%d %H:%M}", each.status, f"{each.dollars:.6f}", Text(printable(asks)), Text(each.arn)
-        )
-    out.print(table)
+        out.print(printable(each.arn), markup=False)
+        out.print(f"  {each.began:%Y-%m-%d %H:%M} UTC  {each.status}  ${each.dollars:.6f}", style="dim", markup=False)
+        for question in each.questions:
+            out.print(f"  {question.name}: {printable(question.text)}", style="bold", markup=False)
 
 
 @app.command()

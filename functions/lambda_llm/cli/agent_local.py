@@ -92,7 +92,7 @@ def local_service(
         streamed: asks the model instead, while the orchestrator stays awake.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     url = f"http://{HOST}:{port}"
     executions = Executions(url)
     surroundings = Surroundings(
@@ -217,7 +217,8 @@ def _serving(app: Starlette) -> Iterator[str]:
             thread.join(READY_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.create_server((HOST, 0)) as bound:
         port: int = bound.getsockname()[1]
         return port

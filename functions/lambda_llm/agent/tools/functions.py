@@ -88,11 +88,12 @@ class FunctionSource:
 
     def __init__(self, tools: tuple[FunctionTool, ...]) -> None:
         """Take the functions; their names must differ, which the agent checks."""
+        self._descriptions = tuple(one.description for one in tools)
         self._tools = {one.description.name: one for one in tools}
 
     def describe(self) -> tuple[ToolDescription, ...]:
         """See `ToolSource.describe`."""
-        return tuple(one.description for one in self._tools.values())
+        return self._descriptions
 
     def call(self, name: str, arguments: Mapping[str, Any], context: CallContext) -> Outcome:
         """See `ToolSource.call`. The function runs in a thread, because Python can't interrupt it."""
