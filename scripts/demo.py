@@ -96,7 +96,7 @@ def _serve_and_ask(aws: LocalAWS) -> dict[str, str]:
     )
     pins = ["--version-id", pushed["version_id"], "--sha256", pushed["sha256"]]
     began = time.perf_counter()
-    with _served([f"s3://{BUCKET}/models/demo.gguf", *pins, "--port", "0"], environment) as ready:
+    with served([f"s3://{BUCKET}/models/demo.gguf", *pins, "--port", "0"], environment) as ready:
         ready_after = time.perf_counter() - began
         out.print(f"Serving it from S3 through memory on [bold]{ready['url']}[/]; any OpenAI client can talk to it.\n")
         with OpenAI(base_url=ready["url"], api_key="unused") as client:
@@ -164,7 +164,7 @@ def _run(arguments: list[str], environment: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _served(arguments: list[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def served(arguments: list[str], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Run `lambda-llm serve` for the duration of the context; yields what it prints once it is ready."""
     command = _command(["serve", *arguments, "--json"])
     with running(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as server:

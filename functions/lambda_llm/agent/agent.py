@@ -16,14 +16,15 @@ agent = Agent("You answer questions about the weather.", "llama-3.2-1b", (temper
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from lambda_llm.agent.budget import Limits
 from lambda_llm.agent.errors import AgentDefinitionError
 from lambda_llm.agent.tools import human
+from lambda_llm.agent.tools.aliases import over_sources
 from lambda_llm.agent.tools.functions import FunctionSource, FunctionTool
-from lambda_llm.agent.tools.tool import NAME_PATTERN, ToolDescription, ToolSource
+from lambda_llm.agent.tools.tool import ToolDescription, ToolSource
 from lambda_llm.limits import DURABLE_EXECUTION_SECONDS, DURABLE_INVOKE_BYTES
 
 SOURCE_NAME: Final = re.compile(r"[a-z0-9-]{1,32}")
@@ -139,10 +140,17 @@ class Agent:
 
 @dataclass(frozen=True)
 class Known:
-    """A tool that the model may call: its source's name and its description."""
+    """A tool that the model may call.
+
+    Attributes:
+        source: name of its source.
+        tool: its description, under the model's name for it.
+        name: its source's name for it.
+    """
 
     source: str
     tool: ToolDescription
+    name: str
 
 
 def known(agent: Agent, described: Mapping[str, tuple[ToolDescription, ...]]) -> dict[str, Known]:
@@ -152,24 +160,24 @@ def known(agent: Agent, described: Mapping[str, tuple[ToolDescription, ...]]) ->
         agent: whose tools they are.
         described: descriptions by the name of their source.
 
+    Where two sources have a tool of one name, each gets its source's name in front.
+
     Raises:
-        AgentDefinitionError: two have one name, a name is none, or there are too many.
+        AgentDefinitionError: two tools of a source have one name, a name is none, or there are too many.
     """
-    tools: dict[str, Known] = {}
-    for source in sorted(described):
-        for one in described[source]:
-            if not re.fullmatch(NAME_PATTERN, one.name):
-                raise AgentDefinitionError(f"The tool {one.name!r} of {source} needs another name: {NAME_PATTERN}.")
-            if one.name in tools:
-                raise AgentDefinitionError(
-                    f"{source} and {tools[one.name].source} both have a tool {one.name}: give one of them an alias."
-                )
+    names = over_sources({source: [one.name for one in tools] for source, tools in described.items()})
+    found: dict[tuple[str, str], ToolDescription] = {}
+    for source, tools in described.items():
+        for one in tools:
             if not 0 < one.seconds <= _CALL_SECONDS:
                 raise AgentDefinitionError(f"The tool {one.name} may take at most {_CALL_SECONDS} seconds.")
-            tools[one.name] = Known(source, one)
-    if len(tools) > TOOLS:
-        raise AgentDefinitionError(f"{agent.model} would get {len(tools)} tools; at most {TOOLS} are possible.")
-    return tools
+            found[source, one.name] = one
+    tools_ = {
+        name: Known(source, replace(found[source, inner], name=name), inner) for name, (source, inner) in names.items()
+    }
+    if len(tools_) > TOOLS:
+        raise AgentDefinitionError(f"{agent.model} would get {len(tools_)} tools; at most {TOOLS} are possible.")
+    return tools_
 
 
 _CALL_SECONDS: Final = 600

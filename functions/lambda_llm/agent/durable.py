@@ -208,7 +208,7 @@ class _Execution:
         cost: dict[str, int] = {"operations": 1, "written": size + len(text)}
         if why := begun.get("broken"):
             return Broken("tools", why, **cost)
-        tools = {name: Known(source, _described(tool)) for name, (source, tool) in begun["tools"].items()}
+        tools = {name: Known(source, _described(tool), inner) for name, (source, inner, tool) in begun["tools"].items()}
         return Began(task, tools, begun["at"], **cost)
 
     def _listed(self, _: StepContext) -> str:
@@ -216,7 +216,7 @@ class _Execution:
         try:
             described = {name: source.describe() for name, source in self._sources.items()}
             tools = known(self._agent, {**described, human.SOURCE: self._agent.suspending()})
-            listed = {name: (one.source, dataclasses.asdict(one.tool)) for name, one in tools.items()}
+            listed = {name: (one.source, one.name, dataclasses.asdict(one.tool)) for name, one in tools.items()}
             return serializer.dump({"at": time.time(), "tools": listed}, ANSWER_BYTES)
         except AgentError as error:
             return serializer.dump({"broken": str(error)[:2000]})
@@ -349,7 +349,7 @@ class _Execution:
         )
         began = time.monotonic()
         try:
-            outcome = self._sources[attempt.known.source].call(tool.name, attempt.arguments, context)
+            outcome = self._sources[attempt.known.source].call(attempt.known.name, attempt.arguments, context)
             outcome = bounded(outcome, store)
         except BadReferenceError as error:
             return serializer.dump({"broken": str(error)})

@@ -26,6 +26,9 @@ CODE: Final = re.compile(r"[A-Za-z0-9_.]{1,64}")
 DAY_MS: Final = 24 * 60 * 60 * 1000
 """No answer takes a day, whatever a server says."""
 
+_UNSHOWN: Final = frozenset({"title", "$schema", "additionalProperties"})
+"""Keywords that tell a model nothing; arguments are checked against the whole schema."""
+
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed later."""
 
@@ -178,8 +181,18 @@ def _described(known: Known) -> dict[str, Any]:
     one = known.tool
     return {
         "type": "function",
-        "function": {"name": one.name, "description": one.description, "parameters": dict(one.parameters)},
+        "function": {"name": one.name, "description": one.description, "parameters": _shown(one.parameters)},
     }
+
+
+def _shown(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema as a model needs it: every word of it is in every prompt, and titles only repeat the names."""
+    first = {name: schema[name] for name in ("type", "properties", "required") if name in schema}
+    shown = {**first, **{name: value for name, value in schema.items() if name not in {*first, *_UNSHOWN}}}
+    for name in ("properties", "$defs"):
+        if isinstance(named := shown.get(name), Mapping):
+            shown[name] = {key: _shown(value) if isinstance(value, Mapping) else value for key, value in named.items()}
+    return shown
 
 
 def _text(value: Any) -> str:

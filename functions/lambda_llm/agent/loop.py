@@ -258,7 +258,9 @@ def _arguments(state: State, call: Call) -> Mapping[str, Any]:
         raise ToolError("The arguments are no JSON. Write one JSON object.") from None
     if not isinstance(arguments, dict):
         raise ToolError("The arguments are no JSON object. Write one.")
-    check(state.tools[call.name].tool.parameters, arguments)
+    tool = state.tools[call.name].tool
+    check(tool.parameters, arguments)
+    human.check_suspending(tool.kind, arguments)
     return arguments
 
 
@@ -288,7 +290,7 @@ def _suspended(state: State, call: Call) -> Next:
         return _ask(state, call, f"{call.name} asks: {question.text[:SHOWN]}", question.schema)
     if state.tools[call.name].tool.kind == "ask":
         return _ask(state, call, str(state.parsed[call.id]["question"]))
-    seconds = human.seconds_of(dict(state.parsed[call.id]))
+    seconds = human.seconds_of(state.parsed[call.id])
     if state.spent.seconds + seconds > state.agent.limits.seconds:
         return state, _limited(state, "seconds")
     return _numbered(replace(state, asked=call.id), Wait(f"wait-{state.number}", seconds))
@@ -365,7 +367,7 @@ def _waited(state: State) -> Next:
     call = next(one for one in state.calls if one.id == state.asked)
     days = state.parsed[call.id]["days"]
     # Nobody has looked at a clock, but at least this time has passed.
-    spent = state.spent.at(state.spent.now + human.seconds_of(dict(state.parsed[call.id])))
+    spent = state.spent.at(state.spent.now + human.seconds_of(state.parsed[call.id]))
     outcomes = {**state.outcomes, call.id: Outcome("ok", {"waited_days": days})}
     return _proceed(replace(state, asked="", outcomes=outcomes, spent=spent))
 

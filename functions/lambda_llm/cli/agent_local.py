@@ -30,6 +30,7 @@ from lambda_llm.agent.agent import Agent
 from lambda_llm.agent.durable import Streamed, Surroundings, handler
 from lambda_llm.agent.executions import Executions
 from lambda_llm.agent.store import FolderStore
+from lambda_llm.agent.tools.tool import Store
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.limits import DURABLE_EXECUTION_SECONDS
 
@@ -80,7 +81,13 @@ class LocalService:
 
 @contextmanager
 def local_service(
-    agent: Agent, inference: str, folder: Path, *, skip_waits: bool = False, streamed: Streamed | None = None
+    agent: Agent,
+    inference: str,
+    folder: Path,
+    *,
+    skip_waits: bool = False,
+    streamed: Streamed | None = None,
+    store: Callable[[str], Store] | None = None,
 ) -> Iterator[LocalService]:
     """Run the service while the context lasts.
 
@@ -90,13 +97,14 @@ def local_service(
         folder: for executions, documents and large results.
         skip_waits: whether waits end at once; the history has their real lengths.
         streamed: asks the model instead, while the orchestrator stays awake.
+        store: makes the store of a tenant; by default a folder of `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     url = f"http://{HOST}:{port}"
     executions = Executions(url)
     surroundings = Surroundings(
-        store=lambda tenant: FolderStore(folder / "state", tenant),
+        store=store or (lambda tenant: FolderStore(folder / "state", tenant)),
         function=INFERENCE,
         streamed=streamed,
         client=executions.client,

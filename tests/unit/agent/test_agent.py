@@ -1,5 +1,6 @@
 """Agents as people write them, and the sentences for those that can't work."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from lambda_llm.agent.agent import Agent, known
 from lambda_llm.agent.definition import find
 from lambda_llm.agent.errors import AgentDefinitionError
+from lambda_llm.agent.inference import body
 from lambda_llm.agent.tools.functions import tool
 from lambda_llm.agent.tools.human import ask_human, wait
 from lambda_llm.agent.tools.tool import Effects, Outcome, ToolDescription
@@ -42,6 +44,24 @@ def test_its_tools_are_known_by_name() -> None:
     }
 
 
+def test_two_sources_may_have_a_tool_of_one_name() -> None:
+    agent = Agent("You act.", "demo")
+    tools = known(agent, {"web": Source("web", "look").describe(), "functions": (look.description,)})
+    assert {name: (one.source, one.name, one.tool.name) for name, one in tools.items()} == {
+        "functions_look": ("functions", "look", "functions_look"),
+        "web_look": ("web", "look", "web_look"),
+    }
+
+
+def test_a_model_is_shown_no_more_of_a_schema_than_it_needs() -> None:
+    tools = known(Agent("You act.", "demo"), {"functions": (look.description,)})
+    (shown,) = body(Agent("You act.", "demo"), tools, [])["tools"]
+    assert json.dumps(shown["function"]["parameters"]) == (
+        '{"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer", "default": 1}}, '
+        '"required": ["city"]}'
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -55,8 +75,8 @@ def test_its_tools_are_known_by_name() -> None:
         ({"tools": (Source("Web"),)}, "needs another name"),
         ({"tools": (Source("human"),)}, "needs another name"),
         ({"tools": (Source("web"), Source("web"))}, "needs another name"),
-        ({"tools": (look, look)}, "both have a tool look"),
-        ({"tools": (look, wait(name="look"))}, "both have a tool look"),
+        ({"tools": (look, look)}, "'functions' calls a tool 'look'"),
+        ({"tools": (wait(), wait())}, "'human' calls a tool 'wait'"),
         ({"tools": (ToolDescription("x", "X.", {}),)}, "can't be called"),
         ({"tools": tuple(Source(f"s{number}") for number in range(17))}, "at most 16 sources"),
     ],
@@ -70,7 +90,7 @@ def test_one_that_can_t_work(changes: dict[str, Any], why: str) -> None:
 def test_servers_may_list_what_an_agent_can_t_have() -> None:
     agent = Agent("You act.", "demo")
     for source, why in (
-        (Source("web", "a b"), "needs another name"),
+        (Source("web", "a b"), "its names must match"),
         (Source("web", "slow", seconds=601), "at most 600 seconds"),
         (Source("web", *(f"t{number}" for number in range(129))), "129 tools"),
     ):

@@ -21,9 +21,14 @@ from lambda_llm.agent.tools.human import ask_human, wait
 from lambda_llm.agent.tools.tool import Answer, Effects, Outcome, ToolDescription
 
 ANYTHING = {"type": "object"}
-LOOK = Known("tools", ToolDescription("look", "Looks.", ANYTHING, Effects.NONE))
-PAY = Known("tools", ToolDescription("pay", "Pays.", ANYTHING, Effects.ONCE, approval=True))
-TOOLS = {"look": LOOK, "pay": PAY, "ask_human": Known("human", ask_human()), "wait": Known("human", wait())}
+LOOK = Known("tools", ToolDescription("look", "Looks.", ANYTHING, Effects.NONE), "look")
+PAY = Known("tools", ToolDescription("pay", "Pays.", ANYTHING, Effects.ONCE, approval=True), "pay")
+TOOLS = {
+    "look": LOOK,
+    "pay": PAY,
+    "ask_human": Known("human", ask_human(), "ask_human"),
+    "wait": Known("human", wait(), "wait"),
+}
 AGENT = Agent("You act.", "demo", denial="continue")
 
 

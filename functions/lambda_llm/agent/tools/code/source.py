@@ -28,10 +28,31 @@ _DESCRIPTION: Final = (
 )
 _PARAMETERS: Final = {
     "type": "object",
-    "properties": {"code": {"type": "string", "description": "Python code", "maxLength": CODE_MOST}},
+    "properties": {"code": {"type": "string"}},
     "required": ["code"],
-    "additionalProperties": False,
 }
+
+
+FILES_MOST: Final = 64
+"""Most files that are kept."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which files are kept between calls, beyond the life of a session.
+
+    Attributes:
+        files: number of them.
+        file_bytes: most bytes of each; at most `FILE_MOST`.
+        total_bytes: of all together.
+    """
+
+    files: int = 16
+    file_bytes: int = FILE_MOST
+    total_bytes: int = 4 * FILE_MOST
+
+
+_KEPT: Final = Kept()
 
 
 class CodeSource:
@@ -47,10 +68,9 @@ class CodeSource:
         effects: what running code again does; code in a sandbox without a network can be run again where its files
             don't matter.
         seconds: most that a call may take.
-        files: number of files that are kept.
-        file_bytes: most bytes of each; at most `FILE_MOST`.
-        total_bytes: of all together.
+        keeps: which of its files.
         approval: whether a human must approve each call.
+        description: for the model.
 
     Raises:
         AgentDefinitionError: limits that can't be.
@@ -63,26 +83,25 @@ class CodeSource:
         *,
         effects: Effects = Effects.ONCE,
         seconds: float = 60,
-        files: int = 16,
-        file_bytes: int = FILE_MOST,
-        total_bytes: int = 4 * FILE_MOST,
+        keeps: Kept = _KEPT,
         approval: bool = False,
+        description: str = _DESCRIPTION,
     ) -> None:
-        if not 0 <= files <= 64 or not 0 < file_bytes <= FILE_MOST or seconds < 1:  # noqa: PLR2004 - told below
+        if not 0 <= keeps.files <= FILES_MOST or not 0 < keeps.file_bytes <= FILE_MOST or seconds < 1:
             raise AgentDefinitionError(
-                f"A code tool keeps 0 to 64 files of at most {FILE_MOST:,} bytes and takes at least one second, "
-                f"not {files}, {file_bytes:,} and {seconds:g}."
+                f"A code tool keeps 0 to {FILES_MOST} files of at most {FILE_MOST:,} bytes and takes at least one "
+                f"second, not {keeps.files}, {keeps.file_bytes:,} and {seconds:g}."
             )
-        self.name = name
+        self.name, self._description = name, description
         self._backend, self._effects, self._seconds, self._approval = backend, effects, seconds, approval
-        self._files, self._file_bytes, self._total_bytes = files, file_bytes, total_bytes
+        self._files, self._file_bytes, self._total_bytes = keeps.files, keeps.file_bytes, keeps.total_bytes
 
     def describe(self) -> tuple[ToolDescription, ...]:
         """The one tool."""
         return (
             ToolDescription(
                 TOOL,
-                _DESCRIPTION,
+                self._description,
                 _PARAMETERS,
                 effects=self._effects,
                 approval=self._approval,
@@ -95,6 +114,8 @@ class CodeSource:
         """Run code, as `ToolSource.call`."""
         if name != TOOL:
             raise SandboxError(f"There is no tool {name} here, only {TOOL}.")
+        if len(arguments["code"]) > CODE_MOST:
+            raise SandboxError(f"code must have at most {CODE_MOST:,} characters.")
         call = _Call(self._backend, context, str(arguments["code"]), _Memory.of(context.memory))
         try:
             run = _within(context.seconds, call.run)

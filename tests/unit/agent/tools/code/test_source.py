@@ -11,7 +11,7 @@ from lambda_llm.agent.errors import AgentDefinitionError, AgentError, BadReferen
 from lambda_llm.agent.references import Reference
 from lambda_llm.agent.tools.code.backend import Backend, File, Run, Session, SessionGoneError
 from lambda_llm.agent.tools.code.local import LocalBackend
-from lambda_llm.agent.tools.code.source import CodeSource
+from lambda_llm.agent.tools.code.source import CodeSource, Kept
 from lambda_llm.agent.tools.tool import CallContext, Effects, Outcome
 
 needs_bwrap = pytest.mark.needs("bwrap", get="apt install bubblewrap")
@@ -80,7 +80,10 @@ def test_the_tool() -> None:
     assert tool.parameters["required"] == ["code"]
 
 
-@pytest.mark.parametrize("limits", [{"files": 65}, {"files": -1}, {"file_bytes": 1 << 30}, {"seconds": 0}])
+@pytest.mark.parametrize(
+    "limits",
+    [{"keeps": Kept(files=65)}, {"keeps": Kept(files=-1)}, {"keeps": Kept(file_bytes=1 << 30)}, {"seconds": 0}],
+)
 def test_limits_that_cannot_be(limits: dict[str, Any]) -> None:
     with pytest.raises(AgentDefinitionError, match="keeps 0 to 64 files of at most 4,194,304 bytes"):
         CodeSource(LocalBackend(), **limits)
@@ -193,7 +196,7 @@ class TestState:
         assert list(outcome.memory["files"]) == ["b", "c"]
 
     def test_what_is_too_much_is_left_out_and_said(self, backend: LocalBackend) -> None:
-        execution = Execution(CodeSource(backend, files=2, file_bytes=10, total_bytes=15))
+        execution = Execution(CodeSource(backend, keeps=Kept(files=2, file_bytes=10, total_bytes=15)))
         outcome = execution.call("import os\nfor n, s in zip('abcde', (11, 8, 8, 7, 1)): open(n, 'wb').write(bytes(s))")
         assert outcome.content["files"] == ["b", "d"]
         assert outcome.content["note"] == (
