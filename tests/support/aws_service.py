@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -46,7 +47,7 @@ class AWSService:
 
 @contextmanager
 def aws_service(service: AWSService) -> Iterator[AWSService]:
-    model = botocore.session.get_session().get_service_model(service.name)
+    model = _session().get_service_model(service.name)
     routes = [(_pattern(model.operation_model(name)), model.operation_model(name)) for name in service.operations]
 
     class Handler(BaseHTTPRequestHandler):
@@ -103,6 +104,11 @@ def aws_service(service: AWSService) -> Iterator[AWSService]:
         thread.join()
         server.server_close()
     assert service.faults == []
+
+
+@cache
+def _session() -> botocore.session.Session:
+    return botocore.session.get_session()
 
 
 def _pattern(operation: OperationModel) -> re.Pattern[str]:

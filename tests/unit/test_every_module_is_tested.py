@@ -25,7 +25,7 @@ TESTED_ELSEWHERE = {
     "agent/tools/code/aws": ["unit/agent/tools/code/test_agentcore.py", "unit/agent/tools/code/test_microvm.py"],
     "agent/tools/code/backend": ["unit/agent/tools/code/test_local.py", "unit/agent/tools/code/test_source.py"],
     "agent/tools/code/interpreter": ["unit/agent/tools/code/test_local.py"],
-    "agent/tools/code/notebook": ["unit/agent/tools/code/test_e2b.py"],
+    "agent/tools/code/notebook": ["unit/agent/tools/code/test_blaxel.py", "unit/agent/tools/code/test_e2b.py"],
     "agent/tools/mcp_failures": ["unit/agent/tools/test_mcp_hostile.py"],
     "agent/tools/mcp_questions": ["unit/agent/tools/test_mcp.py", "unit/agent/tools/test_mcp_hostile.py"],
     "agent/tools/mcp_session": ["unit/agent/tools/test_mcp.py", "unit/agent/tools/test_mcp_hostile.py"],

@@ -78,7 +78,7 @@ class E2BSession(NotebookSession):
 
     def _execute(self, code: str, seconds: float) -> Any:
         with told(running=True):
-            return self._sandbox.run_code(code, timeout=seconds)
+            return self._sandbox.run_code(code, **self.bounds(seconds))
 
     def suspend(self) -> None:
         """As `Session.suspend`: memory and disk stay."""
@@ -104,6 +104,8 @@ def told(*, running: bool = False) -> Iterator[None]:
         raise SandboxUnavailableError("E2B refused the key: set E2B_API_KEY, or api_key of the backend.") from None
     except e2b.RateLimitException:
         raise SandboxError("E2B is busy (429), the code was not run: try again in a while.") from None
+    except SandboxError:
+        raise
     except Exception as error:  # noqa: BLE001 - also those of its HTTP client and of parsing
         status = getattr(error, "status_code", None)
         what = "gave no usable answer; the code may have run" if running else "failed"

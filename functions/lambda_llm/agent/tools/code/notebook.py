@@ -6,14 +6,17 @@ other folders and follow links.
 
 import base64
 import json
+import time
 from abc import abstractmethod
 from typing import Any, Final
 
 from lambda_llm.agent.errors import SandboxError
-from lambda_llm.agent.tools.code.backend import LISTED_MOST, File, Run, Session, check_path, files_of, run_of
+from lambda_llm.agent.tools.code.backend import FILE_MOST, LISTED_MOST, File, Run, Session, check_path, files_of, run_of
 
 FOLDER: Final = "/tmp/lambda-llm"  # noqa: S108 - in the sandbox
 FILE_SECONDS: Final = 60
+STREAM_MOST: Final = 2 * FILE_MOST
+"""Characters that a kernel may print in one call; a file's content takes 4/3 of its bytes."""
 
 _ENTER: Final = "import os as _o\n_o.makedirs({folder!r}, exist_ok=True)\n_o.chdir({folder!r})"
 _HELPER: Final = """
@@ -63,6 +66,20 @@ class NotebookSession(Session):
         Raises:
             SandboxError: there is none.
         """
+
+    def bounds(self, seconds: float) -> dict[str, Any]:
+        """Arguments of the SDK's `run_code`, whose own time-out is of each read and so no end of code that prints."""
+        end, printed = time.monotonic() + seconds, 0
+
+        def look(message: Any) -> None:
+            nonlocal printed
+            printed += len(getattr(message, "line", None) or getattr(message, "text", None) or "")
+            if printed > STREAM_MOST:
+                raise SandboxError(f"The code printed more than {STREAM_MOST:,} characters; it ran.", unknown=True)
+            if time.monotonic() > end:
+                raise SandboxError(f"The code took more than {seconds:g} s; it ran.", unknown=True)
+
+        return {"timeout": seconds, "on_stdout": look, "on_stderr": look}
 
     def enter(self) -> None:
         """Make the folder of files the kernel's, at the start."""

@@ -1,6 +1,14 @@
 """AWS's clients without an account."""
 
+from typing import Any
+
+import boto3
+import botocore.loaders
+import botocore.session
 import pytest
+
+LOADER = botocore.loaders.create_loader()
+"""Keeps the models of services, which each session would read anew."""
 
 
 @pytest.fixture
@@ -10,3 +18,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
+    session = boto3.session.Session
+
+    def sharing() -> Any:
+        core = botocore.session.Session()
+        core.register_component("data_loader", LOADER)
+        return session(botocore_session=core)
+
+    monkeypatch.setattr(boto3.session, "Session", sharing)

@@ -1,11 +1,7 @@
 """E2B's SDK against its API on loopback: answers are of the SDK's own types, and lines as a kernel streams them."""
 
-import contextlib
-import io
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ from e2b.api.client.models import Sandbox
 from lambda_llm.agent.errors import SandboxError, SandboxUnavailableError
 from lambda_llm.agent.tools.code.e2b import E2BBackend
 from lambda_llm.agent.tools.code.source import CodeSource
+from support.kernel import executed, served
 from unit.agent.tools.code.test_source import Execution
 
 KEY = "e2b_" + "0" * 40
@@ -49,54 +46,19 @@ class E2B:
             case ["DELETE", *_, name]:
                 return (204, b"") if self.kernels.pop(name, None) is not None else (404, b'{"code":404,"message":"no"}')
             case ["POST", "execute"]:
-                return 200, self.execute(self.kernels[headers["e2b-sandbox-id"]], body["code"])
+                return 200, executed(self.kernels[headers["e2b-sandbox-id"]], body["code"])
         raise AssertionError(f"{method} {path}")
 
     def told(self, name: str) -> bytes:
         sandbox = Sandbox("code-interpreter-v1", name, "client", "0.6.2", envd_access_token="token-of-envd")  # noqa: S106
         return json.dumps(sandbox.to_dict()).encode()
 
-    def execute(self, names: dict[str, Any], code: str) -> bytes:
-        lines: list[dict[str, Any]] = [{"type": "number_of_executions", "execution_count": 1}]
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out):
-            try:
-                exec(code, names)  # noqa: S102 - this test's code
-            except Exception as error:  # noqa: BLE001
-                lines.append({"type": "error", "name": type(error).__name__, "value": str(error), "traceback": ""})
-        lines.append({"type": "stdout", "text": out.getvalue(), "timestamp": 1})
-        return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-
 
 @pytest.fixture
 def service() -> Iterator[tuple[E2B, str]]:
     e2b = E2B()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            path = self.path.partition("?")[0]
-            status, said = e2b.answer(self.command, path, self.headers, json.loads(body) if body else None)
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
-
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815 - names of http.server
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield e2b, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(e2b.answer) as url:
+        yield e2b, url
 
 
 @pytest.fixture
