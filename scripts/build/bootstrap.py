@@ -1,6 +1,6 @@
 """Set up this checkout: environment, locked packages, llama.cpp.
 
-    python3 -m scripts.build.bootstrap [demo | test | build | aws-local | checkov | lock]
+    python3 -m scripts.build.bootstrap [demo | test | build | aws-local | checkov | frameworks | strands | lock]
 
 `make demo` and `make test` call it first. Needs Python 3.11 with pip and venv, nothing else; what is already up to
 date is kept. Uses the standard library only.
@@ -36,6 +36,9 @@ BUILD = build_llama.BUILD
 VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 LOGS = BUILD / "logs"
+
+TESTED_APART = ("checkov", "frameworks", "strands")
+"""Programs that tests run, and that must do without the project's packages or want other versions of them."""
 
 OLDEST_PYTHON = (3, 11)
 PIP_DOWNLOADING = re.compile(r"Downloading (?:.*/)?([A-Za-z0-9][\w.]*?)-\d\S* ?(\(.*?\))?")
@@ -124,7 +127,8 @@ class Setup:
         self._install(lock, VENV)
         self.environment("aws-local")
         if lock == "dev":
-            self.environment("checkov")
+            for name in TESTED_APART:
+                self.environment(name)
         unpacked.wait()
         if not (build_llama.SOURCE / build_llama.SOURCE_STAMP).is_file():
             return  # the other thread failed and reports the reason
@@ -349,7 +353,7 @@ def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         sys.exit("This needs Python 3.11 or later.")
     parser = argparse.ArgumentParser(description="Set up this checkout; `make` calls it.")
-    parser.add_argument("what", choices=["demo", "test", "build", "aws-local", "checkov", "lock"])
+    parser.add_argument("what", choices=["demo", "test", "build", "aws-local", *TESTED_APART, "lock"])
     what = parser.parse_args().what
     BUILD.mkdir(exist_ok=True)
     try:

@@ -43,7 +43,7 @@ def lock(uv: str) -> None:
     for path, choice in subsets.items():
         same_versions = [] if path == everything else ["--constraints", str(everything)]
         _compile(uv, path, "pyproject.toml", *choice, *same_versions, "--no-emit-package", NATIVE)
-    for group in ("aws-local", "build", "checkov", "compiler", "lock"):
+    for group in ("aws-local", "build", "checkov", "compiler", "frameworks", "strands", "lock"):
         _compile(uv, FOLDER / f"{group}.txt", "--group", group)
     _compile(uv, FOLDER / "llama.txt", "-", "--no-deps", "--no-binary", NATIVE, stdin=NATIVE)
 
