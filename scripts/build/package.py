@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lambda_llm.packaging.agent_file import AgentFile
 from lambda_llm.packaging.builder import BINDINGS, MACHINES, Built, Destination, Native, build
 from lambda_llm.packaging.errors import PackageError
 from lambda_llm.packaging.functions import FUNCTIONS
@@ -73,7 +74,9 @@ def native_libraries(destination: Destination, progress: Progress) -> Native:
     return Native(libraries, SOURCE, described, every_cpu=target.every_cpu)
 
 
-def build_package(name: str, destination: Destination, output: Path, progress: Progress) -> Built:
+def build_package(
+    name: str, destination: Destination, output: Path, progress: Progress, agent: AgentFile | None = None
+) -> Built:
     """Build the zip of one function.
 
     Args:
@@ -81,6 +84,7 @@ def build_package(name: str, destination: Destination, output: Path, progress: P
         destination: where it will run.
         output: the zip to write.
         progress: where to report each step.
+        agent: to put into the zip.
 
     Raises:
         PackageError: the result would not run on Lambda.
@@ -95,13 +99,14 @@ def build_package(name: str, destination: Destination, output: Path, progress: P
         stage=BUILD / "package" / f"{name}-{kind}",
         output=output,
         native=native_libraries(destination, progress) if function.native else None,
+        agent=agent,
         report=lambda state: progress.update(f"package ({name})", state),
     )
 
 
 def described(built: Built) -> dict[str, Any]:
     """Describe a finished package as `--json` prints it."""
-    fields = {"function", "zip_bytes", "zip_sha256", "code_sha256", "unzipped_bytes"}
+    fields = {"function", "agent", "zip_bytes", "zip_sha256", "code_sha256", "unzipped_bytes"}
     return {"zip": str(built.zip), **built.manifest.model_dump(include=fields), "largest": built.largest}
 
 
@@ -111,8 +116,12 @@ def main() -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--arch", choices=list(MACHINES))
     where.add_argument("--local", action="store_true", help="for the local AWS: this machine and this Python")
+    parser.add_argument("--agent", type=Path, help="a file with an agent, for the one zip of agents")
+    parser.add_argument("--from-layer", action="append", default=[], help="a module that a layer provides to the agent")
+    parser.add_argument("--aws-service", action="append", default=[], help="a further service that the agent calls")
     parser.add_argument("outputs", nargs="+", metavar="FUNCTION=ZIP", help="what to build, and where to write it")
     given = parser.parse_args()
+    agent = given.agent and AgentFile(given.agent, frozenset(given.from_layer), tuple(given.aws_service))
     outputs = dict(each.split("=", 1) for each in given.outputs)
     BUILD.mkdir(exist_ok=True)
     try:
@@ -121,7 +130,7 @@ def main() -> None:
             fcntl.flock(turn, fcntl.LOCK_EX)
             destination = here() if given.local else Destination(given.arch)
             built = {
-                name: described(build_package(name, destination, Path(output), progress))
+                name: described(build_package(name, destination, Path(output), progress, agent))
                 for name, output in outputs.items()
             }
     except (PackageError, SetupError) as error:

@@ -14,6 +14,7 @@ from lambda_llm.packaging import archive
 from lambda_llm.packaging.builder import MACHINES
 from lambda_llm.packaging.functions import FUNCTIONS
 from lambda_llm.packaging.manifest import NAME, beside
+from scripts import ROOT
 from scripts.demo import MODEL
 from scripts.local_aws.package import LocalPackage, local_packages
 
@@ -23,6 +24,12 @@ KEYS = {"AWS_DEFAULT_REGION": "us-east-1", "LAMBDA_LLM_AUTHORIZER_TABLE": "keys"
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/queue"
 SETTINGS = {
     "inference": {"LAMBDA_LLM_MODEL": str(MODEL)},
+    "agent": {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "LAMBDA_LLM_AGENT": str(ROOT / "examples/agent/research.py"),
+        "LAMBDA_LLM_AGENT_INFERENCE": "arn:aws:lambda:us-east-1:123456789012:function:chat:live",
+        "LAMBDA_LLM_STATE": "s3://my-state/state/",
+    },
     "authorizer": KEYS,
     "authorizer-jwt": KEYS,
     "queue-worker": {

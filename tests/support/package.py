@@ -26,12 +26,12 @@ class Package:
 
 
 Build = Callable[..., Package]
-"""Takes the zip's path, the function's name, and whatever `subprocess.run` takes."""
+"""Takes the zip's path, the function's name, further options, and whatever `subprocess.run` takes."""
 
 
-def build_package(output: Path, function: str = "inference", **changes: Any) -> Package:
+def build_package(output: Path, function: str = "inference", *options: str | Path, **changes: Any) -> Package:
     """Run `lambda-llm package` for one function; llama.cpp stays in .build and is compiled only once."""
-    command: list[str | Path] = [COMMAND, "package", "--function", function, "--output", output, "--json"]
+    command: list[str | Path] = [COMMAND, "package", "--function", function, *options, "--output", output, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, **changes)
     assert done.returncode == 0, done.stderr
     return Package(output, json.loads(done.stdout)[function])

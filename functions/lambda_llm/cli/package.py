@@ -11,6 +11,7 @@ from lambda_llm.packaging.errors import PackageError
 from lambda_llm.packaging.functions import FUNCTIONS
 
 CHECKOUT: Final = Path(__file__).parents[3]
+AGENT: Final = "agent"
 BUILDER: Final = "scripts/build/package.py"
 
 
@@ -34,6 +35,18 @@ def package(
     local: Annotated[
         bool, typer.Option("--local", help="For the local AWS, with this machine's CPU and Python; takes seconds.")
     ] = False,
+    agent: Annotated[
+        Path | None,
+        typer.Option(help="A Python file with an agent, which is put into the zip of the function agent."),
+    ] = None,
+    from_layer: Annotated[
+        list[str] | None,
+        typer.Option(help="With --agent: a module that it imports and a layer of yours provides; repeatable."),
+    ] = None,
+    aws_service: Annotated[
+        list[str] | None,
+        typer.Option(help="With --agent: a further service that its tools call, as boto3 names it; repeatable."),
+    ] = None,
     verify: Annotated[Path | None, typer.Option(help="Check this zip instead of building one.")] = None,
     sha256: Annotated[
         str | None,
@@ -47,6 +60,8 @@ def package(
     The first build takes minutes, later ones reuse what has not changed. The same inputs give the same bytes. A zip
     contains what its function imports and nothing else; a manifest and an SBOM (CycloneDX) are inside and beside it.
     `--verify` finds damage and mistakes; whether somebody replaced zip and manifest together only `--sha256` can tell.
+    `--agent` builds the zip of the function agent with a file of yours, which may import what is in that zip: this
+    package, the MCP client, pydantic, httpx2, and boto3 with the services that agents use.
     `--local` uses the llama.cpp that `make build` compiled; such a zip runs only in the project's local AWS.
 
     Example: `lambda-llm package --function pruner --output dist/pruner.zip && lambda-llm package --verify
@@ -57,6 +72,8 @@ def package(
         return
     if sha256 is not None:
         raise PackageError("--sha256 is for checking a zip: add --verify ZIP.")
+    added = _of_agent(agent, function, {"--from-layer": from_layer, "--aws-service": aws_service})
+    function = AGENT if added else function
     if function is not None and function not in FUNCTIONS:
         raise PackageError(f"There is no function {function!r}: --function takes one of {', '.join(FUNCTIONS)}.")
     if output is not None and function is None:
@@ -64,12 +81,26 @@ def package(
     kind = "local" if local else arch.value
     names = [function] if function else list(FUNCTIONS)
     outputs = {name: (output or Path("dist") / f"lambda-llm-{name}-{kind}.zip").absolute() for name in names}
-    built = _build(outputs, ["--local"] if local else ["--arch", kind])
+    built = _build(outputs, [*(["--local"] if local else ["--arch", kind]), *added])
     if as_json:
         out.print_json(data=built)
     else:
         for name, one in built.items():
             _print(name, one)
+
+
+def _of_agent(agent: Path | None, function: str | None, more: dict[str, list[str] | None]) -> list[str]:
+    """Options of the builder for an agent's file; none without one."""
+    if agent is None and any(more.values()):
+        raise PackageError(f"{' and '.join(more)} are for an agent: add --agent FILE.py.")
+    if agent is None:
+        return []
+    if function not in {None, AGENT}:
+        raise PackageError(f"--agent is for the function {AGENT}: leave out --function {function}.")
+    return [
+        f"--agent={agent.absolute()}",
+        *(f"{option}={name}" for option, names in more.items() for name in names or ()),
+    ]
 
 
 def _build(outputs: dict[str, Path], options: list[str]) -> dict[str, Any]:
@@ -126,12 +157,13 @@ def _verify(path: Path, sha256: str | None, *, as_json: bool) -> None:
         return
     native = f", CPU backends {', '.join(manifest.native.cpu_variants)}" if manifest.native else ""
     glibc = f", needs GLIBC {manifest.glibc}" if manifest.glibc else ""
+    agent = f" with {manifest.agent}.py" if manifest.agent else ""
     result = "is verified, it has the SHA-256 that you gave" if sha256 else "is consistent with its manifest"
     out.print(
         f"[bold green]{escape(str(path))} {result}:[/] "
         + escape(
             f"{manifest.function} of lambda-llm {manifest.version} for {manifest.architecture}, {manifest.runtime}, "
-            f"{len(manifest.files)} files, {file_size(manifest.unzipped_bytes)} unzipped{glibc}{native}"
+            f"{len(manifest.files)} files, {file_size(manifest.unzipped_bytes)} unzipped{agent}{glibc}{native}"
         )
     )
     if not sha256:

@@ -14,7 +14,15 @@ from packaging.utils import canonicalize_name
 from lambda_llm import __version__
 from lambda_llm.limits import RUNTIME
 from lambda_llm.packaging import archive, elf
-from lambda_llm.packaging.closure import PACKAGE, closure, distributions_of, third_party, with_requirements
+from lambda_llm.packaging.agent_file import AgentFile
+from lambda_llm.packaging.closure import (
+    PACKAGE,
+    closure,
+    distributions_of,
+    third_party,
+    top_level,
+    with_requirements,
+)
 from lambda_llm.packaging.errors import PackageError
 from lambda_llm.packaging.functions import Function
 from lambda_llm.packaging.manifest import NAME, SBOM_NAME, Manifest, NativeBuild, PackageManifest, beside
@@ -52,6 +60,7 @@ UNUSED: Final = (
     "numpy/f2py",
     "llama_cpp/server",
     "llama_cpp/lib",
+    "boto3/examples",
     "*.dist-info/RECORD",
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",
@@ -130,6 +139,7 @@ def build(
     stage: Path,
     output: Path,
     native: Native | None = None,
+    agent: AgentFile | None = None,
     report: Callable[[str], object] = lambda _: None,
 ) -> Built:
     """Build, verify and write a package; the same inputs give the same bytes.
@@ -141,6 +151,7 @@ def build(
         stage: folder to collect the files in; replaced.
         output: the zip to write; its manifest and SBOM are written beside it.
         native: llama.cpp, for a function that needs it.
+        agent: somebody's, for the function that runs agents.
         report: called with each step's name.
 
     Raises:
@@ -150,12 +161,13 @@ def build(
         raise PackageError(
             f"The package of {function.name!r} is built {'with' if function.native else 'without'} llama.cpp."
         )
-    modules = closure(function.entries)
+    imported = packages(function, destination)
+    modules = closure(function.entries) | _of_agent(agent, function, imported)
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
     report("installing")
-    imported = with_requirements(distributions_of(third_party(modules.values())), destination.markers)
     _install(stage, lock, imported, destination)
+    _trim_sdk(stage, {*function.aws_services, *(agent.aws_services if agent else ())})
     if native:
         _install_bindings(stage, native)
     for pattern in UNUSED:
@@ -163,9 +175,12 @@ def build(
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     if native:
         shutil.copytree(native.libraries, stage / "llama_cpp" / "lib")
+    if agent:
+        shutil.copyfile(agent.path, stage / agent.path.name)
     _copy_modules(stage, modules, function)
     report("writing the zip")
     manifest = _describe(stage, function, destination, native)
+    manifest = manifest.model_copy(update={"agent": agent.module if agent else None})
     (stage / NAME).write_text(manifest.to_json(), encoding="utf-8")
     output.parent.mkdir(parents=True, exist_ok=True)
     archive.write(stage, output, *([LOCAL_LEVEL] if destination.local else []))
@@ -178,14 +193,25 @@ def build(
     return Built(output, outer, sorted(sizes.items(), key=lambda item: -item[1])[:10])
 
 
+def packages(function: Function, destination: Destination) -> set[str]:
+    """Canonical names of the distributions that go into a function's zip.
+
+    Args:
+        function: to package.
+        destination: what it is built for; Lambda's runtime has some of them already.
+    """
+    names = third_party(closure(function.entries).values()) - function.left_out
+    found = with_requirements(distributions_of(names), destination.markers)
+    return found if destination.local or function.aws_services else found - IN_RUNTIME
+
+
 def requirements(lock: str, wanted: set[str], markers: Mapping[str, str] | None = None) -> str:
     """The part of a lock that a package is installed from.
 
     Args:
         lock: its text.
         wanted: canonical names of the distributions to take.
-        markers: environment markers of Lambda's Python, which has some packages already; None: this machine's Python,
-            whose own markers pip evaluates.
+        markers: environment markers of Lambda's Python; None: this machine's Python, whose own markers pip evaluates.
     """
     chosen = []
     for entry in lock.replace("\\\n", " ").splitlines():
@@ -199,7 +225,7 @@ def requirements(lock: str, wanted: set[str], markers: Mapping[str, str] | None 
         pins = " ".join(f"--hash={each.strip()}" for each in hashes)
         if markers is None:
             chosen.append(f"{text.strip()} {pins}\n")
-        elif name not in IN_RUNTIME and (requirement.marker is None or requirement.marker.evaluate(dict(markers))):
+        elif requirement.marker is None or requirement.marker.evaluate(dict(markers)):
             chosen.append(f"{requirement.name}{requirement.specifier} {pins}\n")
     return "".join(chosen)
 
@@ -217,6 +243,24 @@ def _install(stage: Path, lock: Path, wanted: set[str], destination: Destination
         wheels += [f"--abi=cp{PYTHON.replace('.', '')}", "--abi=abi3", "--abi=none"]
         wheels += [f"--platform={tag}_{MACHINES[destination.architecture]}" for tag in GLIBC_TAGS]
     _pip(stage, *wheels, "--requirement", str(pinned))
+
+
+def _of_agent(agent: AgentFile | None, function: Function, imported: set[str]) -> dict[str, Path]:
+    """The modules of this package that an agent imports."""
+    if agent is None:
+        return {}
+    if not function.agent:
+        raise PackageError(f"The package of {function.name!r} takes no agent.")
+    return agent.modules(top_level(imported))
+
+
+def _trim_sdk(stage: Path, services: set[str]) -> None:
+    """Leave AWS's SDK the data of some services, if there are any: that of all is larger than the rest of a zip."""
+    if not services:
+        return
+    for folder in (*(stage / "botocore/data").iterdir(), *(stage / "boto3/data").iterdir()):
+        if folder.is_dir() and folder.name not in services:
+            shutil.rmtree(folder)
 
 
 def _install_bindings(stage: Path, native: Native) -> None:

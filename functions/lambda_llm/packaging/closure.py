@@ -39,7 +39,7 @@ def closure(entries: Iterable[str], package: Path = PACKAGE) -> dict[str, Path]:
             continue
         found[name] = path = _file(name, package)
         waiting += [".".join(name.split(".")[:length]) for length in range(1, name.count(".") + 1)]
-        waiting += [each for each in imports(path) if each.partition(".")[0] == package.name and _exists(each, package)]
+        waiting += [each for each in imports(path) if each.partition(".")[0] == package.name and exists(each, package)]
     return dict(sorted(found.items()))
 
 
@@ -55,6 +55,29 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def named(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file says it imports, or imports something of; with dots before relative ones.
+
+    Args:
+        path: of a Python file.
+    """
+    for node in _walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def exists(name: str, package: Path = PACKAGE) -> bool:
+    """Whether there is a module.
+
+    Args:
+        name: dotted, below `lambda_llm`.
+        package: the folder of `lambda_llm`.
+    """
+    return any(path.is_file() for path in _candidates(name, package))
 
 
 def third_party(modules: Iterable[Path]) -> set[str]:
@@ -81,25 +104,35 @@ def distributions_of(names: Iterable[str]) -> set[str]:
     return found
 
 
+def top_level(distributions: Iterable[str]) -> set[str]:
+    """Top-level names that distributions provide, as installed here.
+
+    Args:
+        distributions: canonical names.
+    """
+    wanted = set(distributions)
+    return {name for name, by in packages_distributions().items() if wanted & {canonicalize_name(one) for one in by}}
+
+
 def with_requirements(distributions: Iterable[str], environment: dict[str, str]) -> set[str]:
-    """Distributions with all their requirements, without extras.
+    """Distributions with all their requirements, and those of the extras that a requirement names.
 
     Args:
         distributions: canonical names, installed here.
         environment: environment markers of the target, where they differ from this machine's.
     """
-    found: set[str] = set()
-    waiting = list(distributions)
+    found: set[tuple[str, str]] = set()
+    waiting = [(name, "") for name in distributions]
     while waiting:
-        name = waiting.pop()
-        if name in found:
+        name, extra = waiting.pop()
+        if (name, extra) in found:
             continue
-        found.add(name)
+        found.add((name, extra))
         for text in requires(name) or ():
             requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": "", **environment}):
-                waiting.append(canonicalize_name(requirement.name))
-    return found
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra, **environment}):
+                waiting += [(canonicalize_name(requirement.name), one) for one in ("", *requirement.extras)]
+    return {name for name, _ in found}
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
@@ -117,10 +150,6 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
 def _candidates(name: str, package: Path) -> tuple[Path, Path]:
     path = package.parent.joinpath(*name.split("."))
     return path.with_suffix(".py"), path / "__init__.py"
-
-
-def _exists(name: str, package: Path) -> bool:
-    return any(path.is_file() for path in _candidates(name, package))
 
 
 def _file(name: str, package: Path) -> Path:

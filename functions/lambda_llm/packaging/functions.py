@@ -15,6 +15,9 @@ class Function:
         modules: further entry points, modules that are started by name.
         exec_wrapper: path in the zip of the program that the runtime starts instead of Python, behind the web adapter.
         native: whether it needs llama.cpp's libraries.
+        aws_services: services that AWS's SDK in the zip knows; empty: the SDK is that of Lambda's runtime.
+        left_out: top-level modules that are imported by what few agents use, and come in a layer.
+        agent: whether a file with somebody's agent may go into the zip.
     """
 
     name: str
@@ -23,6 +26,9 @@ class Function:
     modules: tuple[str, ...] = ()
     exec_wrapper: str | None = None
     native: bool = False
+    aws_services: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
+    agent: bool = False
 
     @property
     def entries(self) -> tuple[str, ...]:
@@ -46,6 +52,34 @@ FUNCTIONS: Final = {
         Function("canary-rollback", "lambda_llm.canary_rollback.handler.handle"),
         Function("authorizer", "lambda_llm.authorizer.handler.handle"),
         Function("authorizer-jwt", "lambda_llm.authorizer.jwt_handler.handle", extra="authorizer-jwt"),
+        Function(
+            "agent",
+            "lambda_llm.agent.handler.handle",
+            extra="agent",
+            # What agents import.
+            modules=(
+                "lambda_llm.agent.tools.mcp",
+                "lambda_llm.agent.tools.mcp_auth",
+                "lambda_llm.agent.tools.code.agentcore",
+                "lambda_llm.agent.tools.code.e2b",
+                "lambda_llm.agent.tools.code.interpreter",
+                "lambda_llm.agent.tools.code.local",
+                "lambda_llm.agent.tools.code.microvm",
+                "lambda_llm.agent.tools.code.source",
+            ),
+            # The SDK of Lambda's runtime is of a version that may not know durable executions.
+            aws_services=(
+                "bedrock-agentcore",
+                "lambda",
+                "lambda-microvms",
+                "s3",
+                "secretsmanager",
+                "sns",
+                "sts",
+            ),
+            left_out=frozenset({"blaxel", "e2b_code_interpreter"}),
+            agent=True,
+        ),
     )
 }
 """By name."""

@@ -45,6 +45,7 @@ class Manifest(BaseModel):
         architecture: as Lambda spells it.
         runtime: as Lambda spells it.
         handler: for Lambda's Python runtime.
+        agent: module at the top of the zip with somebody's agent; None where there is none.
         exec_wrapper: the program behind the web adapter, below /var/task; None for a function without one.
         native: how its llama.cpp was built; None for a function without it.
         glibc: newest version of the C library that any file needs; None where no file needs any.
@@ -60,6 +61,7 @@ class Manifest(BaseModel):
     architecture: Literal["arm64", "x86_64"]
     runtime: Text
     handler: Text
+    agent: Text | None = None
     exec_wrapper: Text | None
     native: NativeBuild | None
     glibc: Text | None

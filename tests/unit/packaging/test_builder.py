@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lambda_llm.packaging.builder import IN_RUNTIME, Destination, build, requirements
-from lambda_llm.packaging.closure import closure, distributions_of, third_party, with_requirements
+from lambda_llm.packaging.builder import IN_RUNTIME, Destination, build, packages, requirements
+from lambda_llm.packaging.closure import PACKAGE, closure
 from lambda_llm.packaging.errors import PackageError
 from lambda_llm.packaging.functions import FUNCTIONS, Function
 from scripts.build.package import LOCK
@@ -50,18 +50,30 @@ def test_what_is_not_wanted_is_left_out() -> None:
     assert requirements(LOCKED, set(), ARM64) == ""
 
 
-@pytest.mark.parametrize("name", sorted(IN_RUNTIME))
-def test_what_the_runtime_has_is_left_out(name: str) -> None:
-    assert requirements(f"{name}==1.0 \\\n    --hash={HASHES[0]}\n", {name}, ARM64) == ""
+def test_what_the_runtime_has_is_left_out() -> None:
+    here, lambda_s = Destination("arm64", local=True), Destination("arm64")
+    assert packages(FUNCTIONS["inference"], here) >= IN_RUNTIME
+    assert not packages(FUNCTIONS["inference"], lambda_s) & IN_RUNTIME
+    assert packages(FUNCTIONS["pruner"], lambda_s) == set()
+
+
+def test_an_agent_has_an_sdk_of_its_own_with_all_that_this_takes() -> None:
+    assert packages(FUNCTIONS["agent"], Destination("arm64")) >= IN_RUNTIME - {"snapshot-restore-py"}
+
+
+def test_an_agent_may_use_every_tool_of_the_package() -> None:
+    """Of which the server in a MicroVM's image runs elsewhere."""
+    tools = [path for path in (PACKAGE / "agent/tools").rglob("*.py") if path.name != "microvm_server.py"]
+    assert set(closure(FUNCTIONS["agent"].entries).values()) >= set(tools)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_every_package_that_a_function_imports_is_locked_with_hashes(function: Function) -> None:
-    wanted = with_requirements(distributions_of(third_party(closure(function.entries).values())), ARM64)
+    wanted = packages(function, Destination("arm64"))
     chosen = requirements(LOCK.read_text(encoding="utf-8"), wanted, ARM64).splitlines()
     assert all("==" in line and "--hash=sha256:" in line for line in chosen)
     # The bindings of llama.cpp are installed from their source package.
-    assert {line.partition("==")[0] for line in chosen} == wanted - IN_RUNTIME - {"llama-cpp-python"}
+    assert {line.partition("==")[0] for line in chosen} == wanted - {"llama-cpp-python"}
 
 
 def test_a_package_has_llama_cpp_exactly_when_its_function_needs_it(tmp_path: Path) -> None:

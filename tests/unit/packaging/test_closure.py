@@ -62,6 +62,7 @@ def test_distributions_are_found_with_all_that_they_require() -> None:
     assert distributions_of({"jinja2", "awscrt"}) == {"jinja2", "awscrt"}
     assert with_requirements({"jinja2"}, {}) == {"jinja2", "markupsafe"}
     assert "exceptiongroup" not in with_requirements({"anyio"}, {"python_version": "3.13"})
+    assert "cryptography" in with_requirements({"mcp"}, {}), "it requires pyjwt[crypto]"
     with pytest.raises(PackageError, match="No installed package provides the module 'nowhere'"):
         distributions_of({"nowhere"})
 
