@@ -81,6 +81,8 @@ class MicroVMs:
                     self.send_error(503)
                     return False
                 if vms.instead and self.command == "POST":
+                    # What was not read when the connection ends resets it, and takes the answer along.
+                    self.rfile.read(int(self.headers["content-length"]))
                     self.send_response(vms.instead[0])
                     self.end_headers()
                     self.wfile.write(vms.instead[1])
