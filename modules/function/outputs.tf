@@ -64,6 +64,11 @@ output "handler" {
   value       = try(local.manifest.handler, null)
 }
 
+output "agent" {
+  description = "Module of the agent in a package of agents; null where there is none."
+  value       = try(local.manifest.agent, null)
+}
+
 output "exec_wrapper" {
   description = "Path in the zip of the program behind the Lambda Web Adapter; empty for a function without one."
   value       = try(coalesce(local.manifest.exec_wrapper), "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.local_aws import terraform
-from support.modules import ROOT, of_terraform_alone
+from support.modules import ROOT, adapt, of_terraform_alone, too_new
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,8 @@ def initialized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Pa
 
     def initialize(folder: Path) -> Path:
         if folder not in done:
-            where = for_opentofu(folder, tmp_path_factory.mktemp("modules")) if terraform.is_opentofu() else folder
+            changed = terraform.is_opentofu() or too_new(folder)
+            where = copied(folder, tmp_path_factory.mktemp("modules")) if changed else folder
             terraform.run(where, "init", "-backend=false")
             done[folder] = where
         return done[folder]
@@ -25,14 +26,15 @@ def initialized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Pa
     return initialize
 
 
-def for_opentofu(module: Path, into: Path) -> Path:
-    """Copy a module, without the test files that OpenTofu's framework can't read, into a folder; return its copy."""
+def copied(module: Path, into: Path) -> Path:
+    """Copy a module into a folder, without what this program or its provider can't read; return its copy."""
     shutil.copytree(ROOT / "modules", into / "modules", ignore=shutil.ignore_patterns(".terraform*"))
     for file in [*ROOT.glob("*.tf"), *(ROOT / "tests/terraform").glob("*.hcl")]:
         (into / file.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, into / file.relative_to(ROOT))
     (into / "models").symlink_to(ROOT / "models")
+    adapt(into)
     for file in into.rglob("*.tftest.hcl"):
-        if of_terraform_alone(file):
+        if terraform.is_opentofu() and of_terraform_alone(file):
             file.unlink()
     return into / module.relative_to(ROOT)

@@ -12,7 +12,7 @@ from lambda_llm import __version__
 from scripts.docs import hcl
 from scripts.docs import module_tables as module_docs
 from scripts.local_aws import terraform
-from support.modules import MODULES, ROOT, initializable, name
+from support.modules import MODULES, ROOT, adapt, initializable, name
 
 DOCUMENTED = [module for module in MODULES if module != ROOT]
 BLOCKS = re.compile(r"^```hcl\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -21,6 +21,7 @@ FIXTURES = {
     "pruner": "modules/version-pruner/tests/fixtures",
     "authorizer": "modules/front-door/tests/fixtures",
     "canary-rollback": "modules/canary-rollback/tests/fixtures",
+    "agent": "modules/durable-agent/tests/fixtures",
 }
 """Folder of a zip with its manifest, by the function that it is for."""
 
@@ -50,6 +51,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> str:
     for file in filter(None, listed.stdout.decode().split("\0")):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, folder / file)
+    adapt(folder)
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-C", str(folder)]
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--message", "all"], ["tag", RELEASE]):
         subprocess.run([*git, *command], check=True, stdout=subprocess.DEVNULL)
@@ -63,6 +65,7 @@ def stack(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "modules", checkout / "modules", ignore=shutil.ignore_patterns(".terraform*"))
     for file in ROOT.glob("*.tf"):
         shutil.copy(file, checkout)
+    adapt(checkout)
     (checkout / "dist").mkdir()
     folder.mkdir()
     (folder / "dist").symlink_to(checkout / "dist")

@@ -17,7 +17,7 @@ import pytest
 from scripts.docs import hcl
 from scripts.docs.hcl import Block
 from scripts.local_aws import terraform
-from support.modules import MODULES, ROOT, initializable, name, own_tests
+from support.modules import MODULES, ROOT, adapt, initializable, name, own_tests
 
 pytestmark = [
     pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install"),
@@ -134,9 +134,11 @@ def test_every_rule_of_a_variable_has_a_case_that_it_refuses(module: Path, tmp_p
 def test_every_other_rule_has_a_case_that_it_refuses(
     module: Path, tmp_path: Path, initialized: Callable[[Path], Path]
 ) -> None:
-    initialized(module)
+    where = initialized(module)
     shutil.copytree(ROOT / "modules", tmp_path / "modules", ignore=shutil.ignore_patterns(".terraform", "*.tftest.hcl"))
+    adapt(tmp_path)
     copy = tmp_path / "modules" / module.name
+    shutil.copy(where / ".terraform.lock.hcl", copy)
     written = write_cases(copy / "tests", module, of_variables=False)
-    found = refusals(copy, TF_DATA_DIR=str(module / ".terraform"))
-    check(rules(module, of_variables=False), found, written)
+    found = refusals(copy, TF_DATA_DIR=str(where / ".terraform"))
+    check(rules(copy, of_variables=False), found, written)
