@@ -51,7 +51,7 @@ agent = Agent(
         ask_human(),
         wait(),
     ),
-    limits=Limits(turns=12, dollars=0.05, seconds=30 * 24 * 60 * 60),
+    limits=Limits(turns=20, dollars=0.05, seconds=30 * 24 * 60 * 60),
     denial="continue",
     options={"temperature": 0},
 )

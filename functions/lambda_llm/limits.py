@@ -117,11 +117,9 @@ DURABLE_BYTES: Final = 100 * MIB
 """Most data that one durable execution may have written. Source: as above."""
 
 DURABLE_PAYLOAD_BYTES: Final = 262_144
-"""Most bytes of a step's result; a larger one fails the execution. Source: as above, and the service's error text in
+"""Most bytes of a step's result; a larger one fails the execution.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html; the service's words are in
 https://github.com/aws/aws-durable-execution-sdk-python/issues/342"""
-
-DURABLE_ERROR_BYTES: Final = 32_768
-"""Most bytes of an operation's error. Source: the checks of aws-durable-execution-sdk-python-testing 1.4.0"""
 
 DURABLE_INVOKE_BYTES: Final = 1 * MIB
 """Most bytes of the payload of a chained invocation and of its result, and of a callback's result.

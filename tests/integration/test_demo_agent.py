@@ -4,11 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from scripts import ROOT
-from support.needs import needs
 
 
-@needs("bwrap", get="apt install bubblewrap")
+@pytest.mark.needs("bwrap", get="apt install bubblewrap")
 def test_the_agent_reads_computes_asks_waits_and_answers() -> None:
     demo = subprocess.run(
         [sys.executable, "-m", "scripts.demo_agent"], cwd=ROOT, capture_output=True, text=True, timeout=180, check=False

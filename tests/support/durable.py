@@ -32,6 +32,9 @@ from lambda_llm.agent.durable import Surroundings, handler
 from lambda_llm.agent.store import FolderStore
 
 FUNCTION = "inference:live"
+ERROR_BYTES = 32_768
+"""Most bytes of an operation's error, as the testing runner enforces it."""
+
 AT = 1_764_000_000
 """Unix time at which scripted answers are made."""
 
@@ -107,7 +110,7 @@ class StrictClient:
         )
         if size > most:
             raise LimitError(f"{update.operation_type.value} of {size:,} bytes")
-        if update.error and len(json.dumps(update.error.to_dict()).encode()) > limits.DURABLE_ERROR_BYTES:
+        if update.error and len(json.dumps(update.error.to_dict()).encode()) > ERROR_BYTES:
             raise LimitError("Error object size must be less than 32768 bytes")
         if update.name and not re.fullmatch(limits.DURABLE_NAME, update.name):
             raise LimitError(f"name {update.name!r}")

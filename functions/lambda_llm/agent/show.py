@@ -29,7 +29,7 @@ class Entry:
 
     Attributes:
         name: of the operation: `think-3`.
-        kind: `begin`, `think`, `tool`, `ask`, `wait` or `compact`.
+        kind: `begin`, `think`, `tool`, `ask`, `wait`, `compact`, or `rest`: a sandbox was told to sleep or to end.
         began, ended: in UTC; `ended` is None while it lasts.
         status: `running`, `ok`, `error`, `unknown`, `failed`, `approved`, `denied`, `timed out`, …
         text: what it was about, shortened.
@@ -208,7 +208,8 @@ def _read(reading: _Reading, event: Mapping[str, Any]) -> None:
         _told(reading, name.removesuffix("-told"), written)
         return
     # The names of a loop's operations are its own; others' are shown as they are.
-    entry = reading.entries.get(event["Id"]) or Entry(name, _KINDS.get(name.partition("-")[0], "begin"), at)
+    kind_ = "rest" if name.endswith("-rest") or name == "close" else _KINDS.get(name.partition("-")[0], "begin")
+    entry = reading.entries.get(event["Id"]) or Entry(name, kind_, at)
     entry = replace(
         entry, bytes=entry.bytes + len(written.encode()), callback=details.get("CallbackId") or entry.callback
     )

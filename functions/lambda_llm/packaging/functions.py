@@ -61,6 +61,7 @@ FUNCTIONS: Final = {
                 "lambda_llm.agent.tools.mcp",
                 "lambda_llm.agent.tools.mcp_auth",
                 "lambda_llm.agent.tools.code.agentcore",
+                "lambda_llm.agent.tools.code.blaxel",
                 "lambda_llm.agent.tools.code.e2b",
                 "lambda_llm.agent.tools.code.interpreter",
                 "lambda_llm.agent.tools.code.local",
