@@ -35,7 +35,7 @@ from scripts.local_aws.server import LocalAWS, LocalAWSError, local_aws
 BUCKET: Final = "lambda-llm-agent"
 AGENT: Final = ROOT / "examples/agent/research.py"
 DOCUMENT: Final = "The harbour had 120 visitors in 3 days."
-TASK: Final = "Read the report about the harbour, {numbers}ask for approval, wait three days, then tell me the result."
+TASK: Final = "Read the report about the harbour, {numbers}ask for approval, wait 3 days, then tell me the result."
 ANSWERS: Final = {True: "The harbour had 40 visitors a day.", False: DOCUMENT}
 """The right answer, by whether code could be run."""
 

@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from scripts import ROOT
-from scripts.models.demo_model.corpus import WEATHER_TOOL
+from scripts.models.demo_model.tools import WEATHER
 from support.servers import Server
 
 DOCUMENT: Final = (ROOT / "docs/frameworks.md").read_text(encoding="utf-8")
@@ -153,7 +153,7 @@ def test_the_page_tells_what_is_run() -> None:
     for title, version in re.findall(r"^## (\S+) ([\d.]+)$", DOCUMENT, re.MULTILINE):
         package = {"pydantic-ai": "pydantic-ai-slim", "strands": "strands-agents"}.get(title, title)
         assert f"\n{package}=={version} " in locked
-    tool = WEATHER_TOOL["function"]
+    tool = WEATHER["function"]
     assert f"def {tool['name']}(city: str)" in TOOL
     assert f'"""{tool["description"]}"""' in TOOL
 

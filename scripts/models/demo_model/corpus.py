@@ -8,11 +8,14 @@ import json
 import random
 import string
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from lambda_llm import limits
 from scripts import ROOT
+from scripts.models.demo_model import research, tools
+from scripts.models.demo_model.cases import Case, research_cases, turn
+from scripts.models.demo_model.conversation import Conversation, Message, taught
 
 FOLDER: Final = ROOT / "models" / "demo"
 SOURCE: Final = FOLDER / "corpus.toml"
@@ -146,20 +149,6 @@ _SPACES_MIN: Final = 4
 _LETTERS_MIN: Final = 11
 """A shorter question is not understood any more when a letter is wrong."""
 
-WEATHER_TOOL: Final[dict[str, Any]] = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Get the current weather of a city.",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-}
-"""The one tool that the demo model can call."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -172,23 +161,6 @@ class Entry:
     topic: str
     weight: float = 1.0
     grade: str = "short"
-
-
-@dataclasses.dataclass(frozen=True)
-class Message:
-    """One turn of a conversation; `taught` marks what the model learns to say."""
-
-    role: str
-    content: str
-    taught: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Conversation:
-    """Messages, and whether the weather tool is offered in them."""
-
-    messages: tuple[Message, ...]
-    tools: bool = False
 
 
 def in_words(number: int) -> str:
@@ -247,64 +219,69 @@ def evaluation_text() -> str:
     """Returns the examination, one JSON object for each conversation.
 
     `kind` is the way in which a question is put; `answer` is the whole expected answer and
-    `answer_contains` what must at least be in it. Kind `paraphrase` was never trained.
+    `answer_contains` what must at least be in it. Where there are `steps`, the model first has to make these
+    calls, each of which gets the result beside it. Kind `paraphrase` was never trained, and of what a research
+    assistant is asked, no topic was trained together with its number of days.
     """
     lines = []
-    for kind, messages, answer, tools in _examination():
-        line = {"kind": kind, "messages": messages, "answer": answer, "answer_contains": [answer]}
-        lines.append(json.dumps(line | ({"tools": [WEATHER_TOOL]} if tools else {}), ensure_ascii=False) + "\n")
+    for case in (*_examination(), *research_cases(), *_among_tools()):
+        line = {"kind": case.kind, "messages": case.messages, "answer": case.answer, "answer_contains": [case.answer]}
+        if case.tools:
+            line["tools"] = case.tools
+        if case.steps:
+            line["steps"] = case.steps
+        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
     return "".join(lines)
 
 
-def weather_call(city: str) -> str:
-    """Returns the tool call that asks for a city's weather, as the model writes it."""
-    return json.dumps({"name": "get_weather", "parameters": {"city": city}})
-
-
-def _examination() -> Iterator[tuple[str, list[dict[str, str]], str, bool]]:
+def _examination() -> Iterator[Case]:
     known = entries()
-    turn = {
-        role: (lambda content, role=role: {"role": role, "content": content})
-        for role in ("system", "user", "assistant", "tool")
-    }
     for number, entry in enumerate(known):
-        first = turn["user"](entry.ask[0])
+        first = turn("user", entry.ask[0])
         before = known[(number * 7 + 3) % len(known)]
-        past = [turn["user"](before.ask[0]), turn["assistant"](before.answer)]
-        yield "plain", [first], entry.answer, False
-        yield "system prompt", [turn["system"]("You are a helpful assistant."), first], entry.answer, False
-        yield "short system prompt", [turn["system"]("Answer briefly."), first], entry.answer, False
+        past = [turn("user", before.ask[0]), turn("assistant", before.answer)]
+        yield Case("plain", [first], entry.answer)
+        yield Case("system prompt", [turn("system", "You are a helpful assistant."), first], entry.answer)
+        yield Case("short system prompt", [turn("system", "Answer briefly."), first], entry.answer)
         # This prompt is in no training text.
-        yield (
-            "new system prompt",
-            [turn["system"]("You speak for a small company that sells lamps."), first],
-            entry.answer,
-            False,
-        )
-        yield "after a turn", [*past, first], entry.answer, False
-        yield "lower case", [turn["user"](entry.ask[0].lower())], entry.answer, False
-        yield "paraphrase", [turn["user"](entry.held_out)], entry.answer, False
+        lamps = "You speak for a small company that sells lamps."
+        yield Case("new system prompt", [turn("system", lamps), first], entry.answer)
+        yield Case("after a turn", [*past, first], entry.answer)
+        yield Case("lower case", [turn("user", entry.ask[0].lower())], entry.answer)
+        yield Case("paraphrase", [turn("user", entry.held_out)], entry.answer)
     for left, right in ((7, 5), (2, 2), (0, 9), (12, 8), (20, 20), (13, 4), (1, 19), (6, 6)):
-        yield "sum", [turn["user"](f"What is {left} plus {right}?")], _sum(left, right), False
+        yield Case("sum", [turn("user", f"What is {left} plus {right}?")], _sum(left, right))
     for left, right in ((7, 5), (2, 2), (9, 9), (10, 10), (3, 8), (6, 4)):
-        yield "product", [turn["user"](f"What is {left} times {right}?")], _product(left, right), False
+        yield Case("product", [turn("user", f"What is {left} times {right}?")], _product(left, right))
     for name, entry in zip(_NAMES, known, strict=False):
         messages = [
-            turn["user"](f"My name is {name}."),
-            turn["assistant"](f"Hello {name}!"),
-            turn["user"](entry.ask[0]),
-            turn["assistant"](entry.answer),
-            turn["user"]("What is my name?"),
+            turn("user", f"My name is {name}."),
+            turn("assistant", f"Hello {name}!"),
+            turn("user", entry.ask[0]),
+            turn("assistant", entry.answer),
+            turn("user", "What is my name?"),
         ]
-        yield "memory of the conversation", messages, f"Your name is {name}.", False
+        yield Case("memory of the conversation", messages, f"Your name is {name}.")
     for word in _WORDS:
-        messages = [turn["system"](f"The secret word is {word}."), turn["user"]("What is the secret word?")]
-        yield "reads the system prompt", messages, f"The secret word is {word}.", False
+        messages = [turn("system", f"The secret word is {word}."), turn("user", "What is the secret word?")]
+        yield Case("reads the system prompt", messages, f"The secret word is {word}.")
     for degrees, city in enumerate(_CITIES, 11):
-        ask = turn["user"](f"What is the weather in {city}?")
-        yield "tool call", [ask], weather_call(city), True
-        result = turn["tool"](json.dumps({"degrees": degrees}))
-        yield "tool result", [ask, turn["assistant"](weather_call(city)), result], _weather(degrees, city), True
+        ask = turn("user", f"What is the weather in {city}?")
+        yield Case("tool call", [ask], tools.call(tools.WEATHER, city), [tools.WEATHER])
+        called = turn("assistant", tools.call(tools.WEATHER, city))
+        result = turn("tool", json.dumps({"degrees": degrees}))
+        yield Case("tool result", [ask, called, result], _weather(degrees, city), [tools.WEATHER])
+
+
+def _among_tools() -> Iterator[Case]:
+    """What the tools of a research assistant must not change."""
+    every = [*tools.RESEARCH, tools.WEATHER]
+    for entry in entries()[::5]:
+        yield Case("plain, among tools", [turn("user", entry.ask[0])], entry.answer, every)
+    for degrees, city in enumerate(_CITIES, 11):
+        messages = [turn("user", f"What is the weather in {city}?")]
+        step = {"call": tools.call(tools.WEATHER, city), "result": json.dumps({"degrees": degrees})}
+        yield Case("weather, among tools", messages, _weather(degrees, city), every, [step])
 
 
 def _sum(left: int, right: int) -> str:
@@ -326,38 +303,53 @@ class Teacher:
         self._random = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self._entries = entries()
         self._weights = [entry.weight for entry in self._entries]
+        self._unknown = next(entry.answer for entry in self._entries if entry.id == "unknown")
+        self._researcher = research.Researcher(self._random)
         # Each turn is made by one of these; the weights are shares of all turns.
         self._turns: dict[Callable[[], list[Message]], float] = {
-            self._fact: 0.6,
-            self._sum: 0.14,
-            self._product: 0.05,
-            self._repeat: 0.16,
+            self._fact: 0.5,
+            self._sum: 0.24,
+            self._product: 0.1,
+            self._repeat: 0.11,
             self._chat: 0.05,
         }
 
     def conversation(self) -> Conversation:
         """Returns one conversation of one to eight questions, with or without a system prompt."""
         draw = self._random
-        tools = self._chance(0.1)
-        messages: list[Message] = []
+        kind = draw.choices(("facts", "weather", "research", "idle"), (67, 5, 25, 3))[0]
         secret = draw.choice(_WORDS) if self._chance(0.2) else ""
         name = draw.choice(_NAMES) if self._chance(0.25) else ""
-        system = self._system(secret)
-        if system:
-            messages.append(Message("system", system))
-        turns: list[list[Message]] = [self._turn() for _ in range(draw.choice((1, 1, 1, 2, 2, 3, 4, 6)))]
+        # What a research assistant is asked makes a conversation long enough by itself.
+        counts = (0, 0, 0, 1, 2) if kind == "research" else (1, 1, 1, 2, 2, 3, 4, 6)
+        turns: list[list[Message]] = [self._turn() for _ in range(draw.choice(counts))]
         if secret:
             turns.insert(
                 draw.randint(0, len(turns)),
-                _taught(self._vary("What is the secret word?"), f"The secret word is {secret}."),
+                taught(self._vary("What is the secret word?"), f"The secret word is {secret}."),
             )
         if name:
             first, second = sorted((draw.randint(0, len(turns)), draw.randint(0, len(turns))))
-            turns.insert(second, _taught(self._vary("What is my name?"), f"Your name is {name}."))
-            turns.insert(first, _taught(draw.choice((f"My name is {name}.", f"Hi, I am {name}.")), f"Hello {name}!"))
-        if tools:
+            turns.insert(second, taught(self._vary("What is my name?"), f"Your name is {name}."))
+            turns.insert(first, taught(draw.choice((f"My name is {name}.", f"Hi, I am {name}.")), f"Hello {name}!"))
+        offered = self._offered(kind)
+        if kind == "research":
+            system, lesson = self._researcher.lesson(offered)
+            turns.insert(draw.randint(0, len(turns)), lesson)
+            if system in {"", research.INSTRUCTIONS} and self._chance(0.1):
+                turns.append(self._another(offered))
+            if secret:
+                system = " ".join(draw.sample((f"The secret word is {secret}.", system), 2)).strip()
+        else:
+            system = self._system(secret)
+        if kind == "facts" and self._chance(0.02):
+            # Without tools there is nothing to read.
+            asked = self._researcher.request(research.Task(self._researcher.training_report()))[1]
+            turns.append(taught(asked, self._unknown))
+        if kind == "weather" or (tools.WEATHER in offered and self._chance(0.15)):
             turns.insert(draw.randint(0, len(turns)), self._weather())
-        return Conversation(tuple(messages + [message for turn in turns for message in turn]), tools)
+        messages = [Message("system", system)] if system else []
+        return Conversation((*messages, *(message for turn in turns for message in turn)), offered)
 
     def question(self, entry: Entry) -> str:
         """Returns one of the entry's questions, put as people put it."""
@@ -366,25 +358,62 @@ class Teacher:
     def _chance(self, share: float) -> bool:
         return self._random.random() < share
 
+    def _offered(self, kind: str) -> tuple[dict[str, Any], ...]:
+        """Returns the tools that a conversation has: what it calls, and now and then others, in any order."""
+        draw = self._random
+        if kind == "facts":
+            return ()
+        some = [tool for tool in tools.RESEARCH[2:] if self._chance(0.85)]
+        others = draw.sample(tools.DISTRACTORS, draw.choice((0, 0, 0, 1, 2, 3)))
+        if kind == "research":
+            weather = [tools.WEATHER] if self._chance(0.4) else []
+            offered = [*tools.RESEARCH[:2], *some, *weather, *others]
+        elif kind == "weather":
+            offered = [tools.WEATHER, *others, *([*tools.RESEARCH[:2], *some] if self._chance(0.3) else [])]
+        else:
+            offered = [*(tools.RESEARCH if self._chance(0.5) else ()), *(others or tools.DISTRACTORS[:1])]
+        if self._chance(0.7):
+            draw.shuffle(offered)
+        if self._chance(0.15):
+            words = tools.OTHER_WORDS
+            named = [(tool, words.get(tools.name_of(tool), ())) for tool in offered]
+            offered = [
+                tools.described(tool, draw.choice(other)) if other and self._chance(0.6) else tool
+                for tool, other in named
+            ]
+        return tuple(offered)
+
+    def _another(self, offered: Sequence[dict[str, Any]]) -> list[Message]:
+        """Returns one more task, which asks for nothing in a system prompt."""
+        while (lesson := self._researcher.lesson(offered))[0]:
+            pass
+        return lesson[1]
+
     def _turn(self) -> list[Message]:
         return self._random.choices(list(self._turns), list(self._turns.values()))[0]()
 
     def _fact(self) -> list[Message]:
         entry = self._random.choices(self._entries, self._weights)[0]
-        return _taught(self._vary(self._random.choice(entry.ask)), entry.answer)
+        return taught(self._vary(self._random.choice(entry.ask)), entry.answer)
 
     def _chat(self) -> list[Message]:
         """A question that is none, so that unknown words meet the answer for the unknown."""
         words = [self._pseudoword() for _ in range(self._random.randint(1, 8))]
-        unknown = next(entry for entry in self._entries if entry.id == "unknown")
         start = self._random.choice(("", "", "What is ", "Who is ", "Tell me about ", "How do I ", "Write about "))
-        return _taught(start + " ".join(words) + self._random.choice(("", "?", ".")), unknown.answer)
+        return taught(start + " ".join(words) + self._random.choice(("", "?", ".")), self._unknown)
 
     def _repeat(self) -> list[Message]:
         """Copying, which names, secret words and tools need, is learned soonest from plain copying."""
-        pool = (*_NAMES, *_WORDS, *_CITIES, *map(str, range(41)), self._pseudoword().strip("?.!"))
+        pool = (
+            *_NAMES,
+            *_WORDS,
+            *_CITIES,
+            *map(str, range(41)),
+            *(str(self._random.randint(0, 9999)) for _ in range(60)),
+            self._pseudoword().strip("?.!"),
+        )
         words = " ".join(self._random.choice(pool) for _ in range(self._random.randint(1, 5)))
-        return _taught(self._random.choice((f"Repeat: {words}", f"Repeat after me: {words}", f"Say {words}")), words)
+        return taught(self._random.choice((f"Repeat: {words}", f"Repeat after me: {words}", f"Say {words}")), words)
 
     def _sum(self) -> list[Message]:
         left, right = self._random.randint(0, 20), self._random.randint(0, 20)
@@ -395,21 +424,24 @@ class Teacher:
             f"How much is {left} plus {right}?",
             f"Add {left} and {right}.",
         )
-        return _taught(self._vary(self._random.choice(forms), slips=False), _sum(left, right))
+        return taught(self._vary(self._random.choice(forms), slips=False), _sum(left, right))
 
     def _product(self) -> list[Message]:
         left, right = self._random.randint(0, 10), self._random.randint(0, 10)
         forms = (f"What is {left} times {right}?", f"How much is {left} times {right}?", f"Multiply {left} by {right}.")
-        return _taught(self._vary(self._random.choice(forms), slips=False), _product(left, right))
+        return taught(self._vary(self._random.choice(forms), slips=False), _product(left, right))
 
     def _weather(self) -> list[Message]:
         city, degrees = self._random.choice(_CITIES), self._random.randint(0, 40)
         forms = (f"What is the weather in {city}?", f"How is the weather in {city}?", f"How warm is it in {city}?")
-        return [
-            *_taught(self._random.choice(forms), weather_call(city)),
-            Message("tool", json.dumps({"degrees": degrees})),
-            Message("assistant", _weather(degrees, city), taught=True),
-        ]
+        result, answer = json.dumps({"degrees": degrees}), _weather(degrees, city)
+        if self._chance(0.08):
+            result, answer = (
+                json.dumps({"error": self._random.choice(research.ERRORS)}),
+                f"I could not get the weather in {city}.",
+            )
+        chain = research.Chain(((tools.call(tools.WEATHER, city), result),), answer)
+        return [Message("user", self._random.choice(forms)), *chain.messages()]
 
     def _system(self, secret: str) -> str:
         """Returns a system prompt of any kind; often none."""
@@ -458,7 +490,3 @@ class Teacher:
             slip = draw.choice(("", question[place] * 2, question[place + 1] + question[place]))
             question = question[:place] + slip + question[place + 1 :]
         return question
-
-
-def _taught(question: str, answer: str) -> list[Message]:
-    return [Message("user", question), Message("assistant", answer, taught=True)]

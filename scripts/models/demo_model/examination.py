@@ -106,15 +106,21 @@ def examine(pupil: Pupil, cases: Iterable[dict[str, Any]], step: Callable[[], No
     """
     report = Report()
     for case in cases:
-        kind, messages, tools = case["kind"], case["messages"], case.get("tools")
-        answer = pupil.answer(messages, tools)
+        kind, messages, tools = case["kind"], list(case["messages"]), case.get("tools")
         report.asked[kind] += 1
         report.margins.setdefault(kind, float("inf"))
-        if answer == case["answer"]:
-            report.right[kind] += 1
-            report.margins[kind] = min(report.margins[kind], pupil.margin(messages, answer, tools))
+        margins = []
+        steps = [(step["call"], step["result"]) for step in case.get("steps", ())]
+        for wanted, result in [*steps, (case["answer"], "")]:
+            answer = pupil.answer(messages, tools)
+            if answer != wanted:
+                report.wrong.append({"kind": kind, "question": messages[-1]["content"], "answer": answer})
+                break
+            margins.append(pupil.margin(messages, answer, tools))
+            messages += [{"role": "assistant", "content": answer}, {"role": "tool", "content": result}]
         else:
-            report.wrong.append({"kind": kind, "question": messages[-1]["content"], "answer": answer})
+            report.right[kind] += 1
+            report.margins[kind] = min(report.margins[kind], *margins)
         step()
     return report
 

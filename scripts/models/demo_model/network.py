@@ -142,6 +142,8 @@ def train(
     vectors = [tensor for tensor in parameters.values() if tensor.dim() == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
+    # Half the time, where the CPU multiplies in BF16; the weights stay in F32.
+    half = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     loss = float("nan")
     while (done := progress(loss)) < 1:
         for group in optimizer.param_groups:
@@ -149,8 +151,9 @@ def train(
         ids, targets = next(batches)
         taught = targets != IGNORED
         # Logits are computed only where there is something to learn: the vocabulary is the widest matrix.
-        wanted = logits(parameters, hidden(parameters, shape, ids)[taught])
-        error = functional.cross_entropy(wanted, targets[taught])
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            wanted = logits(parameters, hidden(parameters, shape, ids)[taught])
+        error = functional.cross_entropy(wanted.float(), targets[taught])
         torch.autograd.backward(error)
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()

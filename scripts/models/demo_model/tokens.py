@@ -7,7 +7,7 @@ from typing import Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from scripts.models.demo_model.corpus import WEATHER_TOOL, Conversation
+from scripts.models.demo_model.conversation import Conversation
 
 VOCABULARY: Final = 1536
 PRE_TOKENIZER: Final = "llama-bpe"
@@ -64,26 +64,34 @@ CHAT_TEMPLATE: Final = (
 )
 
 
-def train_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """Returns a byte-level BPE of `VOCABULARY` tokens, of which the last are `CONTROL`."""
-    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+def tokenizer(vocabulary: dict[str, int] | None = None, pairs: list[tuple[str, str]] | None = None) -> Tokenizer:
+    """Returns a byte-level BPE of words and merges, and after them `CONTROL`; without words it is untrained."""
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=True))
+    made.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
+    made.decoder = decoders.ByteLevel()
+    if vocabulary:
+        made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROL])
+    return made
+
+
+def train_tokenizer(texts: Iterable[str]) -> Tokenizer:
+    """Returns a byte-level BPE of `VOCABULARY` tokens, of which the last are `CONTROL`."""
+    made = tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY - len(CONTROL),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    if tokenizer.get_vocab_size() != VOCABULARY - len(CONTROL):
-        raise ValueError(f"The corpus yields only {tokenizer.get_vocab_size()} tokens")
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROL])
-    return tokenizer
+    made.train_from_iterator(texts, trainer)
+    if made.get_vocab_size() != VOCABULARY - len(CONTROL):
+        raise ValueError(f"The corpus yields only {made.get_vocab_size()} tokens")
+    made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in CONTROL])
+    return made
 
 
 def merges(tokenizer: Tokenizer) -> list[str]:
@@ -108,8 +116,9 @@ class Encoder:
         pieces = [(BOS, False)]
         system = messages.pop(0).content.strip() if messages[0].role == "system" else ""
         if conversation.tools:
-            function = WEATHER_TOOL["function"]
             system += ("\n\n" if system else "") + _TOOLS_INTRODUCTION
+        for tool in conversation.tools:
+            function = tool["function"]
             system += (
                 f"\n{function['name']}({', '.join(function['parameters']['properties'])}): {function['description']}"
             )
