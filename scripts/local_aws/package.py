@@ -69,14 +69,28 @@ def local_packages() -> dict[str, LocalPackage]:
     if building.returncode != 0:
         raise LocalPackageError(f"The packages for the local AWS could not be built: {errors.strip()[-600:]}")
     for package in packages.values():
-        manifest = PackageManifest.model_validate_json(beside(package.zip).read_bytes())
-        package.manifest.write_text(manifest.model_copy(update=PLAYED).to_json(), encoding="utf-8")
+        played(package.zip)
     stamp.write_text(wanted, encoding="utf-8")
     return packages
 
 
+def played(path: Path) -> LocalPackage:
+    """Write the manifest for Terraform beside a zip for the local AWS.
+
+    Args:
+        path: of the zip, as `lambda-llm package --local` built it.
+    """
+    package = _local(path)
+    manifest = PackageManifest.model_validate_json(beside(path).read_bytes())
+    package.manifest.write_text(manifest.model_copy(update=PLAYED).to_json(), encoding="utf-8")
+    return package
+
+
 def _package(name: str) -> LocalPackage:
-    path = FOLDER / f"lambda-llm-{name}-local.zip"
+    return _local(FOLDER / f"lambda-llm-{name}-local.zip")
+
+
+def _local(path: Path) -> LocalPackage:
     return LocalPackage(path, path.with_suffix(".played.json"))
 
 

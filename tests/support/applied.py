@@ -34,7 +34,7 @@ from scripts.local_aws import deployment
 from scripts.local_aws.package import local_packages
 from scripts.local_aws.server import LocalAWS, local_aws
 from support.answers import QUESTION, user
-from support.modules import ROOT
+from support.modules import ROOT, adapt
 from support.servers import LIMIT_SECONDS
 
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -180,6 +180,7 @@ class Applied:
 def applied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applied]:
     """A local AWS of the module's own; everything that this process starts talks to it."""
     folder = deployment.checkout(tmp_path_factory.mktemp("checkout"))
+    adapt(folder)
     packages = local_packages()
     with (
         local_aws(tmp_path_factory.mktemp("aws"), strict=True) as aws,
