@@ -26,6 +26,7 @@ INTERFACE: Final = re.compile(r"^export interface (\w+) .*?\{\n(.*?)^\}", re.MUL
 FIELD: Final = re.compile(r"#(\w+) \w+#\w+\}.*?readonly \w+(\??): (.*?)(\[\])?(?: \| cdktn\.IResolvable)?;", re.DOTALL)
 COMPUTED: Final = re.compile(r"^    get (\w+?)(?<!Input)\(\)", re.MULTILINE)
 MAP: Final = re.compile(r"\{\s*\[key: string\]: (\w+)", re.DOTALL)
+NEWER: Final = re.compile(r"^```terraform\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROVIDER: Final = re.compile(r"providers/hashicorp/aws/([\d.]+)/")
 
 Schema = dict[str, Any]
@@ -33,10 +34,21 @@ Schema = dict[str, Any]
 there may be several; `required` if it must be set; `computed` if it can only be read."""
 
 
+def documented() -> list[hcl.Block]:
+    """Return the blocks of the modules' READMEs for newer providers than the oldest that they allow."""
+    texts = [
+        text for file in sorted(ROOT.glob("modules/*/README.md")) for text in NEWER.findall(file.read_text("utf-8"))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "documented.tf"
+        file.write_text("\n".join(texts), encoding="utf-8")
+        return hcl.blocks(file)
+
+
 def used() -> list[str]:
     """Return kind and type of all resources and data sources of the modules, such as `resource aws_lambda_alias`."""
     folders = [ROOT, *(path.parent for path in (ROOT / "modules").glob("*/versions.tf"))]
-    blocks = [block for folder in folders for block in hcl.module(folder)]
+    blocks = [*documented(), *(block for folder in folders for block in hcl.module(folder))]
     blocks += [inner for block in blocks if block.kind == "check" for inner in block.blocks]
     return sorted({f"{block.kind} {block.labels[0]}" for block in blocks if block.kind in {"resource", "data"}})
 

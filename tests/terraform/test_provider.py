@@ -155,6 +155,19 @@ def test_what_the_newest_provider_requires_is_set_with_the_right_types(module: P
         assert [*unset(block, schema, block.address), *mistyped(block, schema, block.address)] == []
 
 
+def test_what_the_readmes_show_of_newer_providers_is_theirs() -> None:
+    blocks = provider_typings.documented()
+    assert {block.labels[0] for block in blocks} >= {
+        "aws_bedrockagentcore_gateway",
+        "aws_bedrockagentcore_gateway_target",
+        "aws_bedrockagentcore_code_interpreter",
+    }
+    for block in blocks:
+        schema = KNOWN["types"][f"{block.kind} {block.labels[0]}"]
+        problems = [of(block, schema, block.address) for of in (unknown, unset, mistyped)]
+        assert [list(each) for each in problems] == [[], [], []]
+
+
 @pytest.fixture(scope="module")
 def provider(initialized: Callable[[Path], Path]) -> dict[str, Any]:
     """Schemas of the installed provider."""
