@@ -42,4 +42,13 @@ module "agent" {
   gateways          = var.gateways
   code_interpreters = var.code_interpreters
   topic_arn         = var.topic_arn
+
+  environment = merge(
+    {
+      RESEARCH_MODEL = var.model_name
+      RESEARCH_CODE  = length(var.code_interpreters) > 0 ? "agentcore" : "none"
+    },
+    length(var.code_interpreters) > 0 ? { RESEARCH_INTERPRETER = basename(var.code_interpreters[0]) } : {},
+    var.tools_url == null ? {} : { RESEARCH_TOOLS = var.tools_url },
+  )
 }

@@ -4,6 +4,7 @@ Settings, as environment variables of the agent's function:
 
 - `RESEARCH_TOOLS`: address of the server with the documents, such as an AgentCore Gateway.
 - `RESEARCH_CODE`: where code runs: `agentcore` (default), `local` (a laptop, isolated by bubblewrap), or `none`.
+- `RESEARCH_INTERPRETER`: id of the AgentCore code interpreter; by default AWS's own.
 - `RESEARCH_MODEL`: the model's name at the inference function.
 """
 
@@ -11,7 +12,7 @@ import os
 
 from lambda_llm.agent.agent import Agent
 from lambda_llm.agent.budget import Limits
-from lambda_llm.agent.tools.code.agentcore import AgentCoreBackend
+from lambda_llm.agent.tools.code.agentcore import SYSTEM, AgentCoreBackend
 from lambda_llm.agent.tools.code.local import LocalBackend
 from lambda_llm.agent.tools.code.source import CodeSource
 from lambda_llm.agent.tools.human import ask_human, wait
@@ -20,7 +21,6 @@ from lambda_llm.agent.tools.mcp_auth import SigV4
 from lambda_llm.agent.tools.tool import Effects
 
 TOOLS = os.environ.get("RESEARCH_TOOLS", "")
-BACKENDS = {"agentcore": AgentCoreBackend, "local": LocalBackend}
 
 
 def documents() -> McpSource:
@@ -38,8 +38,9 @@ def documents() -> McpSource:
 
 def code() -> CodeSource:
     """Code that reads what the agent was given and nothing else: it may be run again."""
-    backend = BACKENDS[os.environ.get("RESEARCH_CODE", "agentcore")]
-    return CodeSource(backend(), effects=Effects.IDEMPOTENT, description="Run Python code and get its output.")
+    local = os.environ.get("RESEARCH_CODE") == "local"
+    backend = LocalBackend() if local else AgentCoreBackend(os.environ.get("RESEARCH_INTERPRETER", SYSTEM))
+    return CodeSource(backend, effects=Effects.IDEMPOTENT, description="Run Python code and get its output.")
 
 
 agent = Agent(

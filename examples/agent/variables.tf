@@ -10,6 +10,19 @@ variable "model_file" {
   default     = "../../models/demo/lambda-llm-demo.gguf"
 }
 
+variable "model_name" {
+  description = "The model's name, as `GET /v1/models` of the inference function gives it."
+  type        = string
+  default     = "lambda-llm-demo"
+  nullable    = false
+}
+
+variable "tools_url" {
+  description = "Address of the server with the documents, such as that of an AgentCore gateway. Default: the agent has no documents."
+  type        = string
+  default     = null
+}
+
 variable "execution_days" {
   description = "Days that an execution may take, waiting included."
   type        = number
@@ -36,7 +49,7 @@ variable "gateways" {
 }
 
 variable "code_interpreters" {
-  description = "ARNs of the AgentCore code interpreters in which the agent may run code."
+  description = "ARNs of the AgentCore code interpreters in which the agent may run code; it uses the first. Default: it runs none."
   type        = list(string)
   default     = []
 }
