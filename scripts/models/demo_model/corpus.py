@@ -307,17 +307,17 @@ class Teacher:
         self._researcher = research.Researcher(self._random)
         # Each turn is made by one of these; the weights are shares of all turns.
         self._turns: dict[Callable[[], list[Message]], float] = {
-            self._fact: 0.5,
-            self._sum: 0.24,
-            self._product: 0.1,
-            self._repeat: 0.11,
+            self._fact: 0.6,
+            self._sum: 0.14,
+            self._product: 0.05,
+            self._repeat: 0.16,
             self._chat: 0.05,
         }
 
     def conversation(self) -> Conversation:
         """Returns one conversation of one to eight questions, with or without a system prompt."""
         draw = self._random
-        kind = draw.choices(("facts", "weather", "research", "idle"), (67, 5, 25, 3))[0]
+        kind = draw.choices(("facts", "weather", "research", "idle"), (52, 5, 40, 3))[0]
         secret = draw.choice(_WORDS) if self._chance(0.2) else ""
         name = draw.choice(_NAMES) if self._chance(0.25) else ""
         # What a research assistant is asked makes a conversation long enough by itself.

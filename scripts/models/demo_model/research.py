@@ -399,7 +399,7 @@ class Researcher:
     def lesson(self, offered: Sequence[dict[str, Any]]) -> tuple[str, list[Message]]:
         """Returns a system prompt and the turns of one task, from the user's to the last answer."""
         draw = self._draw
-        kind = draw.choices(("full", "some", "read", "find", "single"), (16, 58, 10, 6, 10))[0]
+        kind = draw.choices(("full", "some", "read", "find", "single"), (34, 32, 12, 5, 17))[0]
         if kind == "single":
             return "", self._single(offered)
         report = self.training_report()
@@ -415,9 +415,9 @@ class Researcher:
             task = dataclasses.replace(
                 task,
                 named=" " not in report.topic and self.chance(0.1),
-                period=draw.choice(("", "", "day", "day", "week")),
-                approval=self.chance(0.5),
-                wait=draw.choice((0, 0, wait, draw.randint(1, 12))),
+                period=draw.choice(("", "", "day", "day", "day", "day", "day", "week")),
+                approval=self.chance(0.4),
+                wait=draw.choice((0, wait, wait, draw.randint(1, 12))),
             )
         if self.chance(0.12):
             task = dataclasses.replace(task, fails=tools.name_of(draw.choice(tools.RESEARCH)))
