@@ -50,6 +50,7 @@ from lambda_llm.agent.references import Reference
 from lambda_llm.agent.results import bounded, failed
 from lambda_llm.agent.tools import human
 from lambda_llm.agent.tools.tool import Answer, CallContext, Effects, Outcome, Store, ToolDescription, ToolSource
+from lambda_llm.errors import LambdaLLMError
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ class _Execution:
             )
         try:
             self._store = self._surroundings.store(str(tenant))
-        except AgentError as error:
+        except LambdaLLMError as error:
             return Broken("task", str(error), written=size)
         text = self._context.step(self._listed, "begin", _PLAIN)
         begun = serializer.load(text)
@@ -362,7 +363,7 @@ class _Execution:
         except Exception as error:  # noqa: BLE001 - a source's bug must not end the execution
             said = f"The tool failed with {type(error).__name__}."
             outcome = failed(ToolError(said), unknown=tool.effects is Effects.ONCE)
-        return _noted(tool.name, outcome, time.monotonic() - began)
+        return _noted(tool.name, outcome, time.time(), time.monotonic() - began)
 
     # -- Asking, and what is left out -------------------------------------------------------------------
 
@@ -443,9 +444,9 @@ def _together(
     return texts
 
 
-def _noted(tool: str, outcome: Outcome, seconds: float = 0.0) -> str:
-    """Text of a step that made a call."""
-    spent = {"at": time.time(), "seconds": round(seconds, 3)}
+def _noted(tool: str, outcome: Outcome, at: float = 0.0, seconds: float = 0.0) -> str:
+    """Text of a call; outside a step, where a replay would read another clock, without a time."""
+    spent = {"at": at, "seconds": round(seconds, 3)}
     try:
         return serializer.dump({"tool": tool, "outcome": to_json(outcome), **spent})
     except AgentError:  # of a source that leaves much for its next call

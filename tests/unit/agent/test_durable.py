@@ -143,10 +143,10 @@ def test_a_kill_inside_a_call(
     noted = durable._noted  # noqa: SLF001 - where the process dies
     lives = [False, True, True]
 
-    def dies(tool_: str, outcome: Outcome, seconds: float = 0.0) -> str:
+    def dies(tool_: str, outcome: Outcome, at: float = 0.0, seconds: float = 0.0) -> str:
         if not lives.pop(0):
             raise RetryableSerDesError("as the death of a process looks to the SDK")
-        return noted(tool_, outcome, seconds)
+        return noted(tool_, outcome, at, seconds)
 
     monkeypatch.setattr(durable, "_noted", dies)
     model = Model([called(victim, {}), said("Done.")])
@@ -853,3 +853,26 @@ def test_a_tool_that_asks_without_end_is_ended(tmp_path: Path) -> None:
     assert end.result is not None
     assert end.result["status"] == "answered"
     assert model.results() == [{"error": "The tool asked more than 8 times."}]
+
+
+def test_a_replay_reads_no_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an interrupted call is told as is made outside a step: it must be the same in every replay."""
+    made_outside: list[str] = []
+    noted = durable._noted  # noqa: SLF001 - what is compared
+
+    def watched(tool_: str, outcome: Outcome, at: float = 0.0, seconds: float = 0.0) -> str:
+        text = noted(tool_, outcome, at, seconds)
+        if outcome.status == "unknown":
+            made_outside.append(text)
+        return text
+
+    monkeypatch.setattr(durable, "_noted", watched)
+    tools = Tools()
+    model = Model([called("pay", {}), called("wait", {"days": 1}), said("Done.")])
+    with bench(Agent("You act.", "demo", (*tools.made(), wait())), model, tmp_path) as made:
+        made.kill("act-2-0", "START", after=True)
+        end = made.run()
+    assert end.result is not None
+    assert end.result["status"] == "answered"
+    assert len(made_outside) > 1, "nothing was replayed"
+    assert len(set(made_outside)) == 1
