@@ -22,11 +22,11 @@ OTHERS: Final = (
     *("URL", "KEY", "PRUNE_FUNCTION", "PRUNE_KEEP_NEWEST"),
     *("QUEUE_FUNCTION", "QUEUE_REQUESTS", "QUEUE_ANSWERS", "QUEUE_ANSWER_SECONDS", "QUEUE_RETRY_SECONDS"),
     *("CANARY_FUNCTION", "CANARY_ALIAS", "CANARY_VERSION"),
-    *("REVISION", "TERRAFORM", "PROVIDER_MIRROR"),
+    *("AGENT", "AGENT_INFERENCE", "REVISION", "TERRAFORM", "PROVIDER_MIRROR"),
 )
 """Variables with the same prefix that others read, and a shell or a function may have beside the settings: callers of
-inference functions, the pruner, the queue worker, what rolls canaries back; the Terraform module (`REVISION`) and the
-project's own scripts."""
+inference functions, the pruner, the queue worker, what rolls canaries back, agents; the Terraform module (`REVISION`)
+and the project's own scripts."""
 
 OTHERS_BEGIN: Final = ("STATE", "AUTHORIZER_")
 """How those of durable functions, of the authorizer and of the commands for its keys begin."""

@@ -16,6 +16,7 @@ from support.answers import EXPECTED, LONG_QUESTION, QUESTION, OpenEngine, answe
 from support.sessions import Shelf, sessions
 
 CONTEXT = 256
+STEP = CONTEXT // FREE_SHARE
 SYSTEM = {"role": "system", "content": "You are a terse assistant for questions about AWS Lambda."}
 
 
@@ -45,7 +46,9 @@ def test_the_oldest_turns_make_room_and_the_last_question_is_answered(shifting: 
     assert len(prompt) > CONTEXT
     going = asked(shifting, conversation(12))
     assert EXPECTED in "".join(going)
-    assert CONTEXT / 2 < len(going.prompt) <= CONTEXT - CONTEXT // FREE_SHARE
+    turn = len(prompt) - len(shifting.template.tokens(conversation(11)))
+    # Whole turns are dropped, and as many tokens as a multiple of the free share.
+    assert CONTEXT - 2 * STEP - turn <= len(going.prompt) <= CONTEXT - STEP
     (start,) = shifting.model.tokenize("<|start_header_id|>", add_special=False)
     assert going.prompt[0] == prompt[0]
     assert going.prompt[1] == start, "what is left begins with a whole turn"
@@ -64,8 +67,17 @@ def test_a_kept_system_prompt_never_makes_room(shifting: Engine) -> None:
 
 
 def test_the_next_turns_drop_the_same_so_that_their_cache_serves(shifting: Engine) -> None:
-    first = asked(shifting, conversation(5))
-    messages = [*conversation(5), {"role": "assistant", "content": "".join(first)}, user("Hello")]
+
+    def steps(messages: list[dict[str, str]]) -> int:
+        return -(-(len(shifting.template.tokens(messages)) - (CONTEXT - STEP)) // STEP)
+
+    def following(turns: int, said: str) -> list[dict[str, str]]:
+        return [*conversation(turns), {"role": "assistant", "content": said}, user("Hello")]
+
+    # Not at the end of a step, where the next turn drops more.
+    turns = next(n for n in range(4, 20) if 0 < steps(conversation(n)) == steps(following(n, f"It is {EXPECTED}.")))
+    first = asked(shifting, conversation(turns))
+    messages = following(turns, "".join(first))
     second = asked(shifting, messages, max_tokens=1)
     assert len(shifting.template.tokens(messages)) > CONTEXT
     "".join(second)

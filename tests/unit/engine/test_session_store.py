@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lambda_llm.engine import session_store
 from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.generate import FinishReason, GenerationStats
@@ -126,7 +127,10 @@ def test_a_conversation_that_moves_is_the_one_that_stays_token_by_token(
     assert turns(questions, elsewhere_each_time) == turns(questions, here)
 
 
-def test_the_next_turn_on_the_same_environment_asks_for_nothing(place: Callable[..., Place], shelf: Shelf) -> None:
+def test_the_next_turn_on_the_same_environment_asks_for_nothing(
+    place: Callable[..., Place], shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_store, "WORTH_TOKENS", 32)  # a turn's header and two letters, by any tokenizer
     here = place()
     first = here.say([user(LONG_QUESTION)])
     shelf.asked.clear()

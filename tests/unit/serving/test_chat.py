@@ -40,6 +40,7 @@ async def test_a_whole_answer_has_openai_s_form(client: httpx2.AsyncClient, engi
     assert before <= completion.pop("created") <= time.time()
     text = completion["choices"][0]["message"].pop("content")
     usage = completion.pop("usage")
+    timings = completion.pop("timings")
     assert EXPECTED in text
     assert completion == {
         "object": "chat.completion",
@@ -56,6 +57,7 @@ async def test_a_whole_answer_has_openai_s_form(client: httpx2.AsyncClient, engi
     assert usage["completion_tokens"] == len(engine.model.tokenize(text, add_special=False)) + 1
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert usage["prompt_tokens_details"] == {"cached_tokens": 0}
+    assert (timings["prompt_n"], timings["predicted_n"]) == (usage["prompt_tokens"], usage["completion_tokens"])
 
 
 async def test_a_stream_is_role_then_content_then_reason_then_done(client: httpx2.AsyncClient) -> None:
