@@ -113,7 +113,7 @@ class Agent:
                 )
         if len(names) > SOURCES:
             raise AgentDefinitionError(f"An agent has at most {SOURCES} sources of tools.")
-        known(self, {FunctionSource.name: FunctionSource(self._functions).describe(), human.SOURCE: self._human})
+        known(self, {FunctionSource.name: FunctionSource(self._functions).describe(), human.SOURCE: self.suspending})
 
     @property
     def sources(self) -> tuple[ToolSource, ...]:
@@ -126,16 +126,12 @@ class Agent:
         return tuple(one for one in self.tools if isinstance(one, FunctionTool))
 
     @property
-    def _human(self) -> tuple[ToolDescription, ...]:
-        """Descriptions of asking and waiting."""
+    def suspending(self) -> tuple[ToolDescription, ...]:
+        """Descriptions of the tools that suspend an execution: asking and waiting."""
         given = tuple(one for one in self.tools if isinstance(one, ToolDescription))
         if any(one.kind == "call" for one in given):
             raise AgentDefinitionError("A description alone can't be called: give the agent a function or a source.")
         return given
-
-    def suspending(self) -> tuple[ToolDescription, ...]:
-        """Descriptions of the tools that suspend an execution."""
-        return self._human
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ class _Execution:
         """The tools that there are now. A replay must see the same ones, whatever a server says later."""
         try:
             described = {name: source.describe() for name, source in self._sources.items()}
-            tools = known(self._agent, {**described, human.SOURCE: self._agent.suspending()})
+            tools = known(self._agent, {**described, human.SOURCE: self._agent.suspending})
             listed = {name: (one.source, one.name, dataclasses.asdict(one.tool)) for name, one in tools.items()}
             return serializer.dump({"at": time.time(), "tools": listed}, ANSWER_BYTES)
         except AgentError as error:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,6 +12,8 @@ from lambda_llm.cli.console import JSON, err, out
 from lambda_llm.errors import LambdaLLMError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lambda_llm.agent.executions import Executions
     from lambda_llm.agent.show import Entry, Timeline
     from lambda_llm.cli.agent_local import LocalService
@@ -230,28 +233,22 @@ def stop(
         out.print(f"Stopped {execution}.", markup=False)
 
 
-def _local(agent: str, inference: str, state: Path, *, skip_waits: bool, stream: bool) -> "_Local":
-    return _Local(agent, inference, state, skip_waits=skip_waits, stream=stream)
-
-
-class _Local:
+@contextmanager
+def _local(agent: str, inference: str, state: Path, *, skip_waits: bool, stream: bool) -> "Iterator[LocalService]":
     """The local service for one run; with `stream`, the model is asked over HTTP."""
+    from lambda_llm.agent.definition import find
+    from lambda_llm.cli.agent_local import local_service
 
-    def __init__(self, agent: str, inference: str, state: Path, *, skip_waits: bool, stream: bool) -> None:
-        from lambda_llm.agent.definition import find
-        from lambda_llm.agent.streamed import HTTPInference
-        from lambda_llm.cli.agent_local import local_service
+    with ExitStack() as opened:
+        streamed = None
+        if stream:
+            from lambda_llm.agent.streamed import HTTPInference
 
-        streamed = HTTPInference(inference, shown=lambda piece: out.print(piece, end="", markup=False))
-        self._service = local_service(
-            find(agent), inference, state, skip_waits=skip_waits, streamed=streamed if stream else None
+            streamed = HTTPInference(inference, shown=lambda piece: out.print(piece, end="", markup=False))
+            opened.callback(streamed.close)
+        yield opened.enter_context(
+            local_service(find(agent), inference, state, skip_waits=skip_waits, streamed=streamed)
         )
-
-    def __enter__(self) -> "LocalService":
-        return self._service.__enter__()
-
-    def __exit__(self, *ended: object) -> None:
-        self._service.__exit__(*ended)  # type: ignore[arg-type]
 
 
 def _shown(executions: "Executions", arn: str, *, follow: bool, as_json: bool, hint: str) -> None:

@@ -35,7 +35,7 @@ class Source:
 def test_its_tools_are_known_by_name() -> None:
     agent = Agent("You act.", "demo", (look, ask_human(), wait(), Source("web", "search")))
     described = {source.name: source.describe() for source in agent.sources}
-    tools = known(agent, described | {"human": agent.suspending()})
+    tools = known(agent, described | {"human": agent.suspending})
     assert {name: one.source for name, one in tools.items()} == {
         "look": "functions",
         "ask_human": "human",
