@@ -14,18 +14,17 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from scripts.demo import MODEL
 from scripts.models.opening import ONE_THREAD, open_engine
-from support.chat import PATH, answering, made
+from support.chat import PATH, made
 
 EXAMPLES = 60
 """Requests for each operation."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def app() -> Iterator[FastAPI]:
+    """One for each test: schemathesis ends the application's lifespan with the test that started it."""
     with open_engine(MODEL, replace(ONE_THREAD, context_length=256)) as engine:
-        app = made(engine)
-        with answering(app):
-            yield app
+        yield made(engine)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
