@@ -1,0 +1,1 @@
+"""Models wherever they run: one contract, and one adapter for each kind of server."""

@@ -1,0 +1,195 @@
+"""Requests to a backend over HTTP: one attempt, bounded in time and size, its failures told by kind.
+
+Whether to try again, and where, is the router's decision: nothing here repeats a request.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from time import time
+from typing import Any, Final
+
+import httpx2
+
+from lambda_llm.backends.contract import Request
+from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.errors import LambdaLLMError
+
+CONNECT_SECONDS: Final = 5.0
+"""Time limit for a connection, TLS included."""
+
+SILENCE_SECONDS: Final = 120.0
+"""Longest silence within an answer; before it, the deadline alone counts."""
+
+ERROR_BYTES_MAX: Final = 64 * 1024
+"""What is read of an error's body."""
+
+ANSWER_BYTES_MAX: Final = 20 * 1024 * 1024
+"""Longest answer in one piece; the limit of a streamed response of a Function URL, beyond which nobody could get it."""
+
+CONNECTIONS: Final = 1000
+"""Most connections of one backend; streams hold one each."""
+
+_KINDS: Final[Mapping[int, Kind]] = {
+    HTTPStatus.BAD_REQUEST: Kind.INVALID,
+    HTTPStatus.UNAUTHORIZED: Kind.FORBIDDEN,
+    HTTPStatus.PAYMENT_REQUIRED: Kind.FORBIDDEN,
+    HTTPStatus.FORBIDDEN: Kind.FORBIDDEN,
+    HTTPStatus.NOT_FOUND: Kind.NOT_FOUND,
+    HTTPStatus.REQUEST_TIMEOUT: Kind.TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Kind.TOO_LONG,
+    HTTPStatus.UNPROCESSABLE_ENTITY: Kind.INVALID,
+    HTTPStatus.TOO_MANY_REQUESTS: Kind.THROTTLED,
+    HTTPStatus.GATEWAY_TIMEOUT: Kind.TIMEOUT,
+}
+
+_TOO_LONG: Final = re.compile(
+    r"context_length_exceeded|context (length|window|size)|(prompt|input) is too long|too many (input )?tokens",
+    re.IGNORECASE,
+)
+"""How servers say that a prompt is longer than the context: OpenAI and vLLM, llama.cpp, Anthropic, Bedrock."""
+
+
+class HTTP:
+    """A client of one server."""
+
+    def __init__(self, name: str, url: str, auth: httpx2.Auth | None = None) -> None:
+        """Take the address; nothing is sent.
+
+        Args:
+            name: of the backend, for errors.
+            url: of the server, without a slash at the end.
+            auth: authorizes each request.
+        """
+        self.name = name
+        self._url = url
+        self._auth = auth
+        self._client: httpx2.AsyncClient | None = None
+
+    @asynccontextmanager
+    async def post(
+        self, request: Request, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx2.Response]:
+        """Send a request; the context has the response, of status 200, whose content is still to be read.
+
+        Args:
+            request: that this is for: its deadline bounds everything within the context.
+            path: after the server's address.
+            body: JSON.
+            headers: further ones.
+
+        Raises:
+            BackendError: the server was not reached, refused, was too slow, or the connection broke.
+        """
+        if self._client is None:
+            # Lambda runs one event loop for as long as the environment lives.
+            limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+            timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+            self._client = httpx2.AsyncClient(auth=self._auth, limits=limits, timeout=timeout, trust_env=False)
+        all_headers = {"content-type": "application/json", "x-request-id": request.id, **(headers or {})}
+        try:
+            async with (
+                asyncio.timeout(request.seconds),
+                self._client.stream("POST", self._url + path, content=body, headers=all_headers) as response,
+            ):
+                if response.status_code != HTTPStatus.OK:
+                    raise await self._refused(response)
+                yield response
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            raise BackendError(
+                Kind.UNAVAILABLE if isinstance(error, httpx2.ConnectTimeout) else Kind.TIMEOUT,
+                f"The backend {self.name!r} took too long.",
+            ) from None
+        except httpx2.HTTPError as error:
+            # The class alone: a message may have what was sent.
+            raise BackendError(
+                Kind.UNAVAILABLE, f"The connection to the backend {self.name!r} failed ({type(error).__name__})."
+            ) from None
+        except LambdaLLMError as error:
+            if isinstance(error, BackendError):
+                raise
+            raise BackendError(Kind.FORBIDDEN, f"The backend {self.name!r} can't be authorized: {error}") from error
+
+    async def whole(self, response: httpx2.Response) -> bytes:
+        """The content of a response.
+
+        Raises:
+            BackendError: it has more than `ANSWER_BYTES_MAX`.
+        """
+        content = bytearray()
+        async for part in response.aiter_bytes():
+            content += part
+            if len(content) > ANSWER_BYTES_MAX:
+                raise self.broken(f"is longer than {ANSWER_BYTES_MAX:,} bytes")
+        return bytes(content)
+
+    def broken(self, what: str) -> BackendError:
+        """The error for an answer that is none.
+
+        Args:
+            what: is wrong with it, as the end of a sentence.
+        """
+        return BackendError(Kind.BROKEN, f"The answer of the backend {self.name!r} {what}.")
+
+    async def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _refused(self, response: httpx2.Response) -> BackendError:
+        """The error for a status other than 200."""
+        content = b""
+        async for part in response.aiter_bytes():
+            content += part[: ERROR_BYTES_MAX - len(content)]
+            if len(content) >= ERROR_BYTES_MAX:
+                break
+        said = content.decode(errors="replace")
+        code, param = _error_of(content)
+        status = response.status_code
+        kind = _KINDS.get(status, Kind.UNAVAILABLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Kind.INVALID)
+        if kind is Kind.INVALID and _TOO_LONG.search(said):
+            kind = Kind.TOO_LONG
+        about = f" ({code})" if code else ""
+        return BackendError(
+            kind,
+            f"The backend {self.name!r} refused the request with status {status}{about}.",
+            retry_after=seconds_of(response.headers.get("retry-after")),
+            param=param if kind is Kind.INVALID else None,
+        )
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """Seconds that a `Retry-After` stands for, as a number or as a date; None: there is none that can be read.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    if retry_after is None:
+        return None
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time())
+    except (ValueError, OverflowError):
+        return None
+
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,100}")
+"""What a code or the name of a field looks like; a longer text could be a part of a prompt."""
+
+
+def _error_of(content: bytes) -> tuple[str | None, str | None]:
+    """Code and field of an error in OpenAI's format, Anthropic's or AWS's."""
+    try:
+        parsed: Any = json.loads(content)
+        error = parsed.get("error", parsed)
+        found = (error.get("code") or error.get("type") or parsed.get("__type"), error.get("param"))
+    except (ValueError, AttributeError, RecursionError):
+        return None, None
+    code, param = (each if isinstance(each, str) and _WORD.fullmatch(each) else None for each in found)
+    return code, param
