@@ -1,0 +1,1 @@
+"""One address for every model: which backend answers, for whom, and what it may cost."""

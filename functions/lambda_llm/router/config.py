@@ -1,0 +1,429 @@
+"""The router's configuration: one typed file of backends, models and tenants.
+
+YAML or JSON. No secret is in it: a backend's key is a reference, read when it is needed.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from lambda_llm.backends.contract import Operation
+from lambda_llm.router.errors import ConfigurationError
+from lambda_llm.router.facts import Feature, Place
+from lambda_llm.router.policy import Option, Prefer, TimePrice, TokenPrice
+
+CONFIGURATION_BYTES_MAX: Final = 1024 * 1024
+"""Longest file; AppConfig's limit for a hosted one.
+Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-free-form-configurations-creating.html"""
+
+ANYBODY: Final = "*"
+"""Name of the entry for tenants without one of their own, and of every model."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+"""Of a backend, or of a model as clients write it."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d+$")]
+
+_SECRET: Final = re.compile(r"arn:aws[a-z-]*:(secretsmanager:[^:]+:\d{12}:secret:.+|ssm:[^:]+:\d{12}:parameter/.+)")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NoAuth(_Part):
+    """The server asks for nothing, such as one in the same network."""
+
+    kind: Literal["none"]
+
+
+class Bearer(_Part):
+    """A key, which the server gets with each request.
+
+    Attributes:
+        secret: ARN of a secret of Secrets Manager, or of a parameter of SSM, which has the key and nothing else.
+        header: that has the key.
+        prefix: before the key.
+    """
+
+    kind: Literal["bearer"]
+    secret: str
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "Authorization"
+    prefix: str = "Bearer "
+
+    @field_validator("secret")
+    @classmethod
+    def _is_reference(cls, secret: str) -> str:
+        if not _SECRET.fullmatch(secret):
+            # Not repeated: it may be the key itself.
+            raise ValueError("it must be the ARN of a secret of Secrets Manager or a parameter of SSM, not a key")
+        return secret
+
+
+class SigV4(_Part):
+    """A signature with the router's role.
+
+    Attributes:
+        service: signing name, such as lambda, bedrock or sagemaker.
+        region: of the server.
+    """
+
+    kind: Literal["sigv4"]
+    service: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")]
+    region: Region
+
+
+class TokenPriceEntry(_Part):
+    """A price by the token.
+
+    Attributes:
+        input: US dollars for a million tokens of a prompt.
+        output: US dollars for a million tokens of an answer.
+    """
+
+    input: Price
+    output: Price
+
+    def price(self) -> TokenPrice:
+        """For the policy."""
+        return TokenPrice(self.input, self.output)
+
+
+class TimePriceEntry(_Part):
+    """A price by time, with the speed that was measured.
+
+    Attributes:
+        hourly: US dollars for an hour of a server; left out: a function of ours.
+        prefill: tokens of prompts per second, of all requests together.
+        decode: tokens of answers per second, likewise.
+    """
+
+    hourly: Positive | None = None
+    prefill: Positive
+    decode: Positive
+
+    def price(self) -> TimePrice:
+        """For the policy."""
+        return TimePrice(self.hourly, self.prefill, self.decode)
+
+
+def _kind_of_price(price: Any) -> str:
+    """By which an error is told of the one that was meant."""
+    if isinstance(price, Mapping):
+        return "by_token" if {"input", "output"} & set(price) else "by_time"
+    return "by_token" if isinstance(price, TokenPriceEntry) else "by_time"
+
+
+class _Backend(_Part):
+    """What every backend has.
+
+    Attributes:
+        place: where it answers: lambda, account or anywhere.
+        region: that it is in.
+        context: tokens of prompt and answer together.
+        features: that it has.
+        operations: that it has, by their paths.
+        price: of it.
+        seconds: longest time for an answer.
+    """
+
+    place: Literal["lambda", "account", "anywhere"]
+    region: Region | None = None
+    context: Annotated[int, Field(gt=0)]
+    features: tuple[Feature, ...] = ()
+    operations: tuple[Operation, ...] = (Operation.CHAT,)
+    price: Annotated[
+        Annotated[TokenPriceEntry, Tag("by_token")] | Annotated[TimePriceEntry, Tag("by_time")],
+        Discriminator(_kind_of_price),
+    ]
+    seconds: Positive = 600.0
+
+    @field_validator("features", "operations", mode="before")
+    @classmethod
+    def _from_names(cls, names: Any, info: ValidationInfo) -> Any:
+        # Strict validation wants the members themselves, of which a file has only the values.
+        kind: type[Feature | Operation] = Feature if info.field_name == "features" else Operation
+        for name in _listed(names):
+            if name not in set(kind):
+                raise ValueError(f"{name!r} is none of {', '.join(kind)}")
+        return tuple(kind(name) for name in names)
+
+    def option(self, name: str) -> Option:
+        """For the policy."""
+        return Option(
+            name,
+            frozenset(self.operations),
+            self.context,
+            frozenset(self.features),
+            Place[self.place.upper()],
+            self.region,
+            self.price.price(),
+        )
+
+
+class OpenAIHTTPEntry(_Backend):
+    """A server of OpenAI's API.
+
+    Attributes:
+        url: of it, with or without /v1.
+        model: as the server calls it.
+        auth: how it is authorized.
+        fixed: fields that every request gets, over the client's.
+    """
+
+    kind: Literal["openai_http"]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")]
+    model: Annotated[str, Field(min_length=1)]
+    auth: Annotated[NoAuth | Bearer | SigV4, Field(discriminator="kind")]
+    fixed: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_private(self) -> Self:
+        host = re.match(r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)", self.url)
+        if self.url.startswith("http://") and not host and self.place == "anywhere":
+            raise ValueError("a server outside of this account must have an https address")
+        return self
+
+
+class ConverseEntry(_Backend):
+    """A model of Bedrock, through Converse.
+
+    Attributes:
+        model: id of the model or of an inference profile.
+        guardrail: of Bedrock, as `id:version`.
+        service_tier: of Bedrock.
+    """
+
+    kind: Literal["converse"]
+    region: Region
+    model: Annotated[str, Field(min_length=1)]
+    guardrail: Annotated[str, Field(pattern=r"^[a-z0-9]+:(DRAFT|\d+)$")] | None = None
+    service_tier: Literal["priority", "default", "flex", "reserved"] | None = None
+
+
+class SageMakerEntry(_Backend):
+    """An endpoint of SageMaker, whose container speaks OpenAI's API.
+
+    Attributes:
+        endpoint: name.
+        component: inference component, where the endpoint has several.
+        model: as the container calls it.
+    """
+
+    kind: Literal["sagemaker"]
+    region: Region
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$")]
+    component: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$")] | None = None
+    model: Annotated[str, Field(min_length=1)]
+
+
+class LambdaInvokeEntry(_Backend):
+    """A function of ours, or one with a GPU, through Lambda's Invoke.
+
+    Attributes:
+        function: ARN of the alias.
+        model: as the function calls it.
+    """
+
+    kind: Literal["lambda_invoke"]
+    region: Region
+    function: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:lambda:[^:]+:\d{12}:function:[^:]+:[^:]+$")]
+    model: Annotated[str, Field(min_length=1)]
+
+
+BackendEntry = Annotated[
+    OpenAIHTTPEntry | ConverseEntry | SageMakerEntry | LambdaInvokeEntry, Field(discriminator="kind")
+]
+
+
+class ModelEntry(_Part):
+    """A model as clients name it.
+
+    Attributes:
+        backends: that may answer for it.
+        prefer: what comes first.
+        max_tokens: longest answer, and what is reserved for a request that names none.
+    """
+
+    backends: Annotated[tuple[Name, ...], Field(min_length=1)]
+    prefer: Prefer = Prefer.ORDER
+    max_tokens: Annotated[int, Field(gt=0)] = 4096
+
+    @field_validator("backends", mode="before")
+    @classmethod
+    def _from_list(cls, names: Any) -> Any:
+        return tuple(_listed(names))
+
+    @field_validator("prefer", mode="before")
+    @classmethod
+    def _from_name(cls, name: Any) -> Any:
+        if name not in set(Prefer):
+            raise ValueError(f"{name!r} is none of {', '.join(Prefer)}")
+        return Prefer(name)
+
+
+class Budget(_Part):
+    """What a tenant may use in a time; what is left out has no limit.
+
+    Attributes:
+        tokens: of prompts and answers.
+        dollars: in US dollars.
+    """
+
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    dollars: Price | None = None
+
+
+class TenantEntry(_Part):
+    """What a tenant may do.
+
+    Attributes:
+        models: that it may use; `*`: all.
+        place: farthest place that its data may go to.
+        region: that its requests must be answered in.
+        minute: budget.
+        day: budget, of a day in UTC.
+        month: budget, of a month in UTC.
+    """
+
+    models: tuple[Annotated[str, Field(min_length=1)], ...]
+    place: Literal["lambda", "account", "anywhere"] = "account"
+    region: Region | None = None
+    minute: Budget = Budget()
+    day: Budget = Budget()
+    month: Budget = Budget()
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _from_list(cls, names: Any) -> Any:
+        return tuple(_listed(names))
+
+    def may_use(self, model: str) -> bool:
+        """Whether the tenant may use a model."""
+        return ANYBODY in self.models or model in self.models
+
+
+class Configuration(_Part):
+    """The whole file.
+
+    Attributes:
+        version: of its format.
+        backends: by name.
+        models: by the name that clients use.
+        tenants: by name; `*`: those without an entry of their own, who are refused if it is not there.
+    """
+
+    version: Literal[1]
+    backends: Annotated[Mapping[Name, BackendEntry], Field(min_length=1)]
+    models: Annotated[Mapping[Name, ModelEntry], Field(min_length=1)]
+    tenants: Annotated[Mapping[Annotated[str, Field(min_length=1, max_length=128)], TenantEntry], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for model, entry in self.models.items():
+            for backend in entry.backends:
+                if backend not in self.backends:
+                    raise ValueError(f"the model {model!r} names the backend {backend!r}, which is not there")
+            if len(set(entry.backends)) != len(entry.backends):
+                raise ValueError(f"the model {model!r} names a backend twice")
+        for tenant, rights in self.tenants.items():
+            for model in rights.models:
+                if model not in (ANYBODY, *self.models):
+                    raise ValueError(f"the tenant {tenant!r} names the model {model!r}, which is not there")
+        return self
+
+    def tenant(self, name: str) -> TenantEntry | None:
+        """What a tenant may do; None: it is not known."""
+        return self.tenants.get(name) or self.tenants.get(ANYBODY)
+
+    def options(self, model: str) -> list[Option]:
+        """The backends of a model, in order, for the policy."""
+        return [self.backends[name].option(name) for name in self.models[model].backends]
+
+
+def parse(content: bytes) -> Configuration:
+    """Read a configuration.
+
+    Args:
+        content: the file, YAML or JSON, in UTF-8.
+
+    Raises:
+        ConfigurationError: the file is too long, no YAML, or something in it is wrong; names the first place.
+    """
+    if len(content) > CONFIGURATION_BYTES_MAX:
+        raise ConfigurationError(
+            f"The configuration has {len(content):,} bytes, and {CONFIGURATION_BYTES_MAX:,} are allowed."
+        )
+    try:
+        parsed = yaml.load(content, _Loader)  # noqa: S506 - a safe loader, which refuses more
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where else ""
+        raise ConfigurationError(
+            f"The configuration is no YAML or JSON{line}: {getattr(error, 'problem', None) or 'it can not be read'}."
+        ) from None
+    if not isinstance(parsed, dict):
+        raise ConfigurationError("The configuration must be a mapping with version, backends, models and tenants.")
+    try:
+        return Configuration.model_validate(parsed)
+    except ValidationError as error:
+        raise ConfigurationError(_sentence(error)) from None
+    except RecursionError:
+        raise ConfigurationError("The configuration is nested too deeply.") from None
+
+
+def digest(content: bytes) -> str:
+    """Name of a configuration's content, for logs."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """Safe YAML without aliases, which can make a small file a large one, and without keys that come twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"a key must be text, and {key!r} is not: quote it", node.value[number][0].start_mark
+                )
+            if key in keys[:number]:
+                mark = node.value[number][0].start_mark
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} comes twice", mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _listed(names: Any) -> list[Any]:
+    if not isinstance(names, list | tuple):
+        raise ValueError("it must be a list")  # noqa: TRY004 - what pydantic makes an error of
+    return list(names)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(step) for step in first["loc"])
+    what = first["msg"].removeprefix("Value error, ")
+    return f"The configuration can't be used: {f'{place}: ' if place else ''}{what}."

@@ -1,0 +1,22 @@
+"""Why the router can't work, or does not answer a request."""
+
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.router.policy import Choice
+
+
+class ConfigurationError(LambdaLLMError):
+    """The file with backends, models and tenants can't be used."""
+
+
+class NoBackendError(LambdaLLMError):
+    """No backend of a model may answer a request.
+
+    Attributes:
+        choice: why not, for each.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        reasons = "; ".join(f"{each.backend} {each.why}" for each in choice.refused)
+        wait = f": try again in {max(1, round(choice.retry_after))} s" if choice.retry_after is not None else ""
+        super().__init__(f"No backend of this model can answer the request ({reasons or 'it has none'}){wait}.")
+        self.choice = choice

@@ -1,0 +1,276 @@
+"""One backend after another until one begins to answer, and nobody else after that."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+
+from lambda_llm.backends.contract import Backend, Chunk, Operation, Request, Usage
+from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
+from lambda_llm.router.errors import NoBackendError
+from lambda_llm.router.facts import Facts, Place
+from lambda_llm.router.policy import Choice, Option, Prefer, TokenPrice
+
+FACTS = Facts(Operation.CHAT, 10, 10)
+NAMES = ("a", "b", "c", "d")
+
+
+class Scripted:
+    """A backend that does what it is told.
+
+    Attributes:
+        yielded: chunks that were taken from it, by the request's id.
+        closed: ids of requests whose answer was closed, however it ended.
+    """
+
+    def __init__(self, name: str, chunks: int = 3, failure: BackendError | None = None) -> None:
+        self.name = name
+        self.chunks = chunks
+        self.failure = failure
+        self.refuses: str | None = None
+        self.yielded: dict[str, list[bytes]] = {}
+        self.closed: list[str] = []
+
+    def unsupported(self, request: Request) -> str | None:
+        return self.refuses if self.refuses in request.body else None
+
+    async def open(self, request: Request) -> AsyncGenerator[Chunk]:
+        taken = self.yielded.setdefault(request.id, [])
+        try:
+            for number in range(self.chunks):
+                await asyncio.sleep(0)
+                taken.append(f"{self.name}{number}".encode())
+                yield Chunk(taken[-1], usage=Usage(10, number))
+            if self.failure is not None:
+                raise self.failure
+        finally:
+            self.closed.append(request.id)
+
+    async def close(self) -> None:
+        self.closed.append("all")
+
+
+def failure(kind: Kind, retry_after: float | None = None) -> BackendError:
+    return BackendError(kind, f"It is {kind}.", retry_after=retry_after)
+
+
+def request(number: int = 0, **body: object) -> Request:
+    return Request(Operation.CHAT, body, time.monotonic() + 100, f"request-{number}")
+
+
+def options(names: Sequence[str]) -> list[Option]:
+    return [
+        Option(name, frozenset({Operation.CHAT}), 1000, frozenset(), Place.ACCOUNT, None, TokenPrice(1, 1))
+        for name in names
+    ]
+
+
+class Router:
+    """A dispatcher over scripted backends, with a clock that stands still."""
+
+    def __init__(self, *backends: Scripted) -> None:
+        self.backends = {each.name: each for each in backends}
+        self.now = 1000.0
+        known: dict[str, Backend] = dict(self.backends)
+        self.dispatcher = Dispatcher(known, lambda: self.now)
+
+    def choose(self, asked: Request) -> Choice:
+        return self.dispatcher.choose(asked, FACTS, options(list(self.backends)), Prefer.ORDER)
+
+    async def ask(self, asked: Request | None = None, most: int = 100) -> tuple[Answer, list[bytes]]:
+        """The answer and its chunks; after `most` of them the client leaves."""
+        asked = asked or request()
+        got: list[bytes] = []
+        async with self.dispatcher.answer(asked, self.choose(asked)) as answer:
+            async for chunk in answer.chunks:
+                got.append(chunk.data)
+                if len(got) == most:
+                    break
+        return answer, got
+
+
+async def test_the_first_answers() -> None:
+    """Nobody else is asked, and what it took is known at the end."""
+    router = Router(Scripted("a"), Scripted("b"))
+    answer, got = await router.ask()
+    assert got == [b"a0", b"a1", b"a2"]
+    assert (answer.usage, answer.ended) == (Usage(10, 2), True)
+    assert [(each.backend, each.failed) for each in answer.attempts] == [("a", None)]
+    assert router.backends["b"].yielded == {}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.INVALID, Kind.BLOCKED)])
+async def test_another_answers_instead_before_the_first_chunk(kind: Kind) -> None:
+    """Whatever the backend's fault."""
+    router = Router(Scripted("a", 0, failure(kind)), Scripted("b"))
+    answer, got = await router.ask()
+    assert got == [b"b0", b"b1", b"b2"]
+    assert [(each.backend, each.failed) for each in answer.attempts] == [("a", kind), ("b", None)]
+
+
+@pytest.mark.parametrize("kind", [Kind.INVALID, Kind.BLOCKED])
+async def test_a_refused_request_is_not_sent_around(kind: Kind) -> None:
+    """Another one would say the same, and what a guardrail stopped must not go on elsewhere."""
+    router = Router(Scripted("a", 0, failure(kind)), Scripted("b"))
+    with pytest.raises(BackendError) as refused:
+        await router.ask()
+    assert refused.value.kind is kind
+    assert router.backends["b"].yielded == {}
+
+
+async def test_nobody_answers_instead_after_it() -> None:
+    """The client has a part of one answer: a part of another one would make nonsense of both."""
+    router = Router(Scripted("a", 2, failure(Kind.BROKEN)), Scripted("b"))
+    asked = request()
+    async with router.dispatcher.answer(asked, router.choose(asked)) as answer:
+        assert [(await anext(answer.chunks)).data for _ in range(2)] == [b"a0", b"a1"]
+        with pytest.raises(BackendError) as cut:
+            await anext(answer.chunks)
+    assert cut.value.started
+    assert answer.attempts[-1].failed is Kind.BROKEN
+    assert answer.usage == Usage(10, 1)
+    assert router.backends["b"].yielded == {}
+    assert router.dispatcher.health["a"].failures == 1
+
+
+async def test_an_empty_answer_is_none() -> None:
+    """Another backend answers."""
+    _, got = await Router(Scripted("a", 0), Scripted("b")).ask()
+    assert got == [b"b0", b"b1", b"b2"]
+
+
+async def test_of_several_failures_the_client_learns_what_helps() -> None:
+    """That it may try again, rather than that some key is wrong."""
+    router = Router(Scripted("a", 0, failure(Kind.FORBIDDEN)), Scripted("b", 0, failure(Kind.THROTTLED, 7)))
+    with pytest.raises(BackendError) as refused:
+        await router.ask()
+    assert (refused.value.kind, refused.value.retry_after) == (Kind.THROTTLED, 7)
+
+
+async def test_not_everybody_is_asked() -> None:
+    """An outage of all backends must not become several of each request."""
+    router = Router(*(Scripted(name, 0, failure(Kind.UNAVAILABLE)) for name in NAMES))
+    with pytest.raises(BackendError):
+        await router.ask()
+    assert sum(bool(each.yielded) for each in router.backends.values()) == ATTEMPTS_MAX
+
+
+async def test_one_that_asks_for_a_pause_gets_it() -> None:
+    """Until it is over; when all are paused, the client is told for how long."""
+    router = Router(Scripted("a", 0, failure(Kind.THROTTLED, 30)))
+    with pytest.raises(BackendError):
+        await router.ask()
+    with pytest.raises(NoBackendError, match=r"a left alone for 30 s after failures\): try again in 30 s\."):
+        await router.ask()
+    router.now += 30
+    router.backends["a"].failure = None
+    router.backends["a"].chunks = 1
+    _, got = await router.ask()
+    assert got == [b"a0"]
+
+
+async def test_a_field_that_a_backend_can_not_honour_sends_the_request_elsewhere() -> None:
+    """It is not dropped; where nobody can honour it, it is named."""
+    router = Router(Scripted("a"), Scripted("b"))
+    router.backends["a"].refuses = "seed"
+    assert (await router.ask(request(seed=1)))[1][0] == b"b0"
+    router.backends["b"].refuses = "seed"
+    with pytest.raises(NoBackendError, match="a does not support seed; b does not support seed"):
+        await router.ask(request(seed=1))
+    assert (await router.ask())[1][0] == b"a0"
+
+
+async def test_a_client_that_leaves_ends_the_work() -> None:
+    """At once, and that is no fault of the backend."""
+    router = Router(Scripted("a", 1000))
+    await router.ask(most=2)
+    assert router.backends["a"].yielded["request-0"] == [b"a0", b"a1"]
+    assert router.backends["a"].closed == ["request-0"]
+    assert (router.dispatcher.health["a"].busy, router.dispatcher.health["a"].failures) == (0, 0)
+
+
+async def test_a_client_that_leaves_before_the_first_chunk_ends_the_work() -> None:
+    """Its task is cancelled."""
+    router = Router(Scripted("a", 1))
+    started = asyncio.Event()
+    forever = asyncio.Event()
+
+    async def opening(asked: Request) -> AsyncGenerator[Chunk]:
+        try:
+            started.set()
+            await forever.wait()
+            yield Chunk(b"")
+        finally:
+            router.backends["a"].closed.append(asked.id)
+
+    router.backends["a"].open = opening  # type: ignore[assignment,method-assign]
+    task = asyncio.create_task(router.ask())
+    await started.wait()
+    assert router.dispatcher.health["a"].busy == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert router.backends["a"].closed == ["request-0"]
+    assert router.dispatcher.health["a"].busy == 0
+
+
+async def test_utilization_is_told_and_kept() -> None:
+    """An answer does not forget what all environments together measured."""
+    router = Router(Scripted("a"))
+    router.dispatcher.measured({"a": 0.3})
+    await router.ask()
+    assert router.dispatcher.health["a"].utilization == 0.3
+
+
+async def test_closing_closes_all() -> None:
+    """A snapshot must not contain an open connection."""
+    router = Router(Scripted("a"), Scripted("b"))
+    await router.dispatcher.close()
+    assert [each.closed for each in router.backends.values()] == [["all"], ["all"]]
+
+
+async def one(router: Router, number: int, most: int) -> tuple[list[bytes], Answer | None, bool]:
+    """What a client got, from whom, and whether it was told that this is not all."""
+    asked = request(number)
+    got: list[bytes] = []
+    try:
+        async with router.dispatcher.answer(asked, router.choose(asked)) as answer:
+            async for chunk in answer.chunks:
+                got.append(chunk.data)
+                if len(got) == most:
+                    break
+            return got, answer, False
+    except (BackendError, NoBackendError):
+        return got, None, True
+
+
+@pytest.mark.parametrize("block", range(10))
+async def test_no_schedule_mixes_or_loses_a_chunk(block: int) -> None:
+    """1,000 seeded schedules of failures, cuts and clients that leave: each compares the clients with the backends."""
+    for seed in range(100 * block, 100 * (block + 1)):
+        chance = random.Random(seed)  # noqa: S311 - no secret
+        router = Router(*(Scripted(name) for name in NAMES[: chance.randint(1, 4)]))
+        for round_ in range(3):
+            for backend in router.backends.values():
+                backend.chunks = chance.choice([0, 0, 1, 3])
+                failed = chance.random() < 0.5
+                backend.failure = failure(chance.choice(list(Kind)), chance.choice([None, 5.0])) if failed else None
+            numbers = [10 * round_ + each for each in range(chance.randint(1, 4))]
+            all_got = await asyncio.gather(*(one(router, each, chance.choice([1, 2, 100])) for each in numbers))
+            for number, (got, answer, told) in zip(numbers, all_got, strict=True):
+                name = f"request-{number}"
+                sources = [each for each in router.backends.values() if each.yielded.get(name)]
+                assert len(sources) == bool(got), "one backend at most has begun to answer"
+                if got:
+                    assert got == sources[0].yielded[name]
+                if answer is not None and answer.ended:
+                    assert len(got) == router.backends[answer.backend].chunks
+                assert told or (answer is not None and answer.attempts[-1].failed is None)
+                opened = [each for each in router.backends.values() if name in each.yielded]
+                assert len(opened) <= ATTEMPTS_MAX
+                assert all(each.closed.count(name) == 1 for each in opened)
+            assert all(health.busy == 0 for health in router.dispatcher.health.values())
+            router.now += chance.choice([0.0, 6.0, 400.0])
