@@ -1,0 +1,287 @@
+"""What a tenant may spend: amounts, windows of time, limits, and the amount that a request takes at most."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any, Final, Self
+
+from lambda_llm.backends.contract import Usage
+from lambda_llm.errors import LambdaLLMError
+
+MICRO: Final = 1_000_000
+"""Micro-dollars of a dollar. A token at one dollar per million is one micro-dollar."""
+
+_MOST: Final = 10**18
+"""Largest limit: a trillion dollars, and far from the 38 digits of DynamoDB's numbers."""
+
+
+class LimitsError(LambdaLLMError):
+    """Limits can't be read."""
+
+
+class Window(StrEnum):
+    """A period in UTC, at whose end a budget begins anew."""
+
+    MINUTE = "minute"
+    DAY = "day"
+    MONTH = "month"
+
+    def key(self, now: float) -> str:
+        """Name of the period that a time (seconds since 1970) is in: `2026-11-27T06:34`, `2026-11-27`, `2026-11`."""
+        return _start(self, now).strftime(_FORMATS[self])
+
+    def end(self, now: float) -> int:
+        """When the period of a time ends, both in seconds since 1970; the end is the next period's."""
+        start = _start(self, now)
+        if self is Window.MONTH:
+            # The 28th and four days is in the next month, whatever the month.
+            return int((start.replace(day=28) + timedelta(days=4)).replace(day=1).timestamp())
+        return int((start + (timedelta(minutes=1) if self is Window.MINUTE else timedelta(days=1))).timestamp())
+
+    def seconds_left(self, now: float) -> int:
+        """Whole seconds after which the period of a time (seconds since 1970) has ended, at least one."""
+        return max(1, math.ceil(self.end(now) - now))
+
+
+_FORMATS: Final = {Window.MINUTE: "%Y-%m-%dT%H:%M", Window.DAY: "%Y-%m-%d", Window.MONTH: "%Y-%m"}
+
+
+class What(StrEnum):
+    """What is limited."""
+
+    TOKENS = "tokens"
+    DOLLARS = "dollars"
+
+
+class BudgetError(LambdaLLMError):
+    """A request would take more than a budget has left; nothing was reserved.
+
+    Attributes:
+        window: whose budget it is; of several, the one that lasts longest.
+        what: what is used up.
+        retry_after: seconds until the budget begins anew; None: the request is larger than the whole budget.
+    """
+
+    def __init__(self, sentence: str, window: Window, what: What, retry_after: int | None) -> None:
+        super().__init__(sentence)
+        self.window = window
+        self.what = what
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Tokens, and what they cost.
+
+    Attributes:
+        tokens: of prompts and answers together.
+        micro_dollars: millionths of a US dollar.
+    """
+
+    tokens: int = 0
+    micro_dollars: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't have been spent.
+
+        Raises:
+            ValueError: one of the two is negative.
+        """
+        if self.tokens < 0 or self.micro_dollars < 0:
+            raise ValueError(f"{self} is negative")
+
+    def __add__(self, other: "Amount") -> "Amount":
+        """Both together."""
+        return Amount(self.tokens + other.tokens, self.micro_dollars + other.micro_dollars)
+
+    def of(self, what: What) -> int:
+        """Tokens, or micro-dollars."""
+        return self.tokens if what is What.TOKENS else self.micro_dollars
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most of one window; None: unlimited.
+
+    Attributes:
+        tokens: as in `Amount`.
+        micro_dollars: as in `Amount`.
+    """
+
+    tokens: int | None = None
+    micro_dollars: int | None = None
+
+    def of(self, what: What) -> int | None:
+        """Tokens, or micro-dollars."""
+        return self.tokens if what is What.TOKENS else self.micro_dollars
+
+    def left(self, used: Amount) -> "Limit":
+        """What is left of it, never less than nothing."""
+        tokens, money = (
+            None if (most := self.of(what)) is None else max(0, most - used.of(what))
+            for what in (What.TOKENS, What.DOLLARS)
+        )
+        return Limit(tokens, money)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A tenant's budgets; all that are given hold at once.
+
+    Attributes:
+        minute: for each minute.
+        day: for each day.
+        month: for each calendar month.
+    """
+
+    minute: Limit = Limit()
+    day: Limit = Limit()
+    month: Limit = Limit()
+
+    def of(self, window: Window) -> Limit:
+        """The budget of a window."""
+        return {Window.MINUTE: self.minute, Window.DAY: self.day, Window.MONTH: self.month}[window]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read limits from JSON like `{"minute": {"tokens": 60000}, "month": {"dollars": 99.50}}`.
+
+        Raises:
+            LimitsError: it has another form.
+        """
+        try:
+            given = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            raise LimitsError(f"The limits are not JSON ({error}): {_FORM}.") from None
+        windows = _object("The limits have", given, [field.name for field in fields(cls)])
+        return cls(**{name: _limit(name, each) for name, each in windows.items()})
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Prices in US dollars per million tokens.
+
+    Attributes:
+        input: of prompts.
+        output: of answers.
+        cached: of those tokens of a prompt that a cache had; None: as for `input`.
+    """
+
+    input: Decimal = Decimal(0)
+    output: Decimal = Decimal(0)
+    cached: Decimal | None = None
+
+    def amount(self, usage: Usage) -> Amount:
+        """What an answer took."""
+        cached = min(usage.cached, usage.input)
+        dollars_a_million = (
+            (usage.input - cached) * Fraction(self.input)
+            + cached * Fraction(self.input if self.cached is None else self.cached)
+            + usage.output * Fraction(self.output)
+        )
+        return Amount(usage.input + usage.output, math.ceil(dollars_a_million))
+
+    def most(self, prompt_tokens: int, max_tokens: int) -> Amount:
+        """What a request may take: no cache has anything of its prompt, and the answer is as long as it may be.
+
+        Args:
+            prompt_tokens: of the prompt, or more: what an estimate is short of is charged, but was not reserved.
+            max_tokens: longest answer, its reasoning included; of all choices together.
+        """
+        dear = self if self.cached is None or self.cached <= self.input else Rate(self.cached, self.output)
+        return dear.amount(Usage(prompt_tokens, max_tokens))
+
+
+def micro_dollars(dollars: Decimal | float) -> int:
+    """Millionths of a dollar, rounded up: a cost is never charged at less than it is."""
+    # By its digits: 0.1 as a float is slightly more than a tenth.
+    return math.ceil(Fraction(str(dollars)) * MICRO)
+
+
+def dollars(micro: int) -> str:
+    """Micro-dollars for people: `$1.50`, with as many digits as it takes, at least two."""
+    whole, rest = divmod(micro, MICRO)
+    digits = f"{rest:06}".rstrip("0").ljust(2, "0")
+    return f"${whole:,}.{digits}"
+
+
+def counted(what: What, number: int) -> str:
+    """Tokens or micro-dollars for people: `1,200 tokens`, `$1.50`."""
+    return f"{number:,} tokens" if what is What.TOKENS else dollars(number)
+
+
+def refusal(wanted: Amount, used: Mapping[Window, Amount], limits: Limits, now: float) -> BudgetError | None:
+    """Why an amount does not fit into limits, by the window that lasts longest; None: it fits.
+
+    Args:
+        wanted: by a request.
+        used: spent or reserved so far, of every window.
+        limits: that hold.
+        now: seconds since 1970.
+    """
+    found: list[BudgetError] = []
+    for window in Window:
+        for what in What:
+            most, asked = limits.of(window).of(what), wanted.of(what)
+            if most is not None and used[window].of(what) + asked > most:
+                found.append(_refused(window, what, asked, most, most - used[window].of(what), now))
+    # What never fits is told before what fits later.
+    return max(found, key=lambda each: math.inf if each.retry_after is None else each.retry_after, default=None)
+
+
+def _refused(window: Window, what: What, asked: int, most: int, left: int, now: float) -> BudgetError:
+    budget = f"budget of {counted(what, most)} a {window}"
+    if asked > most:
+        sentence = (
+            f"The request may take {counted(what, asked)}, more than the tenant's whole {budget}: ask for a shorter "
+            "answer, or have the budget raised."
+        )
+        return BudgetError(sentence, window, what, None)
+    wait = window.seconds_left(now)
+    sentence = (
+        f"The tenant's {budget} has {counted(what, max(0, left))} left, and the request may take "
+        f"{counted(what, asked)}: send it again in {wait:,} s, or ask for a shorter answer."
+    )
+    return BudgetError(sentence, window, what, wait)
+
+
+def _start(window: Window, now: float) -> datetime:
+    moment = datetime.fromtimestamp(now, UTC).replace(second=0, microsecond=0)
+    if window is Window.MINUTE:
+        return moment
+    day = moment.replace(hour=0, minute=0)
+    return day if window is Window.DAY else day.replace(day=1)
+
+
+_FORM: Final = 'write for example {"minute": {"tokens": 60000}, "month": {"dollars": 99.50}}'
+
+
+def _object(who: str, given: Any, names: list[str]) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise LimitsError(f"{who} another form than an object of {', '.join(names)}: {_FORM}.")
+    unknown = sorted(given.keys() - set(names))
+    if unknown:
+        raise LimitsError(f"{who} {unknown[0]!r}, which is none of {', '.join(names)}: {_FORM}.")
+    return given
+
+
+def _limit(window: str, given: Any) -> Limit:
+    limits = _object(f"The limits of a {window} have", given, list(What))
+    tokens, money = limits.get(What.TOKENS), limits.get(What.DOLLARS)
+    if tokens is not None and (type(tokens) is not int or not 0 <= tokens <= _MOST):
+        raise LimitsError(f"The limit of tokens a {window} is no whole number from 0 to 10^18: {_FORM}.")
+    if money is None:
+        return Limit(tokens)
+    try:
+        known = type(money) in {int, Decimal} and 0 <= money <= _MOST // MICRO
+    except InvalidOperation:
+        known = False  # NaN
+    if not known:
+        raise LimitsError(f"The limit of dollars a {window} is no number from 0 to 10^12: {_FORM}.")
+    # A limit is rounded down, as what is charged is rounded up.
+    return Limit(tokens, int(Decimal(money).scaleb(6)))
