@@ -1,5 +1,6 @@
 """`lambda-llm router`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -9,7 +10,8 @@ from lambda_llm.cli.console import JSON, out
 from lambda_llm.errors import LambdaLLMError
 
 if TYPE_CHECKING:
-    from lambda_llm.router.budget import Amount, Limit, Limits
+    from lambda_llm.router.budget import Amount, Limit
+    from lambda_llm.router.config import Configuration
 
 BudgetTable = Annotated[
     str,
@@ -27,20 +29,23 @@ WAIT_SECONDS: Final = 10
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Look into the router: what tenants have left.
+    help="""Check the router's configuration, ask it where a request would go, and see what tenants have left.
 
-    Example: `lambda-llm router budgets --table llm-budgets`
+    The configuration is one file of backends, models and tenants. `lambda-llm router schema` prints its JSON schema,
+    with which editors complete and check it.
+
+    Example: `lambda-llm router check router.yaml`
     """,
 )
 
 
-class LimitsFileError(LambdaLLMError):
-    """A file of limits can't be read."""
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", help="The router's configuration, in YAML or JSON.", show_default=False)
+]
 
 
-@app.callback()
-def _group() -> None:
-    """Keep the name of the group, as long as it has one command."""
+class RouterFileError(LambdaLLMError):
+    """A file can't be read, or is no request."""
 
 
 @app.command()
@@ -48,11 +53,12 @@ def budgets(
     *,
     table: BudgetTable,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
-    limits: Annotated[
+    config: Annotated[
         Path | None,
         typer.Option(
-            help='JSON file of the limits of the tenants shown, like {"minute": {"tokens": 60000}, "month": '
-            '{"dollars": 99.50}}: shows what is left of them, too.',
+            "--config",
+            "-c",
+            help="The router's configuration: shows what is left of each tenant's budgets, too.",
             show_default=False,
         ),
     ] = None,
@@ -64,20 +70,28 @@ def budgets(
     what a process reserved that was killed. Needs `dynamodb:GetItem` on the table, without --tenant also
     `dynamodb:Scan`, and changes nothing.
 
-    Example: `lambda-llm router budgets --table llm-budgets --tenant acme --limits limits.json`
+    Example: `lambda-llm router budgets --table llm-budgets --tenant acme --config router.yaml`
     """
     import time
 
     from rich.markup import escape
     from rich.table import Table as Rows
 
+    from lambda_llm.router.budget import Limits
     from lambda_llm.router.ledger import Ledger
     from lambda_llm.units import printable
 
-    given = _limits(limits)
+    configuration = None if config is None else _configuration(config)
+
+    def limits_of(name: str) -> Limits:
+        entry = None if configuration is None else configuration.tenant(name)
+        return Limits() if entry is None else entry.limits()
+
     ledger = Ledger.connect(table, read_seconds=WAIT_SECONDS)
     now = time.time()
-    found = {each: ledger.left(each, given, now) for each in ([tenant] if tenant is not None else ledger.tenants())}
+    found = {
+        each: ledger.left(each, limits_of(each), now) for each in ([tenant] if tenant is not None else ledger.tenants())
+    }
     if as_json:
         data = [
             {
@@ -88,7 +102,7 @@ def budgets(
                         "seconds_left": window.seconds_left(now),
                         "spent": _public(one.spent),
                         "reserved": _public(one.reserved),
-                        "left": _public(one.left) if limits else None,
+                        "left": _public(one.left) if configuration else None,
                     }
                     for window, one in windows.items()
                 },
@@ -101,26 +115,128 @@ def budgets(
         out.print("No tenant has spent anything yet.")
         return
     rows = Rows(box=None, padding=(0, 2, 0, 0))
-    for title in ("tenant", "window", "spent", "reserved", *(["left"] if limits else [])):
+    for title in ("tenant", "window", "spent", "reserved", *(["left"] if configuration else [])):
         rows.add_column(title)
     for each, windows in found.items():
         for window, one in windows.items():
-            left = [_shown(one.left)] if limits else []
+            left = [_shown(one.left)] if configuration else []
             rows.add_row(
                 escape(printable(each)), f"{window} {window.key(now)}", _shown(one.spent), _shown(one.reserved), *left
             )
     out.print(rows)
 
 
-def _limits(file: Path | None) -> "Limits":
-    from lambda_llm.router.budget import Limits
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="The configuration, in YAML or JSON.", show_default=False)],
+    *,
+    as_json: JSON = False,
+) -> None:
+    """Say whether a configuration can be used, or what is wrong in it first; exit status 1 if it can't.
 
-    if file is None:
-        return Limits()
+    The router itself checks the same before it takes a new one. No backend is asked.
+
+    Example: `lambda-llm router check router.yaml`
+    """
+    from lambda_llm.router.config import digest
+
+    configuration = _configuration(file)
+    name = digest(_read(file))
+    counts = {part: len(getattr(configuration, part)) for part in ("backends", "models", "tenants")}
+    if as_json:
+        out.print_json(data={"digest": name, **counts})
+    else:
+        numbers = ", ".join(f"{part}: {count}" for part, count in counts.items())
+        out.print(f"The configuration can be used ({numbers}); its digest is {name}.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors and checks without this package.
+
+    Example: `lambda-llm router schema`
+    """
+    from lambda_llm.router.config import Configuration
+
+    out.print_json(data=Configuration.model_json_schema())
+
+
+@app.command()
+def explain(
+    request: Annotated[
+        Path,
+        typer.Argument(help="File with the JSON body of a request; - for standard input.", show_default=False),
+    ],
+    *,
+    config: ConfigFile,
+    tenant: Annotated[str, typer.Option(help="Who sends it; default: one without an entry of its own.")] = "*",
+    path: Annotated[str, typer.Option(help="Path that it is sent to.")] = "/v1/chat/completions",
+    utilization: Annotated[
+        float, typer.Option(min=0, help="Utilization of the functions, for models that prefer by it.")
+    ] = 0.0,
+    as_json: JSON = False,
+) -> None:
+    """Say where a request would go, in which order and why, and why not to the others; nothing is sent.
+
+    Backends are taken as healthy. Costs are what the request takes at most; `break-even` is the utilization of the
+    model's functions above which a server by the hour is cheaper for requests like this one.
+
+    Example: `lambda-llm router explain request.json --config router.yaml --tenant acme`
+    """
+    from rich.markup import escape
+    from rich.table import Table as Rows
+
+    from lambda_llm.router.explain import explained
+    from lambda_llm.units import printable
+
+    found = explained(
+        _configuration(config),
+        path,
+        _body(sys.stdin.buffer.read() if str(request) == "-" else _read(request)),
+        tenant,
+        utilization,
+    )
+    if as_json:
+        out.print_json(data=found.public())
+        return
+    out.print(
+        f"{found.facts.input_tokens:,} tokens of prompt (estimated), {found.facts.output_tokens:,} of answer at most; "
+        f"needs {', '.join(sorted(found.facts.features)) or 'nothing but text'}; may go to "
+        f"{found.facts.place.name.lower()}."
+    )
+    rows = Rows(box=None, padding=(0, 2, 0, 0))
+    for title in ("", "backend", "cost at most", "break-even", "why"):
+        rows.add_column(title)
+    for number, row in enumerate(found.rows, 1):
+        asked = str(number) if row.asked else "-"
+        threshold = "" if row.threshold is None else f"{row.threshold:.1%}"
+        rows.add_row(asked, escape(printable(row.backend)), f"${row.cost:.6f}", threshold, escape(row.why))
+    out.print(rows)
+
+
+def _read(file: Path) -> bytes:
     try:
-        return Limits.parse(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise LimitsFileError(f"{file} can't be read ({error}): give a JSON file of limits.") from error
+        return file.read_bytes()
+    except OSError as error:
+        raise RouterFileError(f"{file} can't be read ({error.strerror}): give a file that can.") from error
+
+
+def _configuration(file: Path) -> "Configuration":
+    from lambda_llm.router.config import parse
+
+    return parse(_read(file))
+
+
+def _body(text: bytes) -> dict[str, Any]:
+    import json
+
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RouterFileError(f"The request is not JSON ({error}): give the body of one.") from None
+    if not isinstance(body, dict):
+        raise RouterFileError("The request is no JSON object: give the body of one.")
+    return body
 
 
 def _shown(amount: "Amount | Limit") -> str:

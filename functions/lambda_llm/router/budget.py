@@ -1,27 +1,19 @@
 """What a tenant may spend: amounts, windows of time, limits, and the amount that a request takes at most."""
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Final, Self
+from typing import Final
 
 from lambda_llm.backends.contract import Usage
 from lambda_llm.errors import LambdaLLMError
 
 MICRO: Final = 1_000_000
 """Micro-dollars of a dollar. A token at one dollar per million is one micro-dollar."""
-
-_MOST: Final = 10**18
-"""Largest limit: a trillion dollars, and far from the 38 digits of DynamoDB's numbers."""
-
-
-class LimitsError(LambdaLLMError):
-    """Limits can't be read."""
 
 
 class Window(StrEnum):
@@ -147,20 +139,6 @@ class Limits:
         """The budget of a window."""
         return {Window.MINUTE: self.minute, Window.DAY: self.day, Window.MONTH: self.month}[window]
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read limits from JSON like `{"minute": {"tokens": 60000}, "month": {"dollars": 99.50}}`.
-
-        Raises:
-            LimitsError: it has another form.
-        """
-        try:
-            given = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
-        except (ValueError, ArithmeticError, RecursionError) as error:
-            raise LimitsError(f"The limits are not JSON ({error}): {_FORM}.") from None
-        windows = _object("The limits have", given, [field.name for field in fields(cls)])
-        return cls(**{name: _limit(name, each) for name, each in windows.items()})
-
 
 @dataclass(frozen=True)
 class Rate:
@@ -256,32 +234,3 @@ def _start(window: Window, now: float) -> datetime:
         return moment
     day = moment.replace(hour=0, minute=0)
     return day if window is Window.DAY else day.replace(day=1)
-
-
-_FORM: Final = 'write for example {"minute": {"tokens": 60000}, "month": {"dollars": 99.50}}'
-
-
-def _object(who: str, given: Any, names: list[str]) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise LimitsError(f"{who} another form than an object of {', '.join(names)}: {_FORM}.")
-    unknown = sorted(given.keys() - set(names))
-    if unknown:
-        raise LimitsError(f"{who} {unknown[0]!r}, which is none of {', '.join(names)}: {_FORM}.")
-    return given
-
-
-def _limit(window: str, given: Any) -> Limit:
-    limits = _object(f"The limits of a {window} have", given, list(What))
-    tokens, money = limits.get(What.TOKENS), limits.get(What.DOLLARS)
-    if tokens is not None and (type(tokens) is not int or not 0 <= tokens <= _MOST):
-        raise LimitsError(f"The limit of tokens a {window} is no whole number from 0 to 10^18: {_FORM}.")
-    if money is None:
-        return Limit(tokens)
-    try:
-        known = type(money) in {int, Decimal} and 0 <= money <= _MOST // MICRO
-    except InvalidOperation:
-        known = False  # NaN
-    if not known:
-        raise LimitsError(f"The limit of dollars a {window} is no number from 0 to 10^12: {_FORM}.")
-    # A limit is rounded down, as what is charged is rounded up.
-    return Limit(tokens, int(Decimal(money).scaleb(6)))

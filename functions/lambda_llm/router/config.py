@@ -6,6 +6,7 @@ YAML or JSON. No secret is in it: a backend's key is a reference, read when it i
 import hashlib
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
@@ -22,6 +23,7 @@ from pydantic import (
 )
 
 from lambda_llm.backends.contract import Operation
+from lambda_llm.router.budget import MICRO, Limit, Limits
 from lambda_llm.router.errors import ConfigurationError
 from lambda_llm.router.facts import Feature, Place
 from lambda_llm.router.policy import Option, Prefer, TimePrice, TokenPrice
@@ -286,8 +288,12 @@ class Budget(_Part):
         dollars: in US dollars.
     """
 
-    tokens: Annotated[int, Field(ge=0)] | None = None
-    dollars: Price | None = None
+    tokens: Annotated[int, Field(ge=0, le=10**18)] | None = None
+    dollars: Annotated[float, Field(ge=0, le=10**12, allow_inf_nan=False)] | None = None
+
+    def limit(self) -> Limit:
+        """For the ledger: rounded down, as what is charged is rounded up."""
+        return Limit(self.tokens, None if self.dollars is None else int(Decimal(str(self.dollars)) * MICRO))
 
 
 class TenantEntry(_Part):
@@ -313,6 +319,10 @@ class TenantEntry(_Part):
     @classmethod
     def _from_list(cls, names: Any) -> Any:
         return tuple(_listed(names))
+
+    def limits(self) -> Limits:
+        """The tenant's budgets, for the ledger."""
+        return Limits(self.minute.limit(), self.day.limit(), self.month.limit())
 
     def may_use(self, model: str) -> bool:
         """Whether the tenant may use a model."""

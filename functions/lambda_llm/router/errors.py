@@ -20,3 +20,15 @@ class NoBackendError(LambdaLLMError):
         wait = f": try again in {max(1, round(choice.retry_after))} s" if choice.retry_after is not None else ""
         super().__init__(f"No backend of this model can answer the request ({reasons or 'it has none'}){wait}.")
         self.choice = choice
+
+
+class UnknownError(LambdaLLMError):
+    """A request names what there is not, or what its sender has no right to.
+
+    Attributes:
+        what: `tenant`, `path` or `model`.
+    """
+
+    def __init__(self, what: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.what = what

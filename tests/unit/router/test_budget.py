@@ -13,7 +13,6 @@ from lambda_llm.router.budget import (
     Amount,
     Limit,
     Limits,
-    LimitsError,
     Rate,
     What,
     Window,
@@ -140,33 +139,3 @@ def test_a_refusal_is_one_sentence_that_says_what_to_do() -> None:
         "The request may take $2.50, more than the tenant's whole budget of $2.00 a day: ask for a shorter answer, or "
         "have the budget raised."
     )
-
-
-def test_limits_are_read_from_json() -> None:
-    text = '{"minute": {"tokens": 60000}, "month": {"dollars": 99.50, "tokens": null}}'
-    assert Limits.parse(text) == Limits(minute=Limit(tokens=60_000), month=Limit(micro_dollars=99_500_000))
-    assert Limits.parse("{}") == Limits()
-    assert Limits.parse('{"day": {"dollars": 0.0000019}}').day == Limit(micro_dollars=1), "rounded down"
-    assert Limits.parse('{"day": {"dollars": 1e-99999999}}').day == Limit(micro_dollars=0)
-    assert Limits.parse('{"day": {"dollars": 0.29}}').day == Limit(micro_dollars=290_000), "exactly"
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ('{"day": {"dollars": 1e9999999999999999999}}', "not JSON"),
-        ("[]", "another form than an object of minute, day, month"),
-        ('{"hour": {}}', "'hour', which is none of minute, day, month"),
-        ('{"day": 5}', "limits of a day have another form than an object of tokens, dollars"),
-        ('{"day": {"token": 5}}', "'token', which is none of tokens, dollars"),
-        *((f'{{"day": {{"tokens": {each}}}}}', "tokens a day is no whole number") for each in
-          ("-1", "1.5", '"5"', "true", "[]", "1" + 30 * "0", "NaN")),
-        *((f'{{"day": {{"dollars": {each}}}}}', "dollars a day is no number") for each in
-          ("-1", '"5"', "true", "[]", "NaN", "Infinity", "1e300", "1e99999999")),
-    ],
-)  # fmt: skip
-def test_limits_of_another_form_are_refused_by_what_is_wrong(text: str, says: str) -> None:
-    with pytest.raises(LimitsError, match=says):
-        Limits.parse(text)

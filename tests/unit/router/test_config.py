@@ -11,69 +11,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from lambda_llm.backends.contract import Operation
+from lambda_llm.router.budget import Limit, Limits
 from lambda_llm.router.config import CONFIGURATION_BYTES_MAX, Configuration, digest, parse
 from lambda_llm.router.errors import ConfigurationError
 from lambda_llm.router.facts import Feature, Place
 from lambda_llm.router.policy import Prefer, TimePrice, TokenPrice
+from support.router import written
 
 KEY = "sk-live-1234567890"
-
-
-def written() -> dict[str, Any]:
-    """Every kind of backend."""
-    return {
-        "version": 1,
-        "backends": {
-            "small": {
-                "kind": "lambda_invoke",
-                "place": "lambda",
-                "region": "eu-central-1",
-                "function": "arn:aws:lambda:eu-central-1:123456789012:function:small:live",
-                "model": "demo",
-                "context": 8192,
-                "features": ["tools", "json_schema"],
-                "operations": ["/v1/chat/completions", "/v1/embeddings"],
-                "price": {"prefill": 200, "decode": 20},
-            },
-            "bedrock": {
-                "kind": "converse",
-                "place": "account",
-                "region": "us-east-1",
-                "model": "us.anthropic.claude-haiku-4-5",
-                "context": 200_000,
-                "guardrail": "abc123:1",
-                "service_tier": "flex",
-                "price": {"input": 1, "output": 5},
-            },
-            "gpu": {
-                "kind": "sagemaker",
-                "place": "account",
-                "region": "eu-central-1",
-                "endpoint": "gpu",
-                "component": "llama",
-                "model": "llama",
-                "context": 32_768,
-                "price": {"hourly": 1.13, "prefill": 20_000, "decode": 1_000},
-            },
-            "elsewhere": {
-                "kind": "openai_http",
-                "place": "anywhere",
-                "url": "https://api.example.com/v1",
-                "model": "large",
-                "auth": {"kind": "bearer", "secret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:key-AbCdEf"},
-                "context": 128_000,
-                "price": {"input": 0.1, "output": 0.2},
-            },
-        },
-        "models": {
-            "chat": {"backends": ["small", "bedrock"], "prefer": "cost", "max_tokens": 1000},
-            "large": {"backends": ["gpu", "elsewhere"]},
-        },
-        "tenants": {
-            "acme": {"models": ["chat"], "place": "lambda", "minute": {"tokens": 1000}, "month": {"dollars": 20}},
-            "*": {"models": ["*"]},
-        },
-    }
 
 
 def test_a_right_one() -> None:
@@ -99,6 +44,18 @@ def test_a_tenant_has_its_own_rights_or_those_of_anybody() -> None:
     given = written()
     del given["tenants"]["*"]
     assert parse(json.dumps(given).encode()).tenant("other") is None
+
+
+def test_a_tenant_s_budgets_are_exact_and_rounded_down() -> None:
+    """Decimal fractions of a dollar are not what a float makes of them."""
+    given = written()
+    given["tenants"]["acme"] |= {
+        "minute": {"tokens": 60_000},
+        "day": {"dollars": 0.29},
+        "month": {"dollars": 0.0000019, "tokens": None},
+    }
+    acme = parse(json.dumps(given).encode()).tenants["acme"]
+    assert acme.limits() == Limits(Limit(tokens=60_000), Limit(micro_dollars=290_000), Limit(micro_dollars=1))
 
 
 def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -137,6 +94,9 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (change("backends/elsewhere/auth/secret", KEY), "must be the ARN of a secret"),
         (change("tenants/acme/models", ["chat", "chess"]), "the tenant 'acme' names the model 'chess'"),
         (change("tenants/acme/minute", {"tokens": -1}), "greater than or equal to 0"),
+        (change("tenants/acme/minute", {"tokens": 1.5}), "tenants.acme.minute.tokens: Input should be a valid integer"),
+        (change("tenants/acme/day", {"dollars": 1e300}), "tenants.acme.day.dollars: Input should be less than"),
+        (change("tenants/acme/hour", {}), "tenants.acme.hour: Extra inputs are not permitted"),
         (change("tenants", {}), "tenants: Dictionary should have at least 1 item"),
         (change("backends/elsewhere/price", {"input": float("inf"), "output": 1}), "finite number"),
     ],
