@@ -78,7 +78,9 @@ def test_the_next_turn_finds_the_conversation_on_another_server(
     assert OTHER_EXPECTED in third
     assert cached > 300
     names = keys(local_aws, bucket)
-    assert all(re.fullmatch(PREFIX + "([0-9a-f]{64}|writable)", name) for name in names), "names reveal nothing"
+    assert all(re.fullmatch(PREFIX + "([0-9a-f]{64}/[0-9a-f]{64}|writable)", name) for name in names), (
+        "names reveal nothing"
+    )
 
 
 def test_a_stream_ends_when_its_conversation_is_kept(servers: list[Server]) -> None:

@@ -47,7 +47,7 @@ class S3Store:
             AgentError: `tenant` has.
         """
         self._bucket, prefix = parse_prefix(uri)
-        self._prefix = f"{prefix}{_checked(tenant)}/"
+        self._prefix = prefix + folder_of(tenant)
         self._client = client or _s3()
 
     def put(self, content: bytes, kind: str) -> Reference:
@@ -88,7 +88,7 @@ class FolderStore:
 
     def __init__(self, folder: Path, tenant: str) -> None:
         """Create the tenant's folder; raises AgentError if the name is no tenant's."""
-        self._folder = (folder / _checked(tenant)).resolve()
+        self._folder = (folder / folder_of(tenant)).resolve()
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, content: bytes, kind: str) -> Reference:
@@ -125,10 +125,11 @@ def _s3() -> Any:
     return client
 
 
-def _checked(tenant: str) -> str:
+def folder_of(tenant: str) -> str:
+    """A tenant's folder in the state, with a slash at its end; raises AgentError if the name is no tenant's."""
     if not TENANT.fullmatch(tenant):
         raise AgentError("A tenant's name has 1 to 64 letters, digits, hyphens or underscores.")
-    return tenant
+    return f"{tenant}/"
 
 
 def _reference(prefix: str, content: bytes, kind: str) -> Reference:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lambda_llm import __version__
-from lambda_llm.cli import agent, bench, chat, inspect, keys, package, proxy, push, router, serve, verify
+from lambda_llm.cli import agent, bench, chat, inspect, keys, package, proxy, push, router, serve, tenant, verify
 from lambda_llm.cli.console import out, print_error
 from lambda_llm.errors import LambdaLLMError
 
@@ -54,6 +54,7 @@ for _command in (
 app.add_typer(agent.app, name="agent")
 app.add_typer(keys.app, name="keys")
 app.add_typer(router.app, name="router")
+app.add_typer(tenant.app, name="tenant")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it

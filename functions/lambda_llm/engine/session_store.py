@@ -3,7 +3,8 @@
 A conversation is stored in entries: one per block of `BLOCK_TOKENS` tokens, which never changes, and one for the rest
 up to the end of a turn. Of a recurrent or hybrid model, whose state can't be divided, it is one entry of all tokens for
 each turn. An entry's name is a hash chained over everything before it, so any process can derive the
-names of the entries it can use from the next turn's prompt. docs/decisions/0021-sessions-by-content.md has the reasons.
+names of the entries it can use from the next turn's prompt. A tenant's entries are in a folder of its own, so that they
+can be erased. docs/decisions/0021-sessions-by-content.md has the reasons.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from lambda_llm.aws.errors import StorageError
+from lambda_llm.aws.tenant_folder import tenant_folder
 from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.decoder import Buffer, Decoder
 from lambda_llm.engine.errors import EngineError
@@ -81,7 +83,7 @@ class Storage(Protocol):
         """Read an object; None where there is none.
 
         Args:
-            name: hex digits.
+            name: two of hex digits with a slash between them.
             most: maximum size in bytes; a larger object is an error.
 
         Raises:
@@ -93,7 +95,7 @@ class Storage(Protocol):
         """Write an object atomically.
 
         Args:
-            name: hex digits.
+            name: as above.
             parts: of the object, in order.
 
         Raises:
@@ -179,14 +181,14 @@ class SessionStore:
         """Whether the storage failed within the last `PAUSE_SECONDS`."""
         return time.monotonic() < self._paused_until
 
-    def fetch(self, name: bytes) -> "Future[bytes | None]":
-        """Start to read an entry."""
-        return self._pool.submit(self._storage.get, name.hex(), ENTRY_BYTES)
+    def fetch(self, folder: str, name: bytes) -> "Future[bytes | None]":
+        """Start to read an entry of a tenant's folder."""
+        return self._pool.submit(self._storage.get, folder + name.hex(), ENTRY_BYTES)
 
-    def write(self, name: bytes, start: int, end: int, state: Buffer) -> "Future[None]":
+    def write(self, folder: str, name: bytes, start: int, end: int, state: Buffer) -> "Future[None]":
         """Start to write an entry; the future never fails."""
         self._remember(name)
-        return self._pool.submit(self._write, name, start, end, state)
+        return self._pool.submit(self._write, folder, name, start, end, state)
 
     def knows(self, name: bytes) -> bool:
         """Whether the entry is in the store, as far as this process knows."""
@@ -226,11 +228,11 @@ class SessionStore:
             self._paused_until = time.monotonic() + PAUSE_SECONDS
         logger.warning("the session store could not %s and is not used for %g s: %s", doing, PAUSE_SECONDS, error)
 
-    def _write(self, name: bytes, start: int, end: int, state: Buffer) -> None:
+    def _write(self, folder: str, name: bytes, start: int, end: int, state: Buffer) -> None:
         digest = hashlib.sha256(state).digest()
         try:
             check_finite(state)
-            self._storage.put(name.hex(), [_HEADER.pack(_MAGIC, name, start, end, digest), state])
+            self._storage.put(folder + name.hex(), [_HEADER.pack(_MAGIC, name, start, end, digest), state])
         except (EngineError, StorageError) as error:
             with self._lock:
                 self._known.pop(name, None)
@@ -290,6 +292,7 @@ class Turn:
         self._prompt = prompt
         self._scope = scope
         self._names = store.names(prompt, scope)
+        self._folder = tenant_folder(scope.tenant)
         self._writing: list[Future[None]] = []
         self._saved_by: float | None = None
 
@@ -310,7 +313,7 @@ class Turn:
         turns = [end for end in self._turn_ends() if cached < end <= last]
         names = self._names
         # All at once, but for whole conversations, of which one will do.
-        reading = {end: self._store.fetch(names.until(end)) for end in (*turns, *blocks)} if self._in_blocks else {}
+        reading = {end: self._fetch(names.until(end)) for end in (*turns, *blocks)} if self._in_blocks else {}
         reached = cached
         try:
             for end in (*blocks, *turns):
@@ -347,10 +350,13 @@ class Turn:
         if wait(self._writing, left).not_done:
             self._store.failed("write all entries", f"it took more than {SAVE_SECONDS:g} s")
 
+    def _fetch(self, name: bytes) -> "Future[bytes | None]":
+        return self._store.fetch(self._folder, name)
+
     def _take(self, end: int, name: bytes, asked: "Future[bytes | None] | None", cancellation: Cancellation) -> bool:
         """Wait for an entry and append it to the KV cache; False where that is not possible."""
         deadline = time.monotonic() + LOAD_SECONDS
-        future = asked or self._store.fetch(name)
+        future = asked or self._fetch(name)
         while not wait([future], _CANCEL_CHECK_SECONDS).done:
             if cancellation.cancelled:
                 return False
@@ -389,7 +395,7 @@ class Turn:
                 if len(state) > ENTRY_BYTES - _HEADER.size:
                     logger.warning("a conversation of %d bytes is too long for the session store", len(state))
                     return
-                self._writing.append(self._store.write(name, start, end, state))
+                self._writing.append(self._store.write(self._folder, name, start, end, state))
         except EngineError as error:
             self._store.failed("copy an entry out of the KV cache", error)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lambda_llm.aws.tenant_folder import tenant_folder
 from lambda_llm.engine import session_store
 from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.engine import Engine
@@ -201,13 +202,15 @@ def test_a_kept_system_prompt_is_not_written(place: Callable[..., Place], shelf:
     ],
 )
 def test_nobody_finds_what_belongs_to_somebody_else(
-    place: Callable[..., Place], first: CacheScope, second: CacheScope
+    place: Callable[..., Place], shelf: Shelf, first: CacheScope, second: CacheScope
 ) -> None:
     place().say([user(LONG_QUESTION)], scope=first)
     answer = {"role": "assistant", "content": "1, 2, 3"}
     other, same = (place().say([user(LONG_QUESTION), answer, user(QUESTION)], scope=scope) for scope in (second, first))
     assert other.stats.cached_tokens == 0
     assert same.stats.cached_tokens > 0
+    folders = {tenant_folder(scope.tenant) for scope in (first, second)}
+    assert {name[: -2 * 32] for name in shelf.objects} == folders, "of each tenant, in its own"
 
 
 @pytest.mark.parametrize("fingerprint", [b"another model", FINGERPRINT + b" ", b""])
@@ -330,7 +333,7 @@ def test_one_entry_missing_in_the_middle_costs_what_comes_after_it(place: Callab
     messages = [user(LONG_QUESTION), {"role": "assistant", "content": first.text}, user(QUESTION)]
     here = place()
     names = here.store.names(here.engine.template.tokens(messages), CacheScope())
-    del shelf.objects[names.until(2 * BLOCK_TOKENS).hex()]
+    del shelf.objects[tenant_folder("") + names.until(2 * BLOCK_TOKENS).hex()]
     again = here.say(messages)
     assert again.stats.cached_tokens == BLOCK_TOKENS
     assert EXPECTED in again.text
