@@ -4,10 +4,8 @@ Requests are read, and answers checked and written, by the model of the installe
 type is an error here, as a request that AWS would refuse by its patterns and lengths is.
 """
 
-import base64
 import json
 import re
-import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,11 +14,12 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from zlib import crc32
 
 import botocore.session
 from botocore.model import OperationModel
 from botocore.validate import ParamValidator
+
+from support.event_streams import frame, wire
 
 
 class ServiceError(Exception):
@@ -177,7 +176,7 @@ def _answer(operation: OperationModel, result: Any) -> tuple[int, dict[str, str]
     report = ParamValidator().validate(result, shape)
     assert not report.has_errors(), report.generate_report()
     _check(shape, result)
-    return status, {"content-type": "application/json"}, json.dumps(_wire(result)).encode()
+    return status, {"content-type": "application/json"}, json.dumps(wire(result)).encode()
 
 
 def _event(stream: Any, name: str, value: Any) -> bytes:
@@ -187,19 +186,4 @@ def _event(stream: Any, name: str, value: Any) -> bytes:
     _check(shape, value)
     kind = "exception" if shape.metadata.get("exception") else "event"
     headers = {f":{kind}-type": name, ":content-type": "application/json", ":message-type": kind}
-    head = b"".join(
-        struct.pack("!B", len(key)) + key.encode() + struct.pack("!BH", 7, len(text)) + text.encode()
-        for key, text in headers.items()
-    )
-    payload = json.dumps(_wire(value)).encode()
-    prelude = struct.pack("!II", 16 + len(head) + len(payload), len(head))
-    message = prelude + struct.pack("!I", crc32(prelude)) + head + payload
-    return message + struct.pack("!I", crc32(message))
-
-
-def _wire(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _wire(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_wire(each) for each in value]
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+    return frame(headers, json.dumps(wire(value)).encode())

@@ -1,12 +1,14 @@
 """Events of a streamed answer, from bytes that were cut anywhere."""
 
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import httpx2
 from botocore.eventstream import EventStreamBuffer, ParserError
 
-from lambda_llm.backends.errors import BackendError
+from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.backends.http import HTTP
 
 EVENT_STREAM: Final = {"content-type": "text/event-stream"}
 
@@ -17,7 +19,9 @@ def sse(parts: AsyncIterator[bytes]) -> AsyncIterator[httpx2.ServerSentEvent]:
     Args:
         parts: the bytes, cut anywhere.
     """
-    return aiter(httpx2.EventSource(httpx2.Response(200, headers=EVENT_STREAM, stream=_Stream(parts))))
+    asked = httpx2.Request("POST", "http://elsewhere")  # httpx2 names it in errors, and reads nothing without one
+    response = httpx2.Response(200, headers=EVENT_STREAM, stream=_Stream(parts), request=asked)
+    return aiter(httpx2.EventSource(response))
 
 
 class _Stream(httpx2.AsyncByteStream):
@@ -53,3 +57,37 @@ async def frames(
         raise broken from None
     if size:
         raise broken
+
+
+KindOf = Callable[[str, bytes], Kind]
+"""Kind of an exception within a stream, by its name and its JSON."""
+
+
+async def aws_events(parts: AsyncIterator[bytes], http: HTTP, kind_of: KindOf) -> AsyncIterator[tuple[str, bytes]]:
+    """Events of an AWS event stream: their type and their payload.
+
+    Args:
+        parts: the bytes, cut anywhere.
+        http: that they come from, for errors.
+        kind_of: knows the service's exceptions, whose names it gets in UpperCamelCase, as errors of HTTP have them.
+
+    Raises:
+        BackendError: the stream has an exception, or is none.
+
+    Source: https://smithy.io/2.0/aws/amazon-eventstream.html
+    """
+    async for headers, payload in frames(parts, http.broken("is no event stream, or ends within an event")):
+        if headers.get(":message-type") != "event":
+            name = str(headers.get(":exception-type") or headers.get(":error-code") or "")
+            kind = kind_of(name[:1].upper() + name[1:], payload)
+            raise BackendError(kind, f"The backend {http.name!r} failed while it answered.")
+        yield str(headers.get(":event-type", "")), payload
+
+
+def fields_of(payload: bytes) -> dict[str, Any]:
+    """The JSON object of an event; empty: there is none."""
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}

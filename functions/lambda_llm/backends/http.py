@@ -6,12 +6,12 @@ Whether to try again, and where, is the router's decision: nothing here repeats 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx2
 
@@ -41,6 +41,9 @@ _KINDS: Final[Mapping[int, Kind]] = {
     HTTPStatus.FORBIDDEN: Kind.FORBIDDEN,
     HTTPStatus.NOT_FOUND: Kind.NOT_FOUND,
     HTTPStatus.REQUEST_TIMEOUT: Kind.TIMEOUT,
+    # AWS's: a resource is not ready (Lambda), the model failed (Bedrock, SageMaker).
+    HTTPStatus.CONFLICT: Kind.UNAVAILABLE,
+    HTTPStatus.FAILED_DEPENDENCY: Kind.UNAVAILABLE,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Kind.TOO_LONG,
     HTTPStatus.UNPROCESSABLE_ENTITY: Kind.INVALID,
     HTTPStatus.TOO_MANY_REQUESTS: Kind.THROTTLED,
@@ -54,20 +57,52 @@ _TOO_LONG: Final = re.compile(
 """How servers say that a prompt is longer than the context: OpenAI and vLLM, llama.cpp, Anthropic, Bedrock."""
 
 
+Refusal = Callable[[int, Mapping[str, str], bytes], BackendError | None]
+"""What a service alone knows of a refusal, by status, headers and body; None: nothing."""
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """The content of a response, until the deadline of its request.
+
+    A limit on reading alone: one on everything that is done between two reads would cancel whoever does it.
+    """
+
+    def __init__(self, stream: httpx2.AsyncByteStream, request: Request) -> None:
+        self._stream = stream
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        parts = aiter(self._stream)
+        while True:
+            if not (seconds := self._request.seconds):
+                raise TimeoutError
+            try:
+                async with asyncio.timeout(seconds):
+                    part = await anext(parts)
+            except StopAsyncIteration:
+                return
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class HTTP:
     """A client of one server."""
 
-    def __init__(self, name: str, url: str, auth: httpx2.Auth | None = None) -> None:
+    def __init__(self, name: str, url: str, auth: httpx2.Auth | None = None, refusal: Refusal | None = None) -> None:
         """Take the address; nothing is sent.
 
         Args:
             name: of the backend, for errors.
             url: of the server, without a slash at the end.
             auth: authorizes each request.
+            refusal: asked first about a status other than 200.
         """
         self.name = name
         self._url = url
         self._auth = auth
+        self._refusal = refusal
         self._client: httpx2.AsyncClient | None = None
 
     @asynccontextmanager
@@ -91,14 +126,17 @@ class HTTP:
             timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
             self._client = httpx2.AsyncClient(auth=self._auth, limits=limits, timeout=timeout, trust_env=False)
         all_headers = {"content-type": "application/json", "x-request-id": request.id, **(headers or {})}
+        built = self._client.build_request("POST", self._url + path, content=body, headers=all_headers)
         try:
-            async with (
-                asyncio.timeout(request.seconds),
-                self._client.stream("POST", self._url + path, content=body, headers=all_headers) as response,
-            ):
+            async with asyncio.timeout(request.seconds):
+                response = await self._client.send(built, stream=True)
+            try:
+                response.stream = _Bounded(cast("httpx2.AsyncByteStream", response.stream), request)
                 if response.status_code != HTTPStatus.OK:
                     raise await self._refused(response)
                 yield response
+            finally:
+                await response.aclose()
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise BackendError(
                 Kind.UNAVAILABLE if isinstance(error, httpx2.ConnectTimeout) else Kind.TIMEOUT,
@@ -142,25 +180,40 @@ class HTTP:
             await client.aclose()
 
     async def _refused(self, response: httpx2.Response) -> BackendError:
-        """The error for a status other than 200."""
         content = b""
         async for part in response.aiter_bytes():
             content += part[: ERROR_BYTES_MAX - len(content)]
             if len(content) >= ERROR_BYTES_MAX:
                 break
-        said = content.decode(errors="replace")
+        known = self._refusal and self._refusal(response.status_code, response.headers, content)
+        return known or self.refused(response.status_code, response.headers, content)
+
+    def refused(self, status: int, headers: Mapping[str, str], content: bytes) -> BackendError:
+        """The error for a status other than 200.
+
+        Args:
+            status: of HTTP.
+            headers: with names in lower case.
+            content: the body, or its start.
+        """
         code, param = _error_of(content)
-        status = response.status_code
+        # AWS says it in a header, at times with a colon and an address behind it.
+        code = _word(headers.get("x-amzn-errortype", "").partition(":")[0]) or code
         kind = _KINDS.get(status, Kind.UNAVAILABLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Kind.INVALID)
-        if kind is Kind.INVALID and _TOO_LONG.search(said):
+        if kind is Kind.INVALID and says_too_long(content):
             kind = Kind.TOO_LONG
         about = f" ({code})" if code else ""
         return BackendError(
             kind,
             f"The backend {self.name!r} refused the request with status {status}{about}.",
-            retry_after=seconds_of(response.headers.get("retry-after")),
+            retry_after=seconds_of(headers.get("retry-after")),
             param=param if kind is Kind.INVALID else None,
         )
+
+
+def says_too_long(content: bytes) -> bool:
+    """Whether an error says that the prompt is longer than the model's context."""
+    return _TOO_LONG.search(content.decode(errors="replace")) is not None
 
 
 def seconds_of(retry_after: str | None) -> float | None:
@@ -191,5 +244,8 @@ def _error_of(content: bytes) -> tuple[str | None, str | None]:
         found = (error.get("code") or error.get("type") or parsed.get("__type"), error.get("param"))
     except (ValueError, AttributeError, RecursionError):
         return None, None
-    code, param = (each if isinstance(each, str) and _WORD.fullmatch(each) else None for each in found)
-    return code, param
+    return _word(found[0]), _word(found[1])
+
+
+def _word(text: Any) -> str | None:
+    return text if isinstance(text, str) and _WORD.fullmatch(text) else None

@@ -102,6 +102,8 @@ async def streamed(
     last = _LAST_EVENTS.get(operation)
     try:
         async for each in events:
+            if not each.data:
+                continue  # as the format says: it sets a time or an id, and is no event
             if each.data == DONE:
                 if last is None:
                     return
