@@ -56,11 +56,17 @@ def signed(service: str) -> SigV4Auth:
     return SigV4Auth(service, REGION, lambda: Credentials("an-id", "a-secret"))
 
 
-def client(service: str, url: str | None = None) -> Any:
+@cache
+def session() -> Any:
+    """One for all, which reads the files of each service once."""
+    return botocore.session.get_session()
+
+
+def client(service: str, url: str | None = None, region: str = REGION) -> Any:
     """A client of botocore's that asks once."""
-    return botocore.session.get_session().create_client(
+    return session().create_client(
         service,
-        region_name=REGION,
+        region_name=region,
         endpoint_url=url,
         aws_access_key_id="an-id",
         aws_secret_access_key="a-secret",  # noqa: S106 - nobody's
@@ -71,7 +77,7 @@ def client(service: str, url: str | None = None) -> Any:
 @cache
 def service_model(service: str) -> Any:
     """What botocore knows of a service."""
-    return botocore.session.get_session().get_service_model(service)
+    return session().get_service_model(service)
 
 
 def checked(service: str, operation: str, parameters: Mapping[str, Any]) -> None:
