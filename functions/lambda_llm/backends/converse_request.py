@@ -384,7 +384,7 @@ def _tool_config(request: _ChatRequest, cache_point: list[Any]) -> dict[str, Any
     if not request.tools:
         if called:
             _refuse("tools")
-        if request.tool_choice not in {None, "auto", "none"}:
+        if request.tool_choice not in (None, "auto", "none"):
             _refuse("tool_choice")
         return None
     if request.tool_choice == "none" and not called:

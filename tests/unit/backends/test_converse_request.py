@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lambda_llm.backends.converse import Converse
 from lambda_llm.backends.converse_request import ConverseOptions, UnsupportedFieldError, converse_request, may_call
-from support.backends import checked
+from support.backends import asking, checked, signed
 
 MODEL = "anthropic.claude-haiku-4-5-20251001-v1:0"
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -246,6 +247,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("tools.0.function.name", {"tools": [tool("a b")]}),
     ("tools.0.of_next_year", {"tools": [{**tool(), "of_next_year": 1}]}),
     ("tool_choice", {"tool_choice": "required"}),
+    ("tool_choice", {"tool_choice": {"type": "function", "function": {"name": "weather"}}}),
     ("tool_choice.type", {"tools": TOOLS, "tool_choice": {"type": "allowed_tools", "allowed_tools": {}}}),
     (
         "tool_choice.function.name",
@@ -277,6 +279,28 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("path", "body"), REFUSED)
 def test_what_converse_can_not_honour_is_refused_by_name(path: str, body: dict[str, Any]) -> None:
     assert refused(**body) == path
+
+
+FIELDS = ["messages", "tools", "tool_choice", "response_format", "stop", "temperature", "n", "logit_bias", "max_tokens"]
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["role", "content", "type", "function", "tool_calls", "text"]), inner),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200)
+@given(body=st.dictionaries(st.sampled_from(FIELDS), anything))
+def test_whatever_comes_is_a_request_or_refused_by_name(body: dict[str, Any]) -> None:
+    whole = {"messages": [user("Hello")], **body}
+    path = Converse("b", "", MODEL, auth=signed("bedrock")).unsupported(asking(whole))
+    if path is None:
+        made(**whole)
+    else:
+        assert path.split(".")[0] in whole
 
 
 # -- LiteLLM as a second opinion --------------------------------------------------------------------
