@@ -22,6 +22,7 @@ MODEL = """{
     size       = 770000000
     sha256     = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
   }"""
+HOME, ELSEWHERE = "eu-central-1", "us-east-1"
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:chat"
 
 
@@ -69,6 +70,16 @@ ARGUMENTS = {
         "kms_key_arn": "aws_kms_key.mine.arn",
     },
     "inference": INFERENCE,
+    "gpu-endpoint": {
+        "kind": '"sagemaker"',
+        "name": '"big"',
+        # Of the stack's own region: the other form is in another one.
+        "image": f'"763104351884.dkr.ecr.{HOME}.amazonaws.com/vllm:server-sagemaker-cuda-v1"',
+        "model": '{ bucket = aws_s3_bucket.mine.id, key = "models/llama/" }',
+        "sagemaker": '{ instance_type = "ml.g6.xlarge" }',
+        "log_kms_key_arn": "aws_kms_key.mine.arn",
+        "permissions_boundary": "aws_iam_policy.mine.arn",
+    },
     "durable-agent": {
         "name": '"research"',
         "package": package("durable-agent"),
@@ -132,6 +143,15 @@ MOCKS = """
   }
   mock_resource "aws_acm_certificate" {
     defaults = { arn = "arn:aws:acm:%(region)s:123456789012:certificate/1234abcd" }
+  }
+  mock_resource "aws_cloudformation_stack" {
+    defaults = { outputs = {
+      EndpointArn           = "arn:aws:sagemaker:%(region)s:123456789012:endpoint/big"
+      InferenceComponentArn = "arn:aws:sagemaker:%(region)s:123456789012:inference-component/big"
+    } }
+  }
+  mock_resource "aws_appautoscaling_policy" {
+    defaults = { arn = "arn:aws:autoscaling:%(region)s:123456789012:scalingPolicy:1" }
   }
   mock_resource "aws_cloudwatch_metric_alarm" {
     defaults = { arn = "arn:aws:cloudwatch:%(region)s:123456789012:alarm:mine" }
@@ -219,6 +239,7 @@ def call(root: Path, module: Path, form: str, *lines: str, leave_out: tuple[str,
     given = [f"  {key} = {value}" for key, value in ARGUMENTS[name(module)].items() if key not in leave_out]
     if form == "elsewhere":  # as is the model
         given = [line.replace("module.inference_waits", "module.inference_elsewhere") for line in given]
+        given = [line.replace(f".ecr.{HOME}.", f".ecr.{ELSEWHERE}.") for line in given]
     source = f'  source = "{root}{address}"'
     return "\n".join([f'module "{label(module, form)}" {{', source, *given, *lines, "}", ""])
 
@@ -229,7 +250,8 @@ def label(module: Path, form: str) -> str:
 
 def calls(root: Path, module: Path) -> str:
     """Every form in which a stack may call a module."""
-    at_home = ("kms_key_arn", "sessions", "log_group", "web_acl", "domain")  # of a resource in the first region
+    # Of a resource in the first region.
+    at_home = ("kms_key_arn", "log_kms_key_arn", "sessions", "log_group", "web_acl", "domain")
     return "\n".join(
         [
             call(root, module, "left_out", "  count = 0"),
@@ -259,7 +281,7 @@ def test_every_module_works_in_every_form(root: Path, tmp_path: Path) -> None:
     tmp_path.mkdir()
     (tmp_path / "main.tf").write_text(text, encoding="utf-8")
     sha256 = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
-    home, elsewhere = (MOCKS % {"region": region, "sha256": sha256} for region in ("eu-central-1", "us-east-1"))
+    home, elsewhere = (MOCKS % {"region": region, "sha256": sha256} for region in (HOME, ELSEWHERE))
     (tmp_path / "stack.tftest.hcl").write_text(
         f'mock_provider "aws" {{{home}}}\n\nmock_provider "aws" {{\n  alias = "elsewhere"\n{elsewhere}}}\n\n'
         'run "apply" {\n'
