@@ -41,6 +41,9 @@ READ_SECONDS: Final = 2
 ATTEMPTS: Final = 3
 """Of each request, by botocore. DynamoDB answers within milliseconds."""
 
+CONNECTIONS: Final = 40
+"""Most connections that are kept: as many as there are threads to call from."""
+
 TURNS: Final = 10
 """How often a transaction is tried that others were in the way of."""
 
@@ -58,6 +61,10 @@ _TRIED_AGAIN: Final = 2 * _DAY
 _NAME_BYTES: Final = 512
 """Longest name inside a key; DynamoDB takes 2,048 bytes of a partition key and 1,024 of a sort key.
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
+
+_WRITING: Final = "dynamodb:PutItem, UpdateItem, DeleteItem and ConditionCheckItem"
+"""Rights that a transaction takes: it has none of its own.
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html"""
 
 _IN_THE_WAY: Final = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 _BATCH: Final = 25
@@ -142,6 +149,7 @@ class Ledger:
             connect_timeout=CONNECT_SECONDS,
             read_timeout=read_seconds,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            max_pool_connections=CONNECTIONS,
         )
         try:
             return cls(table, cast("DynamoDBClient", get_session().create_client("dynamodb", config=config)))
@@ -226,7 +234,7 @@ class Ledger:
         Raises:
             LedgerError: it was not given back, or it is not known; call it again, or it lapses.
         """
-        self._give_back(reservation, self._delete(reservation), tuple(Window))
+        self._give_back(reservation, tuple(Window))
 
     def left(self, tenant: str, limits: Limits, now: float) -> dict[Window, Standing]:
         """Where a tenant stands in the windows of a time (seconds since 1970).
@@ -304,18 +312,14 @@ class Ledger:
         }
         return {"Put": {"TableName": self.table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
 
-    def _delete(self, reservation: Reservation, now: float | None = None) -> dict[str, Any]:
-        """Delete a reservation that is held; with a time, only if it has lapsed by then."""
-        condition, values = "reserved_at = :at", {":at": _number(reservation.at)}
-        if now is not None:
-            condition += " AND lapses_at <= :now"
-            values[":now"] = _number(int(now))
+    def _delete(self, reservation: Reservation) -> dict[str, Any]:
+        """Delete a reservation that is held, and not a later one of the same request."""
         return {
             "Delete": {
                 "TableName": self.table,
                 "Key": self._key(reservation.tenant, _named("held", reservation.request_id)),
-                "ConditionExpression": condition,
-                "ExpressionAttributeValues": values,
+                "ConditionExpression": "reserved_at = :at",
+                "ExpressionAttributeValues": {":at": _number(reservation.at)},
             }
         }
 
@@ -348,9 +352,10 @@ class Ledger:
             update["ConditionExpression"] = " AND ".join(conditions)
         return {"Update": update}
 
-    def _give_back(self, reservation: Reservation, delete: dict[str, Any], windows: tuple[Window, ...]) -> None:
+    def _give_back(self, reservation: Reservation, windows: tuple[Window, ...]) -> None:
+        """Give back a reservation in these windows, unless somebody else did."""
         back = _delta(Amount(), reservation.amount)
-        self._write(delete, *(self._change(reservation, window, back, back) for window in windows))
+        self._write(self._delete(reservation), *(self._change(reservation, window, back, back) for window in windows))
 
     def _give_back_lapsed(self, tenant: str, now: float) -> None:
         """Give back what a tenant's lost requests have reserved."""
@@ -366,7 +371,7 @@ class Ledger:
             lost = _reservation(tenant, item)
             # A window that was deleted would come into being again, with less than nothing.
             windows = tuple(each for each in Window if _kept_until(each, lost.at) > now)
-            self._give_back(lost, self._delete(lost, now), windows)
+            self._give_back(lost, windows)
 
     # -- requests ---------------------------------------------------------------------------------------
 
@@ -424,9 +429,9 @@ class Ledger:
                 if "ConditionalCheckFailed" in codes:
                     return False
                 if not codes & _IN_THE_WAY:
-                    raise self._error("TransactWriteItems", error) from error
+                    raise self._error(_WRITING, error) from error
             except BotoCoreError as error:
-                raise self._error("TransactWriteItems", error) from error
+                raise self._error(_WRITING, error) from error
             else:
                 return True
         raise self._contended()
@@ -439,7 +444,7 @@ class Ledger:
         try:
             return getattr(self._client, method)(**arguments)
         except (ClientError, BotoCoreError) as error:
-            raise self._error(method.title().replace("_", ""), error) from error
+            raise self._error("dynamodb:" + method.title().replace("_", ""), error) from error
 
     def _turns(self) -> Iterator[None]:
         """Some turns with a pause between them."""
@@ -449,10 +454,10 @@ class Ledger:
                 time.sleep(most * secrets.randbelow(1000) / 1000)
             yield
 
-    def _error(self, action: str, error: Exception) -> LedgerError:
+    def _error(self, rights: str, error: Exception) -> LedgerError:
         return LedgerError(
             f"The budgets in {self.table} are not known ({error}): check the table's name, the region, that the role "
-            f"may use {action} on it, and DynamoDB's health."
+            f"may use {rights} on it, and DynamoDB's health."
         )
 
     def _contended(self) -> LedgerError:
