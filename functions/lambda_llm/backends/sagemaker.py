@@ -119,7 +119,7 @@ class SageMaker:
                 retry_after=self._wake_seconds,
             )
         original = error.get("OriginalStatusCode")
-        if code == "ModelError" and isinstance(original, int) and original in _STATUSES:
+        if code == "ModelError" and isinstance(original, int) and original in _STATUSES and original != status:
             # The container's own refusal, which may be of the request.
             return self._http.refused(original, {}, str(error.get("OriginalMessage", "")).encode())
         return None
