@@ -127,3 +127,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/API_SendDurableExecutionCa
 
 DURABLE_NAME: Final = r"[\x20-\x7E]{1,256}"
 """Names of operations. Source: https://docs.aws.amazon.com/lambda/latest/api/API_OperationUpdate.html"""
+
+APPCONFIG_BYTES: Final = 1 * MIB
+"""Most bytes of a hosted configuration of AppConfig.
+Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-free-form-configurations-creating.html"""

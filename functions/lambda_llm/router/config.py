@@ -23,14 +23,11 @@ from pydantic import (
 )
 
 from lambda_llm.backends.contract import Operation
+from lambda_llm.limits import APPCONFIG_BYTES
 from lambda_llm.router.budget import MICRO, Limit, Limits
 from lambda_llm.router.errors import ConfigurationError
 from lambda_llm.router.facts import Feature, Place
 from lambda_llm.router.policy import Option, Prefer, TimePrice, TokenPrice
-
-CONFIGURATION_BYTES_MAX: Final = 1024 * 1024
-"""Longest file; AppConfig's limit for a hosted one.
-Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-free-form-configurations-creating.html"""
 
 ANYBODY: Final = "*"
 """Name of the entry for tenants without one of their own, and of every model."""
@@ -376,10 +373,8 @@ def parse(content: bytes) -> Configuration:
     Raises:
         ConfigurationError: the file is too long, no YAML, or something in it is wrong; names the first place.
     """
-    if len(content) > CONFIGURATION_BYTES_MAX:
-        raise ConfigurationError(
-            f"The configuration has {len(content):,} bytes, and {CONFIGURATION_BYTES_MAX:,} are allowed."
-        )
+    if len(content) > APPCONFIG_BYTES:
+        raise ConfigurationError(f"The configuration has {len(content):,} bytes, and {APPCONFIG_BYTES:,} are allowed.")
     try:
         parsed = yaml.load(content, _Loader)  # noqa: S506 - a safe loader, which refuses more
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:

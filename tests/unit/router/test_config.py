@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from lambda_llm.backends.contract import Operation
+from lambda_llm.limits import APPCONFIG_BYTES
 from lambda_llm.router.budget import Limit, Limits
-from lambda_llm.router.config import CONFIGURATION_BYTES_MAX, Configuration, digest, parse
+from lambda_llm.router.config import Configuration, digest, parse
 from lambda_llm.router.errors import ConfigurationError
 from lambda_llm.router.facts import Feature, Place
 from lambda_llm.router.policy import Prefer, TimePrice, TokenPrice
@@ -123,7 +124,7 @@ def test_a_wrong_one_is_refused_by_name(wrong: Callable[[dict[str, Any]], None],
         (b"1: 2", "a key must be text"),
         (b"a: &x [1]\nb: *x", "in line 2: aliases are not allowed"),
         (b"a: !!python/object/apply:os.getcwd []", "no YAML or JSON in line 1"),
-        (b" " * (CONFIGURATION_BYTES_MAX + 1), "and 1,048,576 are allowed"),
+        (b" " * (APPCONFIG_BYTES + 1), "and 1,048,576 are allowed"),
     ],
 )
 def test_what_is_no_configuration_at_all(content: bytes, sentence: str) -> None:
