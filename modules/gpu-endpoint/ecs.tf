@@ -355,7 +355,7 @@ resource "aws_lb_target_group" "this" {
   target_type          = "ip"
   protocol             = "HTTP"
   port                 = local.ecs_port
-  deregistration_delay = 120
+  deregistration_delay = "120"
   tags                 = local.tags
 
   load_balancing_algorithm_type = "least_outstanding_requests"

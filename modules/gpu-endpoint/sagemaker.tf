@@ -230,7 +230,7 @@ resource "aws_appautoscaling_policy" "sagemaker_wakes" {
     cooldown                = 60
 
     step_adjustment {
-      metric_interval_lower_bound = 0
+      metric_interval_lower_bound = "0"
       scaling_adjustment          = 1
     }
   }
