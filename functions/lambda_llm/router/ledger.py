@@ -15,7 +15,7 @@ that only one can make; until then it harms nobody. DynamoDB deletes it only aft
 nothing leaks. What is settled later than that is charged all the same.
 
 A tenant's requests change the same items, and DynamoDB lets one of several simultaneous transactions through; the rest
-wait and try again. Its latency bounds a tenant at some fifty requests a second.
+wait and try again. That bounds how many requests a second a tenant can have, at a number that a real table must show.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
 """
 
