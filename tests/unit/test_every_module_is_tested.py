@@ -131,6 +131,7 @@ TESTED_ELSEWHERE = {
     "queue_worker/worker": ["integration/test_queue_worker.py"],
     "router/errors": ["unit/router/test_config.py", "unit/router/test_dispatch.py"],
     "router/explain": ["unit/cli/test_router.py"],
+    "router/rights": ["unit/cli/test_router.py", "unit/router/test_service.py"],
     "serving/answering": ["unit/serving/test_chat.py", "unit/serving/test_streaming.py"],
     "serving/app": ["unit/serving/test_errors.py", "conformance/test_openapi.py"],
     "serving/health": ["unit/serving/test_chat.py", "integration/test_web_adapter.py"],

@@ -9,7 +9,6 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
-from lambda_llm.backends.contract import Usage
 from lambda_llm.errors import LambdaLLMError
 
 MICRO: Final = 1_000_000
@@ -138,41 +137,6 @@ class Limits:
     def of(self, window: Window) -> Limit:
         """The budget of a window."""
         return {Window.MINUTE: self.minute, Window.DAY: self.day, Window.MONTH: self.month}[window]
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Prices in US dollars per million tokens.
-
-    Attributes:
-        input: of prompts.
-        output: of answers.
-        cached: of those tokens of a prompt that a cache had; None: as for `input`.
-    """
-
-    input: Decimal = Decimal(0)
-    output: Decimal = Decimal(0)
-    cached: Decimal | None = None
-
-    def amount(self, usage: Usage) -> Amount:
-        """What an answer took."""
-        cached = min(usage.cached, usage.input)
-        dollars_a_million = (
-            (usage.input - cached) * Fraction(self.input)
-            + cached * Fraction(self.input if self.cached is None else self.cached)
-            + usage.output * Fraction(self.output)
-        )
-        return Amount(usage.input + usage.output, math.ceil(dollars_a_million))
-
-    def most(self, prompt_tokens: int, max_tokens: int) -> Amount:
-        """What a request may take: no cache has anything of its prompt, and the answer is as long as it may be.
-
-        Args:
-            prompt_tokens: of the prompt, or more: what an estimate is short of is charged, but was not reserved.
-            max_tokens: longest answer, its reasoning included; of all choices together.
-        """
-        dear = self if self.cached is None or self.cached <= self.input else Rate(self.cached, self.output)
-        return dear.amount(Usage(prompt_tokens, max_tokens))
 
 
 def micro_dollars(dollars: Decimal | float) -> int:

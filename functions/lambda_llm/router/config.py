@@ -94,14 +94,16 @@ class TokenPriceEntry(_Part):
     Attributes:
         input: US dollars for a million tokens of a prompt.
         output: US dollars for a million tokens of an answer.
+        cached: US dollars for a million of those tokens of a prompt that a cache had; left out: as for `input`.
     """
 
     input: Price
     output: Price
+    cached: Price | None = None
 
     def price(self) -> TokenPrice:
         """For the policy."""
-        return TokenPrice(self.input, self.output)
+        return TokenPrice(self.input, self.output, self.cached)
 
 
 class TimePriceEntry(_Part):

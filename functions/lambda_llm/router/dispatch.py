@@ -42,6 +42,7 @@ class Answer:
         backend: that gives it.
         attempts: all backends that were asked, the one that answers last.
         chunks: of it, in order.
+        count: chunks that came.
         usage: what it took, as far as the backend has said it until now.
         ended: whether there is nothing more to come; then the last attempt says whether the answer is whole.
     """
@@ -49,8 +50,14 @@ class Answer:
     backend: str
     attempts: Sequence[Attempt]
     chunks: AsyncGenerator[Chunk] = field(init=False, repr=False)
+    count: int = 0
     usage: Usage | None = None
     ended: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the answer has come."""
+        return self.ended and self.attempts[-1].failed is None
 
 
 class Dispatcher:
@@ -156,6 +163,7 @@ class Dispatcher:
         self, answer: Answer, first: Chunk, chunks: AsyncIterator[Chunk], seconds: float
     ) -> AsyncGenerator[Chunk]:
         def noted(chunk: Chunk) -> Chunk:
+            answer.count += 1
             if chunk.usage is not None:
                 answer.usage = chunk.usage.with_later(answer.usage)
             return chunk

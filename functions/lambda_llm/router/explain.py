@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lambda_llm.backends.contract import Operation
 from lambda_llm.router.config import Configuration
-from lambda_llm.router.errors import UnknownError
-from lambda_llm.router.facts import Facts, Place, facts_of
+from lambda_llm.router.facts import Facts
 from lambda_llm.router.health import Health
 from lambda_llm.router.policy import TimePrice, choose, threshold_of
+from lambda_llm.router.rights import facts_for
 
 
 @dataclass(frozen=True)
@@ -63,38 +62,6 @@ class Explained:
                 for row in self.rows
             ],
         }
-
-
-def facts_for(configuration: Configuration, path: str, body: Mapping[str, Any], tenant: str) -> Facts:
-    """The facts of a tenant's request.
-
-    Args:
-        configuration: names what the tenant may do.
-        path: that the request is sent to.
-        body: its JSON.
-        tenant: who sends it.
-
-    Raises:
-        UnknownError: path, tenant or model are unknown, or the tenant may not use the model.
-    """
-    rights = configuration.tenant(tenant)
-    if rights is None:
-        raise UnknownError("tenant", f"The tenant {tenant!r} is unknown, and there is no entry for others.")
-    if path not in set(Operation):
-        raise UnknownError("path", f"There is no {path!r}: use one of {', '.join(Operation)}.")
-    model = body.get("model")
-    allowed = [name for name in configuration.models if rights.may_use(name)]
-    if model not in allowed:
-        # The same whether it is there or not: which models others have is theirs to know.
-        raise UnknownError("model", f"There is no model {model!r} for this tenant: use one of {', '.join(allowed)}.")
-    entry = configuration.models[model]
-    return facts_of(
-        Operation(path),
-        body,
-        output_tokens=entry.max_tokens,
-        place=Place[rights.place.upper()],
-        region=rights.region,
-    )
 
 
 def explained(

@@ -84,11 +84,15 @@ def facts_of(
     """
     said = [body.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
     asked = next((each for each in said if isinstance(each, int) and not isinstance(each, bool) and each > 0), None)
-    answers = body.get("n")
-    answers = answers if isinstance(answers, int) and not isinstance(answers, bool) and answers > 0 else 1
     generates = operation not in {Operation.EMBEDDINGS, Operation.RERANK}
-    most = min(asked or output_tokens, output_tokens) * answers if generates else 0
+    most = min(asked or output_tokens, output_tokens) * answers_of(body) if generates else 0
     return Facts(operation, _tokens(body), most, frozenset(_features(body)), place, region)
+
+
+def answers_of(body: Mapping[str, Any]) -> int:
+    """How many answers a request wants, at least one."""
+    answers = body.get("n")
+    return answers if isinstance(answers, int) and not isinstance(answers, bool) and answers > 0 else 1
 
 
 def _tokens(body: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lambda_llm.backends.contract import Operation
+from lambda_llm.backends.contract import Operation, Usage
 from lambda_llm.cost import break_even, prices
 from lambda_llm.router.facts import Facts, Feature, Place
 from lambda_llm.router.health import Health
@@ -35,10 +35,18 @@ class TokenPrice:
     Attributes:
         input: US dollars for a million tokens of a prompt.
         output: US dollars for a million tokens of an answer.
+        cached: US dollars for a million of those tokens of a prompt that a cache had; None: as for `input`.
     """
 
     input: float
     output: float
+    cached: float | None = None
+
+    def dollars(self, usage: Usage) -> float:
+        """What an answer cost, in US dollars."""
+        cached = min(usage.cached, usage.input)
+        read = self.input if self.cached is None else self.cached
+        return ((usage.input - cached) * self.input + cached * read + usage.output * self.output) / _MILLION
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,14 @@ class TimePrice:
     prefill: float
     decode: float
 
-    def seconds(self, facts: Facts) -> float:
-        """How long the whole backend is busy with a request."""
-        return facts.input_tokens / self.prefill + facts.output_tokens / self.decode
+    def seconds(self, usage: Usage) -> float:
+        """How long the whole backend is busy with an answer; what a cache had takes no time."""
+        return (usage.input - min(usage.cached, usage.input)) / self.prefill + usage.output / self.decode
+
+    def dollars(self, usage: Usage) -> float:
+        """What an answer cost, in US dollars; of a server, its part of the hour at full use."""
+        seconds = self.seconds(usage)
+        return prices.busy(seconds) if self.hourly is None else self.hourly / HOUR_SECONDS * seconds
 
 
 @dataclass(frozen=True)
@@ -84,13 +97,13 @@ class Option:
     price: TokenPrice | TimePrice
 
     def cost(self, facts: Facts) -> float:
-        """What a request costs at most, in US dollars; of a server, its part of the hour at full use."""
-        if isinstance(self.price, TokenPrice):
-            return (self.price.input * facts.input_tokens + self.price.output * facts.output_tokens) / _MILLION
-        seconds = self.price.seconds(facts)
-        if self.price.hourly is None:
-            return prices.busy(seconds)
-        return self.price.hourly / HOUR_SECONDS * seconds
+        """What a request costs at most, in US dollars."""
+        return self.price.dollars(_most(facts))
+
+
+def _most(facts: Facts) -> Usage:
+    """What a request takes at most: no cache has anything of its prompt, and the answer is as long as it may be."""
+    return Usage(facts.input_tokens, facts.output_tokens)
 
 
 @dataclass(frozen=True)
@@ -213,7 +226,8 @@ def threshold_of(facts: Facts, function: Option, server: Option) -> float | None
     ours, theirs = function.price, server.price
     if not isinstance(ours, TimePrice) or not isinstance(theirs, TimePrice) or theirs.hourly is None:
         return None
-    seconds = theirs.seconds(facts)
+    most = _most(facts)
+    seconds = theirs.seconds(most)
     if not seconds:
         return None
-    return break_even.utilization(theirs.hourly, prices.busy(HOUR_SECONDS), ours.seconds(facts) / seconds)
+    return break_even.utilization(theirs.hourly, prices.busy(HOUR_SECONDS), ours.seconds(most) / seconds)

@@ -2,18 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_llm.backends.contract import Usage
 from lambda_llm.router.budget import (
     Amount,
     Limit,
     Limits,
-    Rate,
     What,
     Window,
     dollars,
@@ -23,7 +20,6 @@ from lambda_llm.router.budget import (
 
 TIMES = st.floats(86_400, 7e9)
 COUNTS = st.integers(0, 10**9)
-PRICES = st.decimals(0, 100, places=4)
 
 
 def at(text: str) -> float:
@@ -52,31 +48,6 @@ def test_a_window_ends_where_the_next_begins(window: Window, now: float) -> None
     assert end > now
     assert window.key(end - 1) == window.key(now) != window.key(end)
     assert timedelta(seconds=end - now) <= timedelta(days=31)
-
-
-@given(COUNTS, COUNTS, COUNTS, PRICES, PRICES, st.none() | PRICES)
-def test_an_answer_costs_what_its_tokens_do_rounded_up_and_never_more_than_was_estimated(
-    prompt: int, output: int, cached: int, input_price: Decimal, output_price: Decimal, cached_price: Decimal | None
-) -> None:
-    rate = Rate(input_price, output_price, cached_price)
-    took = rate.amount(Usage(prompt, output, min(cached, prompt)))
-    hit = min(cached, prompt)
-    exact = (prompt - hit) * Fraction(input_price) + output * Fraction(output_price)
-    exact += hit * Fraction(input_price if cached_price is None else cached_price)
-    assert took.tokens == prompt + output
-    assert 0 <= took.micro_dollars - exact < 1
-    most = rate.most(prompt, output)
-    assert took.tokens <= most.tokens
-    assert took.micro_dollars <= most.micro_dollars
-
-
-def test_a_million_tokens_at_a_dollar_cost_a_dollar() -> None:
-    rate = Rate(Decimal(1), Decimal("2.50"), Decimal("0.1"))
-    assert rate.amount(Usage(1_000_000)) == Amount(1_000_000, 1_000_000)
-    assert rate.amount(Usage(1000, 100, 900)) == Amount(1100, 100 + 90 + 250)
-    assert rate.amount(Usage(1, 0, 1)) == Amount(1, 1), "a tenth, rounded up"
-    assert Rate(Decimal("0.35")).amount(Usage(20)) == Amount(20, 7), "exactly"
-    assert rate.amount(Usage(10, 0, 99)) == Amount(10, 1), "a backend that counts more cached tokens than there are"
 
 
 @pytest.mark.parametrize(

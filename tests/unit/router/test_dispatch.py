@@ -13,48 +13,10 @@ from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
 from lambda_llm.router.errors import NoBackendError
 from lambda_llm.router.facts import Facts, Place
 from lambda_llm.router.policy import Choice, Option, Prefer, TokenPrice
+from support.backend_script import Scripted, failure
 
 FACTS = Facts(Operation.CHAT, 10, 10)
 NAMES = ("a", "b", "c", "d")
-
-
-class Scripted:
-    """A backend that does what it is told.
-
-    Attributes:
-        yielded: chunks that were taken from it, by the request's id.
-        closed: ids of requests whose answer was closed, however it ended.
-    """
-
-    def __init__(self, name: str, chunks: int = 3, failure: BackendError | None = None) -> None:
-        self.name = name
-        self.chunks = chunks
-        self.failure = failure
-        self.refuses: str | None = None
-        self.yielded: dict[str, list[bytes]] = {}
-        self.closed: list[str] = []
-
-    def unsupported(self, request: Request) -> str | None:
-        return self.refuses if self.refuses in request.body else None
-
-    async def open(self, request: Request) -> AsyncGenerator[Chunk]:
-        taken = self.yielded.setdefault(request.id, [])
-        try:
-            for number in range(self.chunks):
-                await asyncio.sleep(0)
-                taken.append(f"{self.name}{number}".encode())
-                yield Chunk(taken[-1], usage=Usage(10, number))
-            if self.failure is not None:
-                raise self.failure
-        finally:
-            self.closed.append(request.id)
-
-    async def close(self) -> None:
-        self.closed.append("all")
-
-
-def failure(kind: Kind, retry_after: float | None = None) -> BackendError:
-    return BackendError(kind, f"It is {kind}.", retry_after=retry_after)
 
 
 def request(number: int = 0, **body: object) -> Request:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_llm.backends.contract import Operation
+from lambda_llm.backends.contract import Operation, Usage
 from lambda_llm.backends.errors import Kind
 from lambda_llm.cost import prices
 from lambda_llm.router.facts import Facts, Feature, Place
@@ -111,6 +111,18 @@ def test_one_that_fails_is_left_out_and_the_client_told_when_none_is_left() -> N
     none = chosen(health=closed)
     assert (names(none), none.retry_after) == ([], 10.0)
     assert why_not(none, "ours") == "left alone for 10 s after failures"
+
+
+def test_what_a_cache_had_has_its_own_price() -> None:
+    """Of a token's price another one, of a time's price none; a cache has no more than the prompt."""
+    price = TokenPrice(1.0, 2.5, 0.1)
+    assert price.dollars(Usage(1_000_000)) == 1.0
+    assert price.dollars(Usage(1000, 100, 900)) * 1e6 == pytest.approx(100 + 90 + 250)
+    assert price.dollars(Usage(10, 0, 99)) * 1e6 == pytest.approx(1.0)
+    assert TokenPrice(1.0, 2.5).dollars(Usage(1000, 0, 900)) * 1e6 == pytest.approx(1000)
+    ours = TimePrice(None, 200.0, 20.0)
+    assert ours.dollars(Usage(300, 100, 200)) == pytest.approx(prices.busy(100 / 200 + 100 / 20))
+    assert ours.dollars(Usage(10, 0, 99)) == 0
 
 
 OPTIONS = st.builds(

@@ -1,0 +1,160 @@
+"""One request from its tenant's rights to its last chunk: chosen, reserved, answered, and charged with what it took."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
+
+from lambda_llm.backends.contract import Operation, Request, Usage
+from lambda_llm.router.budget import Amount, Limits, micro_dollars
+from lambda_llm.router.config import Configuration
+from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
+from lambda_llm.router.facts import Facts, answers_of
+from lambda_llm.router.ledger import LedgerError, Reservation
+from lambda_llm.router.policy import Option
+from lambda_llm.router.rights import facts_for, rights_of
+
+_LIMITS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.CHAT: ("max_tokens", "max_completion_tokens"),
+    Operation.COMPLETIONS: ("max_tokens",),
+    Operation.RESPONSES: ("max_output_tokens",),
+    Operation.MESSAGES: ("max_tokens",),
+}
+"""Fields that limit an answer; the first is set where there is none."""
+
+logger = logging.getLogger(__name__)
+
+
+class Budgets(Protocol):
+    """What keeps tenants' budgets: `ledger.Ledger`. Its calls wait, and are made on a thread."""
+
+    def reserve(self, tenant: str, estimate: Amount, limits: Limits, request_id: str, now: float) -> Reservation:
+        """Keep an amount for a request."""
+
+    def settle(self, reservation: Reservation, actual: Amount) -> None:
+        """Charge what it took."""
+
+    def release(self, reservation: Reservation) -> None:
+        """Give back all of it."""
+
+
+class Router:
+    """Answers requests of tenants by the backends of a configuration."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        dispatcher: Dispatcher,
+        budgets: Budgets,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take what it works with; nothing is asked.
+
+        Args:
+            configuration: of backends, models and tenants.
+            dispatcher: over the configuration's backends.
+            budgets: of its tenants.
+            clock: seconds since 1970, for budgets.
+        """
+        self._configuration = configuration
+        self._dispatcher = dispatcher
+        self._budgets = budgets
+        self._clock = clock
+
+    @asynccontextmanager
+    async def answer(
+        self, operation: Operation, body: Mapping[str, Any], tenant: str, request_id: str, deadline: float
+    ) -> AsyncIterator[Answer]:
+        """The answer to a tenant's request, once it has begun.
+
+        The most that it may take is reserved before a backend is asked. At the end of the context the tenant is charged
+        with what the backend says that it took. Where it does not, as the client left or the answer was cut, that is
+        the estimated prompt and a token for each chunk that came. An answer that never began costs nothing.
+
+        Args:
+            operation: what is asked for.
+            body: its JSON.
+            tenant: who asks, as the front door says.
+            request_id: made here for this request: two requests of one id are charged once.
+            deadline: when the answer must have ended, as `time.monotonic` tells it.
+
+        Raises:
+            UnknownError: the tenant may not do so; nothing was sent or reserved.
+            NoBackendError: no backend may be asked; nothing was sent or reserved.
+            BudgetError: the tenant's budget does not have enough; nothing was sent.
+            LedgerError: nobody knows what the tenant has left; nothing was sent.
+            BackendError: no backend has answered. From the chunks: the answer ends early.
+        """
+        facts = facts_for(self._configuration, operation.value, body, tenant)
+        model = self._configuration.models[body["model"]]
+        options = {option.name: option for option in self._configuration.options(body["model"])}
+        request = Request(operation, _bounded(operation, body, facts), deadline, request_id)
+        choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
+        asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
+        reservation = await self._reserved(tenant, facts, asked, request_id) if asked else None
+        charge: Amount | None = None
+        try:
+            async with self._dispatcher.answer(request, choice) as answer:
+                try:
+                    yield answer
+                finally:
+                    charge = _charge(_usage(answer, facts), options[answer.backend])
+        finally:
+            if reservation is not None:
+                # Even while the client's leaving cancels this: the books are closed first.
+                closing = asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge))
+                cancelled = False
+                while not closing.done():
+                    try:
+                        await asyncio.wait([closing])
+                    except asyncio.CancelledError:
+                        cancelled = True
+                if cancelled:
+                    raise asyncio.CancelledError
+
+    async def _reserved(self, tenant: str, facts: Facts, asked: list[Option], request_id: str) -> Reservation:
+        """Reserve what the dearest of the backends takes, as any of them may answer."""
+        limits = rights_of(self._configuration, tenant).limits()
+        dearest = max(option.cost(facts) for option in asked)
+        estimate = Amount(facts.input_tokens + facts.output_tokens, micro_dollars(dearest))
+        return await asyncio.to_thread(self._budgets.reserve, tenant, estimate, limits, request_id, self._clock())
+
+    def _close(self, reservation: Reservation, charge: Amount | None) -> None:
+        try:
+            if charge is None:
+                self._budgets.release(reservation)
+            else:
+                self._budgets.settle(reservation, charge)
+        except LedgerError as error:
+            # The answer is the client's; what it took can be charged by hand.
+            logger.error(  # noqa: TRY400 - the message is complete
+                "request %s of tenant %r was not charged with %s: %s",
+                reservation.request_id,
+                reservation.tenant,
+                charge,
+                error,
+            )
+
+
+def _usage(answer: Answer, facts: Facts) -> Usage:
+    """What an answer took: as its backend says, or as far as anybody knows."""
+    if answer.whole and answer.usage is not None:
+        return answer.usage
+    return Usage(facts.input_tokens, min(facts.output_tokens, answer.count)).with_later(answer.usage)
+
+
+def _bounded(operation: Operation, body: Mapping[str, Any], facts: Facts) -> Mapping[str, Any]:
+    """The body with a limit of the answer that the reservation covers."""
+    names = _LIMITS.get(operation)
+    if names is None:
+        return body
+    most = facts.output_tokens // answers_of(body)
+    given = {name: body[name] for name in names if body.get(name) is not None} or {names[0]: most}
+    # What is no number is the backend's to refuse.
+    return {**body, **{name: min(said, most) if type(said) is int else said for name, said in given.items()}}
+
+
+def _charge(usage: Usage, option: Option) -> Amount:
+    return Amount(usage.input + usage.output, micro_dollars(option.price.dollars(usage)))

@@ -1,0 +1,57 @@
+"""Backends that do what they are told, by the contract of real ones."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from lambda_llm.backends.contract import Chunk, Request, Usage
+from lambda_llm.backends.errors import BackendError, Kind
+
+
+class Scripted:
+    """A backend that does what it is told.
+
+    Attributes:
+        chunks: that it answers with.
+        failure: after them.
+        says_usage: whether the chunks have it.
+        refuses: field that it can't honour.
+        yielded: chunks that were taken from it, by the request's id.
+        sent: bodies that it got, likewise.
+        closed: ids of requests whose answer was closed, however it ended.
+        begun: whether it was asked at all.
+    """
+
+    def __init__(self, name: str, chunks: int = 3, failure: BackendError | None = None) -> None:
+        self.name = name
+        self.chunks = chunks
+        self.failure = failure
+        self.says_usage = True
+        self.refuses: str | None = None
+        self.yielded: dict[str, list[bytes]] = {}
+        self.sent: dict[str, dict[str, object]] = {}
+        self.closed: list[str] = []
+        self.begun = asyncio.Event()
+
+    def unsupported(self, request: Request) -> str | None:
+        return self.refuses if self.refuses in request.body else None
+
+    async def open(self, request: Request) -> AsyncGenerator[Chunk]:
+        taken = self.yielded.setdefault(request.id, [])
+        self.sent[request.id] = dict(request.body)
+        self.begun.set()
+        try:
+            for number in range(self.chunks):
+                await asyncio.sleep(0)
+                taken.append(f"{self.name}{number}".encode())
+                yield Chunk(taken[-1], usage=Usage(10, number) if self.says_usage else None)
+            if self.failure is not None:
+                raise self.failure
+        finally:
+            self.closed.append(request.id)
+
+    async def close(self) -> None:
+        self.closed.append("all")
+
+
+def failure(kind: Kind, retry_after: float | None = None) -> BackendError:
+    return BackendError(kind, f"It is {kind}.", retry_after=retry_after)

@@ -1,0 +1,275 @@
+"""A request from its tenant's rights to the books."""
+
+import asyncio
+import json
+import random
+import time
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from lambda_llm.backends.contract import Operation, Usage
+from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.router.budget import Amount, BudgetError, Limits, What, Window, micro_dollars, refusal
+from lambda_llm.router.config import Configuration, parse
+from lambda_llm.router.dispatch import Dispatcher
+from lambda_llm.router.errors import NoBackendError, UnknownError
+from lambda_llm.router.ledger import Ledger, LedgerError, Reservation
+from lambda_llm.router.rights import facts_for
+from lambda_llm.router.service import Router
+from scripts.local_aws.server import LocalAWS
+from support.backend_script import Scripted, failure
+from support.budgets import make_table
+from support.router import written
+
+BODY = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}
+NOW = 1_800_000_000.0
+
+
+class Book:
+    """Budgets in memory, as strict as the ledger's: a reservation ends once, and nothing is charged without one."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Reservation] = {}
+        self.charged: dict[str, tuple[str, Amount]] = {}
+        self.released: list[str] = []
+        self.gone = False
+
+    def used(self, tenant: str) -> Amount:
+        """Spent and reserved by a tenant."""
+        held = [each.amount for each in self.held.values() if each.tenant == tenant]
+        spent = [amount for whose, amount in self.charged.values() if whose == tenant]
+        return sum([*held, *spent], Amount())
+
+    def reserve(self, tenant: str, estimate: Amount, limits: Limits, request_id: str, now: float) -> Reservation:
+        if self.gone:
+            raise LedgerError("It is gone.")
+        refused = refusal(estimate, dict.fromkeys(Window, self.used(tenant)), limits, now)
+        if refused is not None:
+            raise refused
+        assert request_id not in self.held
+        self.held[request_id] = Reservation(tenant, request_id, estimate, int(now))
+        return self.held[request_id]
+
+    def settle(self, reservation: Reservation, actual: Amount) -> None:
+        if self.gone:
+            raise LedgerError("It is gone.")
+        del self.held[reservation.request_id]
+        self.charged[reservation.request_id] = (reservation.tenant, actual)
+
+    def release(self, reservation: Reservation) -> None:
+        if self.gone:
+            raise LedgerError("It is gone.")
+        del self.held[reservation.request_id]
+        self.released.append(reservation.request_id)
+
+
+def configured(**tenants: dict[str, Any]) -> Configuration:
+    return parse(json.dumps({**written(), "tenants": {"*": {"models": ["*"]}, **tenants}}).encode())
+
+
+class Setting:
+    """A router over scripted backends and a book."""
+
+    def __init__(self, configuration: Configuration | None = None, book: Any = None) -> None:
+        self.configuration = configuration or configured()
+        self.backends = {name: Scripted(name) for name in self.configuration.backends}
+        self.book = book or Book()
+        self.router = Router(self.configuration, Dispatcher(dict(self.backends), lambda: NOW), self.book, lambda: NOW)
+
+    async def ask(self, tenant: str = "acme", request_id: str = "one", most: int = 100, **changes: Any) -> list[bytes]:
+        """The chunks that a client got; after `most` of them it leaves."""
+        got: list[bytes] = []
+        deadline = time.monotonic() + 100
+        async with self.router.answer(Operation.CHAT, BODY | changes, tenant, request_id, deadline) as answer:
+            async for chunk in answer.chunks:
+                got.append(chunk.data)
+                if len(got) == most:
+                    break
+        return got
+
+    def cost(self, backend: str, usage: Usage) -> Amount:
+        """What usage of a backend costs."""
+        price = self.configuration.backends[backend].option(backend).price
+        return Amount(usage.input + usage.output, micro_dollars(price.dollars(usage)))
+
+
+async def test_what_an_answer_took_is_charged() -> None:
+    """As its backend says, and no more of the reservation is held."""
+    setting = Setting()
+    assert await setting.ask() == [b"bedrock0", b"bedrock1", b"bedrock2"]
+    assert setting.book.charged == {"one": ("acme", setting.cost("bedrock", Usage(10, 2)))}
+    assert setting.book.held == {}
+
+
+async def test_the_dearest_is_reserved_and_the_one_that_answered_is_charged() -> None:
+    """A fallback may cost more than the first choice."""
+    setting = Setting(configured(acme={"models": ["*"], "day": {"dollars": 0.001}}))
+    with pytest.raises(BudgetError) as refused:
+        await setting.ask()
+    assert (refused.value.window, refused.value.what) == (Window.DAY, What.DOLLARS)
+    assert setting.backends["bedrock"].sent == {}
+    setting = Setting()
+    setting.backends["bedrock"].chunks, setting.backends["bedrock"].failure = 0, failure(Kind.THROTTLED)
+    assert await setting.ask() == [b"small0", b"small1", b"small2"]
+    assert setting.book.charged == {"one": ("acme", setting.cost("small", Usage(10, 2)))}
+
+
+async def test_a_client_that_leaves_pays_for_what_came() -> None:
+    """The estimated prompt, and what the backend has said so far or a token for each chunk."""
+    setting = Setting()
+    setting.backends["bedrock"].chunks = 1000
+    setting.backends["bedrock"].says_usage = False
+    await setting.ask(most=20)
+    facts = facts_for(setting.configuration, Operation.CHAT, BODY, "acme")
+    assert setting.book.charged["one"][1] == setting.cost("bedrock", Usage(facts.input_tokens, 20))
+    assert setting.backends["bedrock"].closed == ["one"]
+
+
+async def test_an_answer_that_was_cut_is_paid_as_far_as_it_came() -> None:
+    """Even where the usage that was said before is of its beginning."""
+    setting = Setting()
+    setting.backends["bedrock"].failure = failure(Kind.BROKEN)
+    with pytest.raises(BackendError):
+        await setting.ask()
+    facts = facts_for(setting.configuration, Operation.CHAT, BODY, "acme")
+    assert setting.book.charged["one"][1] == setting.cost("bedrock", Usage(facts.input_tokens, 3))
+
+
+async def test_an_answer_that_never_began_is_free() -> None:
+    """The reservation is given back."""
+    setting = Setting()
+    for backend in setting.backends.values():
+        backend.chunks, backend.failure = 0, failure(Kind.UNAVAILABLE)
+    with pytest.raises(BackendError):
+        await setting.ask()
+    assert (setting.book.charged, setting.book.held, setting.book.released) == ({}, {}, ["one"])
+
+
+async def test_where_nobody_can_answer_nothing_is_reserved() -> None:
+    """Nor where the tenant may not ask."""
+    setting = Setting(configured(acme={"models": ["chat"]}))
+    with pytest.raises(NoBackendError):
+        await setting.ask(tools=[{"type": "function"}], logprobs=True)
+    for wrong in ({"model": "large"}, {"model": "none"}, {"model": ["chat"]}):
+        with pytest.raises(UnknownError, match="use one of chat"):
+            await setting.ask(**wrong)
+    assert (setting.book.charged, setting.book.held, setting.book.released) == ({}, {}, [])
+
+
+async def test_without_books_nobody_is_asked() -> None:
+    """It fails closed."""
+    setting = Setting()
+    setting.book.gone = True
+    with pytest.raises(LedgerError):
+        await setting.ask()
+    assert setting.backends["bedrock"].sent == {}
+
+
+async def test_books_that_close_while_an_answer_comes_cost_no_client_its_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log has what was not charged, and nothing of prompt or answer."""
+    setting = Setting()
+    async with setting.router.answer(Operation.CHAT, BODY, "acme", "one", time.monotonic() + 100) as answer:
+        setting.book.gone = True
+        assert len([chunk async for chunk in answer.chunks]) == 3
+    assert "request one of tenant 'acme' was not charged with Amount(tokens=12" in caplog.text
+    assert "Hello" not in caplog.text
+    assert "bedrock0" not in caplog.text
+
+
+async def test_a_client_that_leaves_at_once_leaves_no_reservation() -> None:
+    """Its task is cancelled while the backend thinks, and the books are closed before it ends."""
+    setting = Setting()
+    backend = setting.backends["bedrock"]
+    backend.chunks = 10**9
+    task = asyncio.create_task(setting.ask(most=10**9))
+    await backend.begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert setting.book.held == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({}, {"max_tokens": 1000}),
+        ({"max_tokens": 10}, {"max_tokens": 10}),
+        ({"max_tokens": 10**6}, {"max_tokens": 1000}),
+        ({"max_completion_tokens": 10**6}, {"max_completion_tokens": 1000}),
+        ({"max_tokens": 5, "max_completion_tokens": 10**6}, {"max_tokens": 5, "max_completion_tokens": 1000}),
+        ({"max_tokens": "many"}, {"max_tokens": "many"}),
+        ({"max_tokens": 10**6, "n": 2}, {"max_tokens": 1000, "n": 2}),
+    ],
+)
+async def test_no_answer_is_longer_than_what_was_reserved(given: dict[str, Any], sent: dict[str, Any]) -> None:
+    """What is no number is the backend's to refuse."""
+    setting = Setting()
+    await setting.ask(**given)
+    assert setting.backends["bedrock"].sent["one"] == BODY | sent
+
+
+async def test_over_dynamodb(local_aws: LocalAWS) -> None:
+    """With the real ledger: two requests, then a budget that ends."""
+    with closing(local_aws.client("dynamodb")) as client:
+        ledger = Ledger(make_table(local_aws, "llm-budgets-of-a-router"), client)
+        limits = {"models": ["*"], "day": {"tokens": 1040}}
+        setting = Setting(configured(acme=limits), ledger)
+        await setting.ask(request_id="one")
+        await setting.ask(request_id="two")
+        with pytest.raises(BudgetError, match="budget of 1,040 tokens a day has 1,016 tokens left"):
+            await setting.ask(request_id="three")
+        assert len(await setting.ask(request_id="four", max_tokens=500)) == 3
+        assert len(await setting.ask(tenant="other", request_id="five")) == 3
+        left = ledger.left("acme", Limits(), NOW)[Window.DAY]
+        assert (left.spent.tokens, left.reserved.tokens) == (36, 0)
+
+
+@pytest.mark.parametrize("block", range(5))
+async def test_the_books_agree_with_backends_and_clients(block: int) -> None:
+    """1,000 seeded schedules of failures, cuts, clients that leave and tenants with small budgets.
+
+    Each compares the books with what the backends sent and the clients got: nobody pays for another, no answer is free,
+    none is paid twice, and no tenant's reservations exceed its budget.
+    """
+    tenants: dict[str, dict[str, Any]] = {"rich": {"models": ["*"]}, "poor": {"models": ["*"], "day": {"tokens": 2500}}}
+    configuration = configured(**tenants)
+    for seed in range(200 * block, 200 * (block + 1)):
+        chance = random.Random(seed)  # noqa: S311 - reproducible
+        setting = Setting(configuration)
+        for backend in setting.backends.values():
+            backend.chunks = chance.choice([0, 1, 3, 3])
+            backend.says_usage = chance.random() < 0.7
+            backend.failure = failure(chance.choice(list(Kind))) if chance.random() < 0.4 else None
+
+        async def one(number: int, tenant: str, most: int, setting: Setting = setting) -> tuple[str, str, Any]:
+            try:
+                got: Any = await setting.ask(tenant, f"request-{number}", most, max_tokens=1000)
+            except (BackendError, BudgetError, NoBackendError) as error:
+                got = error
+            return f"request-{number}", tenant, got
+
+        asked = [
+            one(number, chance.choice(list(tenants)), chance.choice([1, 100])) for number in range(chance.randint(1, 5))
+        ]
+        for name, tenant, got in await asyncio.gather(*asked):
+            sources = {each.name: each for each in setting.backends.values() if each.yielded.get(name)}
+            assert len(sources) <= 1
+            if not sources:
+                assert name not in setting.book.charged
+                continue
+            [(source, backend)] = sources.items()
+            whose, amount = setting.book.charged[name]
+            assert whose == tenant
+            whole = not isinstance(got, Exception) and len(got) == backend.chunks and backend.failure is None
+            if whole and backend.says_usage and len(got) > 1:
+                assert amount == setting.cost(source, Usage(10, backend.chunks - 1))
+            assert amount.tokens >= 10
+            assert amount.micro_dollars > 0
+            if not isinstance(got, Exception):
+                assert got == backend.yielded[name]
+        assert setting.book.held == {}
+        assert setting.book.used("poor").tokens <= 2500
