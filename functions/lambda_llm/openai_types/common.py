@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StrictBool,
     StrictStr,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -59,13 +60,20 @@ SomeText = Annotated[StrictStr, Field(min_length=1), AfterValidator(_valid_unico
 Whole = Annotated[int, Field(strict=True)]
 
 
+_NEUTRAL: Final[tuple[Any, ...]] = (None, False, "", [])
+"""What asks for nothing."""
+
+
 def _neutral(value: Any) -> Any:
     """None for what asks for nothing, as clients send it for fields that their user did not set."""
-    return None if value is False or value in ("", []) else value
+    return None if any(value == each and type(value) is type(each) for each in _NEUTRAL) else value
 
 
 Unsupported = Annotated[
-    None, BeforeValidator(_neutral), Field(description="not supported; null is accepted for clients that send it")
+    None,
+    BeforeValidator(_neutral),
+    WithJsonSchema({"enum": [*_NEUTRAL]}),
+    Field(description="not supported; what asks for nothing is accepted for clients that send it"),
 ]
 
 
@@ -88,7 +96,7 @@ def limit_of(tokens: int | None) -> int | None:
 class Input(BaseModel):
     """A part of a request; unknown fields are refused by name, never ignored, unless they are null."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": {"type": "null"}})
 
     @model_validator(mode="before")
     @classmethod
