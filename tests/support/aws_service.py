@@ -176,7 +176,18 @@ def _answer(operation: OperationModel, result: Any) -> tuple[int, dict[str, str]
     report = ParamValidator().validate(result, shape)
     assert not report.has_errors(), report.generate_report()
     _check(shape, result)
-    return status, {"content-type": "application/json"}, json.dumps(wire(result)).encode()
+    headers = {"content-type": "application/json"}
+    places = {name: member.serialization for name, member in shape.members.items() if name in result}
+    for name, place in places.items():
+        if place.get("location") == "header":
+            headers[place.get("name", name)] = result[name]
+    if (payload := shape.serialization.get("payload")) is not None:
+        return status, headers, result.get(payload, b"")
+    return (
+        status,
+        headers,
+        json.dumps(wire({each: result[each] for each in result if "location" not in places[each]})).encode(),
+    )
 
 
 def _event(stream: Any, name: str, value: Any) -> bytes:

@@ -37,6 +37,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+URL = Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d+$")]
 
 _SECRET: Final = re.compile(r"arn:aws[a-z-]*:(secretsmanager:[^:]+:\d{12}:secret:.+|ssm:[^:]+:\d{12}:parameter/.+)")
@@ -189,7 +190,7 @@ class OpenAIHTTPEntry(_Backend):
     """
 
     kind: Literal["openai_http"]
-    url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")]
+    url: URL
     model: Annotated[str, Field(min_length=1)]
     auth: Annotated[NoAuth | Bearer | SigV4, Field(discriminator="kind")]
     fixed: Mapping[str, Any] = Field(default_factory=dict)
@@ -209,6 +210,8 @@ class ConverseEntry(_Backend):
         model: id of the model or of an inference profile.
         guardrail: of Bedrock, as `id:version`.
         service_tier: of Bedrock.
+        cache_points: whether prompts are cached up to the end of the tools and of the system prompt.
+        url: of a VPC endpoint; left out: the service's own.
     """
 
     kind: Literal["converse"]
@@ -216,6 +219,8 @@ class ConverseEntry(_Backend):
     model: Annotated[str, Field(min_length=1)]
     guardrail: Annotated[str, Field(pattern=r"^[a-z0-9]+:(DRAFT|\d+)$")] | None = None
     service_tier: Literal["priority", "default", "flex", "reserved"] | None = None
+    cache_points: bool = False
+    url: URL | None = None
 
 
 class SageMakerEntry(_Backend):
@@ -225,6 +230,7 @@ class SageMakerEntry(_Backend):
         endpoint: name.
         component: inference component, where the endpoint has several.
         model: as the container calls it.
+        url: of a VPC endpoint; left out: the service's own.
     """
 
     kind: Literal["sagemaker"]
@@ -232,6 +238,7 @@ class SageMakerEntry(_Backend):
     endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$")]
     component: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$")] | None = None
     model: Annotated[str, Field(min_length=1)]
+    url: URL | None = None
 
 
 class LambdaInvokeEntry(_Backend):
@@ -240,12 +247,14 @@ class LambdaInvokeEntry(_Backend):
     Attributes:
         function: ARN of the alias.
         model: as the function calls it.
+        url: of a VPC endpoint; left out: the service's own.
     """
 
     kind: Literal["lambda_invoke"]
     region: Region
     function: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:lambda:[^:]+:\d{12}:function:[^:]+:[^:]+$")]
     model: Annotated[str, Field(min_length=1)]
+    url: URL | None = None
 
 
 BackendEntry = Annotated[

@@ -32,3 +32,14 @@ class UnknownError(LambdaLLMError):
     def __init__(self, what: str, sentence: str) -> None:
         super().__init__(sentence)
         self.what = what
+
+
+class SecretError(LambdaLLMError):
+    """A backend's key can't be read; the sentence has its ARN, and nothing of it."""
+
+    def __init__(self, arn: str, why: str) -> None:
+        super().__init__(f"The key in {arn} can't be read ({why}).")
+
+
+class SourceError(LambdaLLMError):
+    """The configuration can't be read from where it is."""

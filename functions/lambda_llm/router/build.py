@@ -1,0 +1,83 @@
+"""The backends of a configuration."""
+
+from collections.abc import Callable
+
+import httpx2
+
+from lambda_llm.aws.signing import SigV4Auth
+from lambda_llm.backends.auth import BearerAuth, Key
+from lambda_llm.backends.contract import Backend
+from lambda_llm.backends.converse import Converse
+from lambda_llm.backends.converse_request import ConverseOptions
+from lambda_llm.backends.endpoints import endpoint
+from lambda_llm.backends.lambda_invoke import LambdaInvoke
+from lambda_llm.backends.openai_http import OpenAIHTTP
+from lambda_llm.backends.sagemaker import Endpoint, SageMaker
+from lambda_llm.router.config import (
+    BackendEntry,
+    Bearer,
+    Configuration,
+    ConverseEntry,
+    LambdaInvokeEntry,
+    NoAuth,
+    SageMakerEntry,
+    SigV4,
+)
+
+
+def backends(configuration: Configuration, key: Callable[[str], Key]) -> dict[str, Backend]:
+    """Make a configuration's backends; none is asked, and no key is read.
+
+    Args:
+        configuration: names them.
+        key: gives what gives a key, by the ARN of its secret: `secrets.Secrets.key`.
+
+    Raises:
+        CredentialsError: a backend is authorized with IAM, and there are no credentials.
+    """
+    return {name: _backend(name, entry, key) for name, entry in configuration.backends.items()}
+
+
+def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backend:
+    match entry:
+        case ConverseEntry():
+            guardrail = None if entry.guardrail is None else entry.guardrail.partition(":")
+            options = ConverseOptions(
+                guardrail=None if guardrail is None else (guardrail[0], guardrail[2]),
+                service_tier=entry.service_tier,
+                cache_points=entry.cache_points,
+            )
+            url = entry.url or endpoint("bedrock-runtime", entry.region)
+            return Converse(name, url, entry.model, auth=SigV4Auth("bedrock", entry.region), options=options)
+        case SageMakerEntry():
+            url = entry.url or endpoint("runtime.sagemaker", entry.region)
+            where = Endpoint(entry.endpoint, entry.component)
+            return SageMaker(name, url, where, entry.model, auth=SigV4Auth("sagemaker", entry.region))
+        case LambdaInvokeEntry():
+            return LambdaInvoke(
+                name,
+                entry.url or endpoint("lambda", entry.region),
+                entry.function,
+                entry.model,
+                auth=SigV4Auth("lambda", entry.region),
+                operations=frozenset(entry.operations),
+            )
+        case _:
+            return OpenAIHTTP(
+                name,
+                entry.url,
+                entry.model,
+                auth=_auth(entry.auth, key),
+                operations=frozenset(entry.operations),
+                fixed=entry.fixed,
+            )
+
+
+def _auth(auth: NoAuth | Bearer | SigV4, key: Callable[[str], Key]) -> httpx2.Auth | None:
+    match auth:
+        case Bearer():
+            return BearerAuth(key(auth.secret), auth.header, auth.prefix)
+        case SigV4():
+            return SigV4Auth(auth.service, auth.region)
+        case _:
+            return None
