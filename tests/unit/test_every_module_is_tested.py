@@ -129,6 +129,7 @@ TESTED_ELSEWHERE = {
     "queue_worker/handler": ["integration/test_queue_worker.py"],
     "queue_worker/settings": ["integration/test_queue_worker.py"],
     "queue_worker/worker": ["integration/test_queue_worker.py"],
+    "router/clients": ["unit/router/test_ledger.py", "unit/router/test_secrets.py"],
     "router/errors": ["unit/router/test_config.py", "unit/router/test_dispatch.py"],
     "router/explain": ["unit/cli/test_router.py"],
     "router/rights": ["unit/cli/test_router.py", "unit/router/test_service.py"],

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx2
@@ -38,24 +38,24 @@ class Converse:
 
     def unsupported(self, request: Request) -> str | None:
         """See `contract.Backend`."""
-        if request.operation is not Operation.CHAT:
-            return request.operation.value
         try:
-            converse_request(request.body, self._options)
+            self._translated(request)
         except UnsupportedFieldError as error:
             return str(error)
         return None
 
     async def open(self, request: Request) -> AsyncGenerator[Chunk]:
         """See `contract.Backend`."""
-        if field := self.unsupported(request):
+        try:
+            body = json.dumps(self._translated(request)).encode()
+        except UnsupportedFieldError as error:
+            field = str(error)
             raise BackendError(
                 Kind.UNSUPPORTED,
                 f"The backend {self._http.name!r} (Bedrock's Converse) can't honour {field!r}: leave it out, or choose "
                 "another model.",
                 param=field,
-            )
-        body = json.dumps(converse_request(request.body, self._options)).encode()
+            ) from None
         path = f"/model/{quote(self._model, safe='')}/converse{'-stream' if request.stream else ''}"
         answer = ConverseAnswer(request, self._model, self._http)
         async with self._http.post(request, path, body) as response:
@@ -64,7 +64,13 @@ class Converse:
                     async for chunk in chunks:
                         yield chunk
             else:
-                yield answer.whole(await self._http.whole(response))
+                yield answer.whole(await self._http.whole(response.aiter_bytes()))
+
+    def _translated(self, request: Request) -> dict[str, Any]:
+        """The body that is sent; raises UnsupportedFieldError."""
+        if request.operation is not Operation.CHAT:
+            raise UnsupportedFieldError(request.operation.value)
+        return converse_request(request.body, self._options)
 
     async def close(self) -> None:
         """See `contract.Backend`."""

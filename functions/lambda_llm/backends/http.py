@@ -152,14 +152,17 @@ class HTTP:
                 raise
             raise BackendError(Kind.FORBIDDEN, f"The backend {self.name!r} can't be authorized: {error}") from error
 
-    async def whole(self, response: httpx2.Response) -> bytes:
-        """The content of a response.
+    async def whole(self, parts: AsyncIterator[bytes]) -> bytes:
+        """The content of a response, or of an answer that came within one.
+
+        Args:
+            parts: of it, in order.
 
         Raises:
             BackendError: it has more than `ANSWER_BYTES_MAX`.
         """
         content = bytearray()
-        async for part in response.aiter_bytes():
+        async for part in parts:
             content += part
             if len(content) > ANSWER_BYTES_MAX:
                 raise self.broken(f"is longer than {ANSWER_BYTES_MAX:,} bytes")

@@ -67,13 +67,13 @@ class LambdaInvoke:
             status, headers, begun = await self._begun(parts)
             body = _joined(begun, parts)
             if status != HTTPStatus.OK:
-                raise self._http.refused(status, headers, await self._rest(body))
+                raise self._http.refused(status, headers, await self._http.whole(body))
             if request.stream:
                 async with aclosing(streamed(request.operation, sse(body), self._http)) as chunks:
                     async for chunk in chunks:
                         yield chunk
             else:
-                yield whole(await self._rest(body), self._http)
+                yield whole(await self._http.whole(body), self._http)
 
     async def close(self) -> None:
         """See `contract.Backend`."""
@@ -114,14 +114,6 @@ class LambdaInvoke:
             return status, {str(name).lower(): str(value) for name, value in headers.items()}, body
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._http.broken("is no HTTP response: name the alias of a function for inference") from None
-
-    async def _rest(self, parts: AsyncIterator[bytes]) -> bytes:
-        content = bytearray()
-        async for part in parts:
-            content += part
-            if len(content) > ANSWER_BYTES_MAX:
-                raise self._http.broken("is too long")
-        return bytes(content)
 
 
 async def _joined(begun: bytes, parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:

@@ -63,7 +63,7 @@ class OpenAIHTTP:
                 async for chunk in streamed(request.operation, aiter(httpx2.EventSource(response)), self._http):
                     yield chunk
             else:
-                yield whole(await self._http.whole(response), self._http)
+                yield whole(await self._http.whole(response.aiter_bytes()), self._http)
 
     async def close(self) -> None:
         """See `contract.Backend`."""

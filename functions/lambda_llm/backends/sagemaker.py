@@ -98,7 +98,7 @@ class SageMaker:
                     async for chunk in chunks:
                         yield chunk
             else:
-                yield whole(await self._http.whole(response), self._http)
+                yield whole(await self._http.whole(response.aiter_bytes()), self._http)
 
     async def close(self) -> None:
         """See `contract.Backend`."""

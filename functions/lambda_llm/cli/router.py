@@ -138,10 +138,10 @@ def check(
 
     Example: `lambda-llm router check router.yaml`
     """
-    from lambda_llm.router.config import digest
+    from lambda_llm.router.config import digest, parse
 
-    configuration = _configuration(file)
-    name = digest(_read(file))
+    content = _read(file)
+    configuration, name = parse(content), digest(content)
     counts = {part: len(getattr(configuration, part)) for part in ("backends", "models", "tenants")}
     if as_json:
         out.print_json(data={"digest": name, **counts})

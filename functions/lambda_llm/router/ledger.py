@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
+from lambda_llm.router import clients
 from lambda_llm.router.budget import Amount, Limit, Limits, What, Window, refusal
 
 if TYPE_CHECKING:
@@ -141,18 +142,17 @@ class Ledger:
         Raises:
             LedgerError: the region is not known.
         """
-        from botocore.config import Config  # noqa: PLC0415 - importing the router does without AWS's SDK
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-        from botocore.session import get_session  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - importing the router does without AWS's SDK
 
-        config = Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=read_seconds,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            max_pool_connections=CONNECTIONS,
-        )
         try:
-            return cls(table, cast("DynamoDBClient", get_session().create_client("dynamodb", config=config)))
+            client = clients.create(
+                "dynamodb",
+                connect_seconds=CONNECT_SECONDS,
+                read_seconds=read_seconds,
+                attempts=ATTEMPTS,
+                connections=CONNECTIONS,
+            )
+            return cls(table, cast("DynamoDBClient", client))
         except BotoCoreError as error:
             raise LedgerError(
                 f"DynamoDB can't be reached ({error}): set AWS_DEFAULT_REGION and credentials, as for the AWS CLI."

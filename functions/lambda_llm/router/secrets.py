@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from lambda_llm.backends.auth import Key
+from lambda_llm.router import clients
 from lambda_llm.router.errors import SecretError
 
 KEPT_SECONDS: Final = 300.0
@@ -14,11 +15,6 @@ KEPT_SECONDS: Final = 300.0
 
 REFUSED_SECONDS: Final = 10.0
 """How soon a key may be read again after that: a backend that refuses a right key must not make a storm of reads."""
-
-CONNECT_SECONDS: Final = 2
-READ_SECONDS: Final = 5
-ATTEMPTS: Final = 3
-"""Of each read, by botocore."""
 
 _LENGTH: Final = 8192
 """Longest key: what servers take as a header."""
@@ -96,15 +92,7 @@ class Secrets:
         return text
 
     def _client(self, service: str, region: str) -> Any:
-        from botocore.config import Config  # noqa: PLC0415 - as above
-        from botocore.session import get_session  # noqa: PLC0415 - as above
-
         with self._lock:
             if (service, region) not in self._clients:
-                config = Config(
-                    connect_timeout=CONNECT_SECONDS,
-                    read_timeout=READ_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                )
-                self._clients[service, region] = get_session().create_client(service, region_name=region, config=config)
+                self._clients[service, region] = clients.create(service, region)
             return self._clients[service, region]

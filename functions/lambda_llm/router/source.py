@@ -6,17 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from lambda_llm.aws.s3_uri import parse_object
 from lambda_llm.limits import APPCONFIG_BYTES
+from lambda_llm.router import clients
 from lambda_llm.router.config import Configuration, digest, parse
 from lambda_llm.router.errors import ConfigurationError, SourceError
 
 REFRESH_SECONDS: Final = 60.0
 """How long a configuration is used before its source is asked for another one."""
-
-CONNECT_SECONDS: Final = 2
-READ_SECONDS: Final = 5
-ATTEMPTS: Final = 3
-"""Of each read, by botocore."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +69,6 @@ class S3Source:
         Raises:
             S3URIError: it has another form.
         """
-        from lambda_llm.aws.s3_uri import parse_object  # noqa: PLC0415
-
         self._bucket, self._key = parse_object(uri)
         self.address = uri
         self._client = client
@@ -83,7 +78,7 @@ class S3Source:
         """See `Source`."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        self._client = self._client or _client("s3")
+        self._client = self._client or clients.create("s3")
         known = {} if self._etag is None else {"IfNoneMatch": self._etag}
         try:
             found = self._client.get_object(Bucket=self._bucket, Key=self._key, **known)
@@ -126,7 +121,7 @@ class AppConfigSource:
         """See `Source`."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        self._client = self._client or _client("appconfigdata")
+        self._client = self._client or clients.create("appconfigdata")
         try:
             if self._token is None:
                 application, environment, profile = self._parts
@@ -209,18 +204,6 @@ class Reloading:
         self.current, self.digest = found, digest(content)
         logger.info("the configuration %s is in use", self.digest)
         return True
-
-
-def _client(service: str) -> Any:
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.session import get_session  # noqa: PLC0415
-
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-    )
-    return get_session().create_client(service, config=config)
 
 
 def _sentence(address: str, error: Exception) -> str:
