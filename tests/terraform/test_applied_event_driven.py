@@ -65,8 +65,9 @@ def test_messages_are_answered_once_and_a_bad_one_becomes_a_dead_letter(stack: A
             assert answer["response"]["object"] == "chat.completion"
             assert EXPECTED in answer["response"]["choices"][0]["message"]["content"]
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        left = sqs.get_queue_attributes(QueueUrl=outputs["requests"], AttributeNames=names)["Attributes"]
-        assert set(left.values()) == {"0"}
+        requests = {"QueueUrl": outputs["requests"], "AttributeNames": names}
+        # Lambda deletes a message after its answer was sent.
+        until(lambda: set(sqs.get_queue_attributes(**requests)["Attributes"].values()) == {"0"})
     log = applied.log(outputs["worker_log_group"])
     assert log.count(f"message {ids['bad']} failed: The message is no JSON object") == RECEIVES
     assert not [name for name in ("first", "second") if f"message {ids[name]} failed" in log]
