@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from lambda_llm.inference.serve import AFTER_PATH, BEFORE_PATH
+from lambda_llm.web.adapter import AFTER_PATH, BEFORE_PATH
 from support import twins
 from support.answers import user
 from support.chat import PATH

@@ -63,14 +63,14 @@ def session() -> Any:
 
 
 def client(service: str, url: str | None = None, region: str = REGION) -> Any:
-    """A client of botocore's that asks once, wherever the environment would send it."""
+    """A client of botocore's that asks once."""
     return session().create_client(
         service,
         region_name=region,
         endpoint_url=url,
         aws_access_key_id="an-id",
         aws_secret_access_key="a-secret",  # noqa: S106 - nobody's
-        config=Config(retries={"total_max_attempts": 1}, ignore_configured_endpoint_urls=True),
+        config=Config(retries={"total_max_attempts": 1}),
     )
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from lambda_llm.inference.serve import AFTER_PATH, BEFORE_PATH, PORT
 from lambda_llm.loading.push import Pushed, push
+from lambda_llm.web.adapter import AFTER_PATH, BEFORE_PATH, PORT
 from scripts.demo import MODEL
 from scripts.local_aws.server import LocalAWS
 from scripts.local_aws.server import local_aws as run_local_aws

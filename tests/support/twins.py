@@ -18,7 +18,7 @@ from unittest import mock
 import httpx2
 
 from lambda_llm.inference import serve
-from lambda_llm.serving.server import Server
+from lambda_llm.web.server import Server
 
 T = TypeVar("T")
 

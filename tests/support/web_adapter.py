@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import pytest
 
-from lambda_llm.inference.serve import PORT
 from lambda_llm.limits import MEMORY_MB
+from lambda_llm.web.adapter import PORT
 from scripts.build.llama import BUILD
 from scripts.docs import hcl
 from support.runtime_api import Report, RuntimeAPI

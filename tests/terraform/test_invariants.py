@@ -11,13 +11,13 @@ from lambda_llm import limits
 from lambda_llm.canary_rollback import handler as rollback
 from lambda_llm.gguf.memory_plan import CONTEXT_STEP, PROCESS_BYTES
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType
-from lambda_llm.inference import serve
 from lambda_llm.inference.settings import OTHERS, PREFIX, Settings, SettingsError
 from lambda_llm.packaging.manifest import PackageManifest
 from lambda_llm.policies.marks import TAG, Kind
 from lambda_llm.pruner import handler as pruner
 from lambda_llm.queue_worker import settings as queue_worker
 from lambda_llm.queue_worker.worker import BESIDE_ANSWER_SECONDS
+from lambda_llm.web.adapter import AFTER_PATH, BEFORE_PATH, PORT
 from scripts.docs import hcl, module_settings
 from scripts.docs.hcl import Block
 from support.modules import ROOT
@@ -131,7 +131,7 @@ def test_every_variable_that_is_set_is_one_that_is_read() -> None:
     in_settings = {word for word in LOCALS["settings"].split() if word.startswith(PREFIX)}
     assert set(names) == in_settings | {f"{PREFIX}MEMORY_MB"}
     adapter = LOCALS["web_adapter"]
-    assert all(f"{variable} " in adapter for variable in (serve.BEFORE_PATH, serve.AFTER_PATH, serve.PORT))
+    assert all(f"{variable} " in adapter for variable in (BEFORE_PATH, AFTER_PATH, PORT))
 
 
 def test_the_module_knows_the_settings_of_the_code() -> None:

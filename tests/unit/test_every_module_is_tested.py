@@ -136,20 +136,26 @@ TESTED_ELSEWHERE = {
     "serving/answering": ["unit/serving/test_chat.py", "unit/serving/test_streaming.py"],
     "serving/app": ["unit/serving/test_errors.py", "conformance/test_openapi.py"],
     "serving/health": ["unit/serving/test_chat.py", "integration/test_web_adapter.py"],
-    "serving/local_only": ["unit/serving/test_hosts.py"],
     "serving/logprobs": ["unit/serving/test_chat_features.py", "unit/serving/test_completions.py"],
     "serving/messages": ["conformance/test_anthropic.py", "unit/serving/test_generations.py"],
     "serving/models": ["unit/serving/test_tokens.py"],
     "serving/ollama": ["conformance/test_ollama.py", "unit/serving/test_generations.py"],
     "serving/page": ["integration/test_page.py"],
-    "serving/request_body": ["unit/serving/test_paths.py", "unit/serving/test_connections.py"],
-    "serving/server": [
-        "unit/serving/test_connections.py",
+    "serving/service": ["unit/inference/test_init.py", "unit/serving/test_streaming.py"],
+    "serving/worker": ["unit/serving/test_streaming.py", "unit/serving/test_deadline.py"],
+    "web/adapter": ["unit/inference/snapshot/test_hooks.py"],
+    "web/errors": ["unit/serving/test_errors.py"],
+    "web/local_only": ["unit/web/test_hosts.py"],
+    "web/origin": ["unit/serving/test_origin.py"],
+    "web/paths": ["unit/serving/test_paths.py"],
+    "web/request_body": ["unit/serving/test_paths.py", "unit/web/test_connections.py"],
+    "web/server": [
+        "unit/web/test_connections.py",
         "integration/test_web_adapter.py",
         "integration/test_cli.py",
     ],
-    "serving/service": ["unit/inference/test_init.py", "unit/serving/test_streaming.py"],
-    "serving/worker": ["unit/serving/test_streaming.py", "unit/serving/test_deadline.py"],
+    "web/streaming": ["unit/serving/test_streaming.py"],
+    "web/waiting": ["unit/router/test_service.py", "unit/serving/test_streaming.py"],
 }
 """Modules without a test file of their own, because what they do shows only together with others."""
 

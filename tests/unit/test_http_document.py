@@ -7,11 +7,11 @@ from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.sampling import GREEDY_BELOW
 from lambda_llm.limits import MIB
 from lambda_llm.openai_types.common import STOP_TEXTS_MAX
-from lambda_llm.serving.connections import READ_SECONDS, REQUEST_SECONDS
 from lambda_llm.serving.encoders import INPUTS_MAX
-from lambda_llm.serving.request_body import BODY_BYTES_MAX, BODY_SECONDS
 from lambda_llm.serving.service import ServingOptions
 from lambda_llm.serving.tokens import TOKENS_MAX
+from lambda_llm.web.connections import READ_SECONDS, REQUEST_SECONDS
+from lambda_llm.web.request_body import BODY_BYTES_MAX, BODY_SECONDS
 from support.chat import made
 
 TEXT = (Path(__file__).parents[2] / "docs/http.md").read_text(encoding="utf-8")

@@ -39,8 +39,8 @@ def proxy(
 
     from lambda_llm.aws.function_url import function_url_auth
     from lambda_llm.cli.signing_proxy import Proxy
-    from lambda_llm.serving.hosts import LOOPBACK, LocalNames
-    from lambda_llm.serving.server import Server
+    from lambda_llm.web.hosts import LOOPBACK, LocalNames
+    from lambda_llm.web.server import Server
 
     target = url.rstrip("/").removesuffix("/v1")
     try:

@@ -63,10 +63,10 @@ def serve(
     from lambda_llm.inference.snapshot.memory import resident
     from lambda_llm.serving import metrics
     from lambda_llm.serving.app import create_app
-    from lambda_llm.serving.hosts import LocalNames
-    from lambda_llm.serving.local_only import LocalOnly
-    from lambda_llm.serving.origin import Tenancy
-    from lambda_llm.serving.server import Server
+    from lambda_llm.web.hosts import LocalNames
+    from lambda_llm.web.local_only import LocalOnly
+    from lambda_llm.web.origin import Tenancy
+    from lambda_llm.web.server import Server
 
     settings = Settings.load(
         model=model,

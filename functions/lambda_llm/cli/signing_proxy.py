@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from lambda_llm.aws.errors import CredentialsError
 from lambda_llm.aws.signing import SigV4Auth
 from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES, MIB, TIMEOUT_MAX_SECONDS
-from lambda_llm.serving.hosts import LocalNames
+from lambda_llm.web.hosts import LocalNames
 
 CONNECT_SECONDS: Final = 10
 _EVENTS: Final = b"text/event-stream"

@@ -16,15 +16,16 @@ from mangum.types import LambdaConfig, LambdaContext, LambdaEvent
 from mangum.types import Response as ASGIResponse
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 
-from lambda_llm.inference.front_door import FrontDoor, from_event
 from lambda_llm.inference.init import init
 from lambda_llm.inference.plain_invoke import body_of, path_of, require_answerable
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
 from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES
 from lambda_llm.serving.app import create_app
-from lambda_llm.serving.errors import APIError
 from lambda_llm.telemetry import logs
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.front_door import FrontDoor, from_event
+from lambda_llm.web.origin import Tenancy
 
 
 class PlainInvoke:
@@ -119,5 +120,9 @@ _app = create_app(
     replace(_environment.serving, response_bytes=BUFFERED_PAYLOAD_BYTES),
     with_page=bool(_settings.page),
 )
-handle = Door(FrontDoor(_app, from_event, _settings.tenant), lifespan="off", custom_handlers=[PlainInvoke])
+handle = Door(
+    FrontDoor(_app, from_event, tenants=_settings.tenant is Tenancy.AUTHORIZER),
+    lifespan="off",
+    custom_handlers=[PlainInvoke],
+)
 """The function's handler: `handle(event, context)`."""

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from lambda_llm.engine.engine import Engine
 from lambda_llm.inference.plain_invoke import UnansweredEventError, body_of, path_of, require_answerable
-from lambda_llm.serving.errors import APIError
+from lambda_llm.web.errors import APIError
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from lambda_llm.errors import LambdaLLMError
 from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weights
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
 from lambda_llm.loading.sources.base import ModelReference
-from lambda_llm.serving.origin import Tenancy
+from lambda_llm.web.origin import Tenancy
 
 PREFIX: Final = "LAMBDA_LLM_"
 

@@ -15,6 +15,7 @@ from lambda_llm.router.facts import Facts, answers_of
 from lambda_llm.router.ledger import LedgerError, Reservation
 from lambda_llm.router.policy import Option
 from lambda_llm.router.rights import facts_for, rights_of
+from lambda_llm.web.waiting import settled
 
 _LIMITS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.CHAT: ("max_tokens", "max_completion_tokens"),
@@ -104,15 +105,7 @@ class Router:
         finally:
             if reservation is not None:
                 # Even while the client's leaving cancels this: the books are closed first.
-                closing = asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge))
-                cancelled = False
-                while not closing.done():
-                    try:
-                        await asyncio.wait([closing])
-                    except asyncio.CancelledError:
-                        cancelled = True
-                if cancelled:
-                    raise asyncio.CancelledError
+                await settled(asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge)))
 
     async def _reserved(self, tenant: str, facts: Facts, asked: list[Option], request_id: str) -> Reservation:
         """Reserve what the dearest of the backends takes, as any of them may answer."""

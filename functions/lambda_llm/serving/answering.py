@@ -17,9 +17,10 @@ from lambda_llm.engine.sampling import Sampling, Scored
 from lambda_llm.engine.tool_call_formats.base import END_THINK, AnySchema, Tool
 from lambda_llm.openai_types.common import Usage
 from lambda_llm.openai_types.response_format import ResponseFormat
-from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.errors import explain
 from lambda_llm.serving.generations import Caller, Limits, make_generations, usage_of
 from lambda_llm.serving.service import Service
+from lambda_llm.web.errors import APIError
 
 
 class OutputSchema(NamedTuple):

@@ -12,10 +12,10 @@ from lambda_llm.engine.engine import Engine
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.serving import chat, completions, encoders, health, messages, models, ollama, page, responses, tokens
 from lambda_llm.serving.errors import install
-from lambda_llm.serving.paths import Paths
-from lambda_llm.serving.request_body import RequestBody
 from lambda_llm.serving.service import Service, ServingOptions
 from lambda_llm.serving.worker import Worker
+from lambda_llm.web.paths import Paths
+from lambda_llm.web.request_body import RequestBody
 
 ROUTERS: Final[tuple[Callable[[Service], APIRouter], ...]] = (
     chat.router,

@@ -32,12 +32,13 @@ from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.openai_types.responses import InputTokens
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event, quoted
 from lambda_llm.serving.answering import Answers, Conversation, Step, schema_of
-from lambda_llm.serving.errors import APIError, error_event
+from lambda_llm.serving.errors import error_event
 from lambda_llm.serving.generations import Caller, Limits, planned, sampling_of
 from lambda_llm.serving.logprobs import logprobs
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, while_connected
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.streaming import EventStream, while_connected
 
 
 def router(service: Service) -> APIRouter:

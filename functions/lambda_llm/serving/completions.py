@@ -24,7 +24,7 @@ from lambda_llm.openai_types.completions import (
 from lambda_llm.openai_types.errors import ErrorResponse
 from lambda_llm.openai_types.sse import DONE, KEEP_ALIVE, event
 from lambda_llm.serving.answering import constraint_of, schema_of
-from lambda_llm.serving.errors import APIError, error_event, explain
+from lambda_llm.serving.errors import error_event, explain
 from lambda_llm.serving.generations import (
     Caller,
     Limits,
@@ -37,7 +37,8 @@ from lambda_llm.serving.generations import (
 from lambda_llm.serving.logprobs import finite, token_text
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, while_connected
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.streaming import EventStream, while_connected
 
 
 def router(service: Service) -> APIRouter:

@@ -37,12 +37,13 @@ from lambda_llm.openai_types.embeddings import (
     ScoreRequest,
 )
 from lambda_llm.openai_types.errors import ErrorResponse
-from lambda_llm.serving.deadline import deadline_of
-from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.errors import explain
 from lambda_llm.serving.generations import check_tokens
 from lambda_llm.serving.response_size import NUMBER_BYTES, check_size, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import while_connected
+from lambda_llm.web.deadline import deadline_of
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.streaming import while_connected
 
 INPUTS_MAX: Final = 2048
 """Maximum number of texts in a request; OpenAI's limit."""
@@ -270,7 +271,7 @@ class Encoding:
                 param=param,
                 code="invalid_value",
             )
-        deadline = deadline_of(request, self._service.options.answer_seconds, saves=False)
+        deadline = deadline_of(request, self._service.options.answer_seconds)
         try:
             return await self._service.worker.compute(encode, deadline)
         except InputTooLongError as error:

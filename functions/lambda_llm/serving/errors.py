@@ -1,20 +1,13 @@
-"""Error responses in OpenAI's format.
+"""What each error of a model's server is answered with, and a refused body in one sentence."""
 
-Source: https://platform.openai.com/docs/guides/error-codes
-"""
-
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from fastapi.responses import Response
 
-from lambda_llm.anthropic_types.errors import error_body
 from lambda_llm.engine.errors import (
     ConstraintError,
     ContextOverflowError,
@@ -24,36 +17,10 @@ from lambda_llm.engine.errors import (
     TemplateError,
     UnknownTextError,
 )
-from lambda_llm.openai_types.errors import ErrorBody, ErrorResponse
 from lambda_llm.openai_types.sse import event
 from lambda_llm.serving.worker import DeadlineError, QueueFullError, StoppingError
-
-logger = logging.getLogger(__name__)
-
-_UNREADABLE: Final = "There was an error parsing the body"
-
-
-class APIError(Exception):
-    """An error with its HTTP response.
-
-    Attributes:
-        status: HTTP status code.
-        headers: of the response.
-        body: of the response.
-    """
-
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers: dict[str, str] = {}
-        kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
-        kind = "rate_limit_error" if status == HTTPStatus.TOO_MANY_REQUESTS else kind
-        self.body = ErrorResponse(error=ErrorBody(message=message, type=kind, param=param, code=code))
-
-    def response(self) -> JSONResponse:
-        """The HTTP response."""
-        return JSONResponse(self.body.model_dump(), status_code=self.status, headers=self.headers)
-
+from lambda_llm.web import errors
+from lambda_llm.web.errors import APIError, formed, unexpected
 
 _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
     ContextOverflowError: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
@@ -67,13 +34,6 @@ _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
     StoppingError: (HTTPStatus.SERVICE_UNAVAILABLE, "server_stopping"),
     DeadlineError: (HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded"),
 }
-
-
-_FORMS: Final[Mapping[str, Callable[[int, str], dict[str, Any]]]] = {
-    "/v1/messages": error_body,
-    "/api/": lambda _, message: {"error": message},
-}
-"""Bodies of errors from their status and message, by the beginning of the path: Anthropic's API and Ollama's."""
 
 
 def explain(error: Exception, param: str | None = None) -> APIError:
@@ -91,12 +51,7 @@ def explain(error: Exception, param: str | None = None) -> APIError:
             if isinstance(error, QueueFullError):
                 answer.headers["Retry-After"] = str(error.retry_after)
             return answer
-    logger.error("a request failed", exc_info=error)
-    return APIError(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The server failed to answer; its log says why. Try again.",
-        code="internal_error",
-    )
+    return unexpected(error)
 
 
 def error_event(error: Exception) -> str:
@@ -112,51 +67,23 @@ def install(app: FastAPI) -> None:
 
     def invalid(request: Request, error: Exception) -> Response:
         if not isinstance(error, RequestValidationError):
-            return formed(request.url.path, explain(error))
+            return known(request, error)
         return formed(request.url.path, _first_problem([_Problem(each, error.body) for each in error.errors()]))
 
-    def http(request: Request, error: Exception) -> Response:
-        if not isinstance(error, HTTPException):
-            return formed(request.url.path, explain(error))
-        where = f"{request.method} {request.url.path}"
-        code, message = {
-            HTTPStatus.NOT_FOUND: (
-                "not_found",
-                f"There is nothing at {where}: use one of {', '.join(app.openapi()['paths'])}.",
-            ),
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("request_too_large", str(error.detail)),
-            HTTPStatus.REQUEST_TIMEOUT: ("request_timeout", str(error.detail)),
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("unsupported_encoding", str(error.detail)),
-            HTTPStatus.BAD_REQUEST: (
-                "invalid_json",
-                # FastAPI's own words for a body that is not text.
-                "The request body can't be read: send one JSON object in UTF-8."
-                if error.detail == _UNREADABLE
-                else str(error.detail),
-            ),
-            HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{where} is not allowed: use another method."),
-        }.get(HTTPStatus(error.status_code), (None, f"{where}: {error.detail}"))
-        answer = APIError(error.status_code, message, code=code)
-        answer.headers.update(error.headers or {})
+    def unreadable(request: Request, _: Exception) -> Response:
+        """FastAPI's only error of its own class: the body is no text."""
+        answer = APIError(
+            HTTPStatus.BAD_REQUEST,
+            "The request body can't be read: send one JSON object in UTF-8.",
+            code="invalid_json",
+        )
         return formed(request.url.path, answer)
 
-    def gone(_: Request, __: Exception) -> Response:
-        return Response(status_code=HTTPStatus.NO_CONTENT)  # nobody reads it
-
+    errors.install(app, explain, lambda: app.openapi()["paths"])
+    app.add_exception_handler(HTTPException, unreadable)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(HTTPException, http)
-    kinds: tuple[type[Exception], ...] = (APIError, *_EXPECTED, Exception)
-    for kind in kinds:
+    for kind in _EXPECTED:
         app.add_exception_handler(kind, known)
-
-
-def formed(path: str, error: APIError) -> Response:
-    """The response to an error, in the format of the API that the path belongs to."""
-    for prefix, form in _FORMS.items():
-        if path.startswith(prefix):
-            return JSONResponse(form(error.status, str(error)), status_code=error.status, headers=error.headers)
-    return error.response()
 
 
 class _Problem:

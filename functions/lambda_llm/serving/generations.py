@@ -11,6 +11,7 @@ from lambda_llm.engine.cancellation import Cancellation
 from lambda_llm.engine.generate import Generation, GenerationRequest
 from lambda_llm.engine.prefix_cache import CacheScope
 from lambda_llm.engine.sampling import Sampling
+from lambda_llm.engine.session_store import SAVE_SECONDS
 from lambda_llm.openai_types.common import (
     AcceptedInput,
     CompletionInput,
@@ -19,11 +20,11 @@ from lambda_llm.openai_types.common import (
     SamplingInput,
     Usage,
 )
-from lambda_llm.serving.deadline import deadline_of
-from lambda_llm.serving.errors import APIError
-from lambda_llm.serving.origin import Tenancy, no_tenant, origin_of
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import while_connected
+from lambda_llm.web.deadline import END_SECONDS, deadline_of
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.origin import Tenancy, no_tenant, origin_of
+from lambda_llm.web.streaming import while_connected
 
 Planned = TypeVar("Planned")
 
@@ -80,7 +81,9 @@ class Caller:
         Raises:
             APIError: 403, `no_tenant`: the authorizer has to name the tenant, and there was none.
         """
-        deadline = deadline_of(request, service.options.answer_seconds, saves=service.engine.sessions is not None)
+        # Behind the answer the conversation is saved.
+        margin = END_SECONDS + (SAVE_SECONDS if service.engine.sessions is not None else 0)
+        deadline = deadline_of(request, service.options.answer_seconds, margin)
         origin = origin_of(request.scope)
         tenant = {Tenancy.NONE: "", Tenancy.USER: user or "", Tenancy.AUTHORIZER: origin.tenant}[
             service.options.tenancy

@@ -30,7 +30,7 @@ from lambda_llm.serving.errors import explain
 from lambda_llm.serving.generations import Caller, Limits, planned
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, while_connected
+from lambda_llm.web.streaming import EventStream, while_connected
 
 PATH: Final = "/v1/messages"
 _PING: Final = event('{"type": "ping"}', "ping")

@@ -34,11 +34,12 @@ from lambda_llm.ollama_types.api import (
 )
 from lambda_llm.serving.answering import Answers, Conversation, OutputSchema, Step, arguments_of
 from lambda_llm.serving.encoders import Encoding
-from lambda_llm.serving.errors import APIError, explain
+from lambda_llm.serving.errors import explain
 from lambda_llm.serving.generations import Caller, Limits, planned
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, while_connected
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.streaming import EventStream, while_connected
 
 _LINES: Final = "application/x-ndjson"
 _DEFAULTS: Final = Sampling(temperature=0.8, top_p=0.9, top_k=40, repeat_penalty=1.1)

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from fastapi.responses import Response
 
-from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.generations import Limits
 from lambda_llm.serving.service import Service
+from lambda_llm.web.errors import APIError
 
 TEXT_BYTES: Final = 8
 """JSON of a generated token without log probabilities: most are shorter."""

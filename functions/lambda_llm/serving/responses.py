@@ -39,7 +39,7 @@ from lambda_llm.serving.errors import explain
 from lambda_llm.serving.generations import Caller, Limits, planned, sampling_of
 from lambda_llm.serving.response_size import bounded, json_response
 from lambda_llm.serving.service import Service
-from lambda_llm.serving.streaming import EventStream, while_connected
+from lambda_llm.web.streaming import EventStream, while_connected
 
 
 def router(service: Service) -> APIRouter:

@@ -8,9 +8,10 @@ from http import HTTPStatus
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import NotGenerativeError
 from lambda_llm.limits import MIB
-from lambda_llm.serving.errors import APIError, explain
-from lambda_llm.serving.origin import Tenancy
+from lambda_llm.serving.errors import explain
 from lambda_llm.serving.worker import Worker
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.origin import Tenancy
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, Field, StrictBool
 
 from lambda_llm.engine.errors import ContextOverflowError
 from lambda_llm.openai_types.common import Input, Text, Whole, at_most
-from lambda_llm.serving.errors import APIError
 from lambda_llm.serving.generations import check_tokens
 from lambda_llm.serving.response_size import json_response
 from lambda_llm.serving.service import Service
+from lambda_llm.web.errors import APIError
 
 TOKENS_MAX: Final = 100_000
 """Tokens in a request: some 400 KB of text."""

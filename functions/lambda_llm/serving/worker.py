@@ -14,6 +14,7 @@ from lambda_llm.engine.cancellation import Cancellation, CancelledError
 from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.engine.sampling import Scored
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.web.waiting import settled
 
 Result = TypeVar("Result")
 
@@ -187,7 +188,7 @@ class Worker:
         finally:
             cancellation.cancel()
             job.future.cancel()  # if it is still in the queue, perhaps for minutes to come
-            await job.settled()
+            await settled(job.done)
 
     async def compute(self, task: Callable[[Cancellation], Result], deadline: float | None = None) -> Result:
         """Queue another task than a generation and return its result; cancelling this coroutine cancels the task.
@@ -321,17 +322,6 @@ class _Job(Generic[Result]):
 
     future: "Future[Result]"
     done: "asyncio.Future[Result]"
-
-    async def settled(self) -> None:
-        """Wait until the thread has ended with it, even while this coroutine is being cancelled."""
-        cancelled = False
-        while not self.done.done():
-            try:
-                await asyncio.wait([self.done])
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
 
 
 def _expire(cancellation: Cancellation, future: "Future[Any]") -> None:

@@ -11,7 +11,8 @@ from support.backends import client
     ("prefix", "service"),
     [("bedrock-runtime", "bedrock-runtime"), ("lambda", "lambda"), ("runtime.sagemaker", "sagemaker-runtime")],
 )
-def test_addresses_are_botocores(prefix: str, service: str, region: str) -> None:
+def test_addresses_are_botocores(prefix: str, service: str, region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
     made = client(service, region=region)
     assert endpoint(prefix, region) == made.meta.endpoint_url
     made.close()

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from lambda_llm.gguf.options import KVType, Weights
 from lambda_llm.inference.settings import OTHERS, OTHERS_BEGIN, PREFIX, ContextOverflow, Settings, SettingsError
-from lambda_llm.serving.origin import Tenancy
+from lambda_llm.web.origin import Tenancy
 from support.modules import ROOT
 
 SHA256 = "0123456789abcdefABCDEF" + "0" * 42

@@ -1,66 +1,22 @@
 """Requests that take too long: an answer ends where it is, before its time is over."""
 
 import json
-import time
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from starlette.requests import Request
 
 from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.engine import Engine
-from lambda_llm.engine.session_store import SAVE_SECONDS
 from lambda_llm.serving import worker
-from lambda_llm.serving.deadline import END_SECONDS, LAMBDA_CONTEXT, deadline_of
+from lambda_llm.web.deadline import LAMBDA_CONTEXT
 from support.answers import LONG_QUESTION, OpenEngine
 from support.chat import body, events, made, text_of
+from support.deadlines import buffered, ends_in
 from support.sessions import Shelf, sessions
 from support.stepwise import Client, Stepwise, requests, until
-
-LONGEST = 900.0
-
-
-def asked(headers: dict[str, str] | None = None, **scope: Any) -> Request:
-    raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    return Request({"type": "http", "headers": raw, **scope})
-
-
-def ends_in(seconds: float) -> str:
-    """What the web adapter tells of an invocation that times out in so many seconds."""
-    return json.dumps({"request_id": "r", "deadline": round((time.time() + seconds) * 1000), "env_config": {}})
-
-
-def left(request: Request, *, saves: bool = False) -> float:
-    return deadline_of(request, LONGEST, saves=saves) - time.monotonic()
-
-
-def buffered(seconds: float) -> Any:
-    return SimpleNamespace(get_remaining_time_in_millis=lambda: seconds * 1000)
-
-
-@pytest.mark.parametrize("saves", [True, False])
-def test_an_answer_ends_before_its_invocation_behind_either_front_door(*, saves: bool) -> None:
-    margin = END_SECONDS + (SAVE_SECONDS if saves else 0)
-    for request in (asked({LAMBDA_CONTEXT: ends_in(60)}), asked(**{"aws.context": buffered(60)})):
-        assert left(request, saves=saves) == pytest.approx(60 - margin, abs=0.5)
-
-
-def test_a_short_invocation_keeps_half_of_its_time_for_the_answer() -> None:
-    assert left(asked(**{"aws.context": buffered(4)}), saves=True) == pytest.approx(2, abs=0.5)
-
-
-def test_the_setting_holds_where_it_is_shorter() -> None:
-    assert left(asked(**{"aws.context": buffered(5000)})) == pytest.approx(LONGEST, abs=0.5)
-
-
-@pytest.mark.parametrize("context", ["", "{", "[]", "5", '{"deadline": "soon"}', '{"deadline": null}', "[" * 100_000])
-def test_without_a_readable_context_the_setting_holds(context: str) -> None:
-    assert left(asked({LAMBDA_CONTEXT: context})) == pytest.approx(LONGEST, abs=0.5)
-    assert left(asked()) == pytest.approx(LONGEST, abs=0.5)
 
 
 @pytest.fixture

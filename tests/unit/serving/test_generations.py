@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 import lambda_llm
 from lambda_llm.engine.engine import Engine
 from lambda_llm.serving.app import ROUTERS
-from lambda_llm.serving.origin import Tenancy
+from lambda_llm.web.origin import Tenancy
 from support.answers import LONG_QUESTION, user
 from support.chat import MODEL_ID, made
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lambda_llm.engine.engine import Engine
-from lambda_llm.serving.origin import SCOPE, Origin, Tenancy, origin_of
+from lambda_llm.web.origin import SCOPE, Origin, Tenancy, origin_of
 from support.answers import LONG_QUESTION, user
 from support.chat import MODEL_ID, made
 

@@ -12,7 +12,7 @@ from lambda_llm.aws.function_url import function_url_auth
 from lambda_llm.cli.conversation import explained
 from lambda_llm.cli.probes.control_plane import ControlPlane, MissingError, UnknowableError
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.serving.hosts import LOOPBACK
+from lambda_llm.web.hosts import LOOPBACK
 
 TIMEOUT: Final = httpx2.Timeout(900, connect=10)
 

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 
 from lambda_llm.engine.engine import Engine
 from lambda_llm.inference.errors import CPUChangedError
-from lambda_llm.inference.serve import AFTER_PATH, BEFORE_PATH, add_hook_routes
 from lambda_llm.inference.snapshot import cpu
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
+from lambda_llm.web.adapter import AFTER_PATH, BEFORE_PATH, add_hook_routes
 from support.answers import EXPECTED, answer
 
 PATHS = {BEFORE_PATH: "/snapshot/before", AFTER_PATH: "/snapshot/after"}

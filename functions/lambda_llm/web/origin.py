@@ -6,7 +6,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
-from lambda_llm.serving.errors import APIError
+from lambda_llm.web.errors import APIError
 
 SCOPE: Final = "lambda_llm.origin"
 """Key of the ASGI scope under which a front door gives it."""

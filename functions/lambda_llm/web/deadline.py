@@ -6,8 +6,6 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from lambda_llm.engine.session_store import SAVE_SECONDS
-
 LAMBDA_CONTEXT: Final = "x-amzn-lambda-context"
 """Header in which the web adapter gives Lambda's context of an invocation, as JSON.
 Source: https://github.com/aws/aws-lambda-web-adapter"""
@@ -16,19 +14,17 @@ END_SECONDS: Final = 1.0
 """From the end of an answer to the end of its invocation: the last events, and their way."""
 
 
-def deadline_of(request: Request, seconds: float, *, saves: bool) -> float:
+def deadline_of(request: Request, seconds: float, margin: float = END_SECONDS) -> float:
     """When a request must have been answered, as `time.monotonic` tells it.
 
     Args:
         request: behind a front door of Lambda it knows when its invocation times out.
         seconds: that any request may take.
-        saves: whether the conversation is saved behind the answer, which takes up to `SAVE_SECONDS`.
+        margin: that is kept for the end of an invocation, in seconds; of a short one at most half of its time.
     """
     left = _seconds_left(request)
     if left is None:
         return time.monotonic() + seconds
-    margin = END_SECONDS + (SAVE_SECONDS if saves else 0)
-    # Of a short time-out at most half is kept for the end.
     return time.monotonic() + min(seconds, left - min(margin, left / 2))
 
 

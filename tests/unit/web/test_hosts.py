@@ -11,8 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from lambda_llm.serving.hosts import LocalNames
-from lambda_llm.serving.local_only import LocalOnly
+from lambda_llm.web.hosts import LocalNames
+from lambda_llm.web.local_only import LocalOnly
 
 HERE, EVERYWHERE = LocalNames.of("127.0.0.1"), LocalNames.of("0.0.0.0")  # noqa: S104 - what a user may say
 

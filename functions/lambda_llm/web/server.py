@@ -11,7 +11,7 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from lambda_llm.serving.connections import Connection
+from lambda_llm.web.connections import Connection
 
 GRACEFUL_SECONDS: Final = 2
 """How long responses that were told to end may take."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lambda_llm.serving.origin import origin_of
+from lambda_llm.web.origin import origin_of
 
 ALIASES: Final[Mapping[str, str]] = {
     "/reranking": "/v1/rerank",

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from lambda_llm.inference.front_door import REQUEST_CONTEXT, FrontDoor, from_adapter, from_event
-from lambda_llm.serving.origin import SCOPE, Origin, Tenancy
+from lambda_llm.web.front_door import REQUEST_CONTEXT, FrontDoor, from_adapter, from_event
+from lambda_llm.web.origin import SCOPE, Origin
 
 ALICE = {"authorizer": {"tenant": "alice"}, "stage": "prod"}
 HEADER = REQUEST_CONTEXT.encode()
 
 
-async def through(door_of: Any, scope: Scope, tenancy: Tenancy = Tenancy.AUTHORIZER, **options: Any) -> Any:
+async def through(door_of: Any, scope: Scope, *, tenants: bool = True, **options: Any) -> Any:
     """The origin that the application is told, or the status of the refusal."""
     told: list[Any] = []
 
@@ -27,7 +27,9 @@ async def through(door_of: Any, scope: Scope, tenancy: Tenancy = Tenancy.AUTHORI
         if message["type"] == "http.response.start":
             told.append(message["status"])
 
-    await FrontDoor(app, door_of, tenancy, **options)({"type": "http", "path": "/v1/models", **scope}, receive, send)
+    await FrontDoor(app, door_of, tenants=tenants, **options)(
+        {"type": "http", "path": "/v1/models", **scope}, receive, send
+    )
     (only,) = told
     return only
 
@@ -61,7 +63,7 @@ async def test_the_event_s_door_reads_no_header() -> None:
 )  # fmt: skip
 async def test_a_context_that_can_t_be_read_is_nobody_s(contexts: tuple[Any, ...]) -> None:
     assert await through(from_adapter, headers(*contexts)) == 403
-    assert await through(from_adapter, headers(*contexts), Tenancy.NONE) == Origin()
+    assert await through(from_adapter, headers(*contexts), tenants=False) == Origin()
 
 
 @pytest.mark.parametrize("event", [None, [], "text", {}, {"requestContext": None}, {"requestContext": []}], ids=str)

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from lambda_llm.serving import connections, request_body
 from lambda_llm.serving.errors import install
-from lambda_llm.serving.request_body import RequestBody
-from lambda_llm.serving.server import Server
+from lambda_llm.web import connections, request_body
+from lambda_llm.web.request_body import RequestBody
+from lambda_llm.web.server import Server
 
 LIMIT_SECONDS = 60
 
@@ -160,7 +160,7 @@ def test_open_connections_don_t_close_the_server_to_others(
 STUCK = """
 import threading, sys
 from concurrent.futures import ThreadPoolExecutor
-from lambda_llm.serving import server
+from lambda_llm.web import server
 server.STOP_SECONDS = 0.5
 pool = ThreadPoolExecutor(1)
 pool.submit(threading.Event().wait)

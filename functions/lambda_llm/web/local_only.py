@@ -5,8 +5,8 @@ from http import HTTPStatus
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lambda_llm.serving.errors import APIError
-from lambda_llm.serving.hosts import LocalNames
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.hosts import LocalNames
 
 
 class LocalOnly:

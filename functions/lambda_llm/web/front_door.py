@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lambda_llm.serving.errors import formed
-from lambda_llm.serving.origin import SCOPE, Origin, Tenancy, no_tenant
+from lambda_llm.web.errors import formed
+from lambda_llm.web.origin import SCOPE, Origin, no_tenant
 
 REQUEST_CONTEXT: Final = "x-amzn-request-context"
 """Header in which the adapter gives the `requestContext` of a request that it forwards; `null` for other events."""
@@ -48,19 +48,24 @@ class FrontDoor:
     """ASGI middleware that notes a request's origin, and refuses one of nobody where tenants are told apart."""
 
     def __init__(
-        self, app: ASGIApp, context_of: Callable[[Scope], Any], tenancy: Tenancy, *, checked_inside: str | None = None
+        self,
+        app: ASGIApp,
+        context_of: Callable[[Scope], Any],
+        *,
+        tenants: bool,
+        checked_inside: str | None = None,
     ) -> None:
         """Take the door's way.
 
         Args:
             app: the application.
             context_of: gives a request's `requestContext`.
-            tenancy: whether the authorizer names tenants.
+            tenants: whether the authorizer names them, and a request of nobody is refused.
             checked_inside: path that what is no HTTP request is sent to, and from there here again.
         """
         self._app = app
         self._context_of = context_of
-        self._tenancy = tenancy
+        self._tenants = tenants
         self._checked_inside = checked_inside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +77,7 @@ class FrontDoor:
         origin = _origin(context)
         known = context is INSIDE or origin.tenant is not None
         known |= context is None and scope["path"] == self._checked_inside
-        if self._tenancy is Tenancy.AUTHORIZER and not known:
+        if self._tenants and not known:
             await formed(scope["path"], no_tenant())(scope, receive, send)
             return
         await self._app({**scope, SCOPE: origin}, receive, send)

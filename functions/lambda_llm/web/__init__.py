@@ -1,0 +1,1 @@
+"""ASGI parts that every function behind the web adapter needs, whatever it answers."""
