@@ -1,7 +1,9 @@
-"""A table of budgets, as modules/router makes it."""
+"""Budgets: a table, as modules/router makes it, and a book in memory."""
 
 from contextlib import closing
 
+from lambda_llm.router.budget import Amount, Limits, Window, refusal
+from lambda_llm.router.ledger import LedgerError, Reservation
 from scripts.local_aws.server import LocalAWS
 
 
@@ -18,3 +20,41 @@ def make_table(aws: LocalAWS, name: str) -> str:
             TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
         )
     return name
+
+
+class Book:
+    """Budgets in memory, as strict as the ledger's: a reservation ends once, and nothing is charged without one."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Reservation] = {}
+        self.charged: dict[str, tuple[str, Amount]] = {}
+        self.released: list[str] = []
+        self.gone = False
+
+    def used(self, tenant: str) -> Amount:
+        """Spent and reserved by a tenant."""
+        held = [each.amount for each in self.held.values() if each.tenant == tenant]
+        spent = [amount for whose, amount in self.charged.values() if whose == tenant]
+        return sum([*held, *spent], Amount())
+
+    def reserve(self, tenant: str, estimate: Amount, limits: Limits, request_id: str, now: float) -> Reservation:
+        if self.gone:
+            raise LedgerError("It is gone.")
+        refused = refusal(estimate, dict.fromkeys(Window, self.used(tenant)), limits, now)
+        if refused is not None:
+            raise refused
+        assert request_id not in self.held
+        self.held[request_id] = Reservation(tenant, request_id, estimate, int(now))
+        return self.held[request_id]
+
+    def settle(self, reservation: Reservation, actual: Amount) -> None:
+        if self.gone:
+            raise LedgerError("It is gone.")
+        del self.held[reservation.request_id]
+        self.charged[reservation.request_id] = (reservation.tenant, actual)
+
+    def release(self, reservation: Reservation) -> None:
+        if self.gone:
+            raise LedgerError("It is gone.")
+        del self.held[reservation.request_id]
+        self.released.append(reservation.request_id)

@@ -97,15 +97,15 @@ class Server:
 
 
 @contextmanager
-def started(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """Start `bin/serve` with the command line that Lambda gives to AWS_LAMBDA_EXEC_WRAPPER, and end it behind."""
+def started(folder: Path, environment: Mapping[str, str], program: Path = SERVE) -> Iterator[Server]:
+    """Start a program with the command line that Lambda gives to AWS_LAMBDA_EXEC_WRAPPER, and end it behind."""
     port = free_port()
     given = {"LAMBDA_LLM_THREADS": "1", BEFORE_PATH: BEFORE, AFTER_PATH: AFTER, PORT: str(port)}
     log = folder / f"serve-{port}.log"
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [SERVE, sys.executable, "/var/runtime/bootstrap.py"],
+            [program, sys.executable, "/var/runtime/bootstrap.py"],
             env={**given, **environment},
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -125,9 +125,9 @@ def started(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
 
 
 @contextmanager
-def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+def serving(folder: Path, environment: Mapping[str, str], program: Path = SERVE) -> Iterator[Server]:
     """The same, ready."""
-    with started(folder, environment) as server:
+    with started(folder, environment, program) as server:
         until(server.ready)
         yield server
 

@@ -3,17 +3,13 @@
 The request is sent as an event of a Function URL, so that the answer has a status at both doors, and whoever wrote the
 body chose nothing else: as the whole payload it could be an event of any path and any caller.
 
-It needs nothing but botocore, which Lambda's runtime has.
+It needs nothing but botocore, which Lambda's runtime has, and not even that to be imported.
 """
 
 import base64
 import json
 from dataclasses import dataclass
 from typing import Any, Final
-
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import get_session
 
 from lambda_llm.aws.errors import InvocationError
 
@@ -47,6 +43,9 @@ def lambda_client(answer_seconds: float) -> Any:
         answer_seconds: longest time that an answer may take, which must be more than the function's timeout: an
             invocation goes on when nobody waits for it any more.
     """
+    from botocore.config import Config  # noqa: PLC0415 - see the module
+    from botocore.session import get_session  # noqa: PLC0415
+
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=answer_seconds,
@@ -69,6 +68,8 @@ def ask(client: Any, function: str, path: str, body: bytes) -> Answer:
         InvocationError: it was not invoked (throttled, refused), it failed, or what it answered is no response. The
             sentence has nothing of request and response.
     """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client has imported it
+
     try:
         invoked = client.invoke(FunctionName=function, Payload=event("POST", path, body))
         payload = invoked["Payload"].read()

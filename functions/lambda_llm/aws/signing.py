@@ -1,33 +1,40 @@
-"""SigV4 for httpx2 and httpx clients: any AWS service, body included, credentials renewed."""
+"""SigV4 for httpx2 and httpx clients: any AWS service, body included, credentials renewed.
+
+Importing this does without AWS's SDK, which takes longer than everything else that the router needs at its start.
+"""
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Generator
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
-import boto3
 import httpx2
-from botocore import auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError
 
 from lambda_llm.aws.errors import CredentialsError
 
-_FAILURES: Final = (BotoCoreError, ClientError, ValueError)
-"""Raised while credentials are resolved; ValueError by a `credential_process` with unusable output."""
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials, ReadOnlyCredentials
 
 
-def find_credentials() -> Credentials:
+def _failures() -> tuple[type[Exception], ...]:
+    """Raised while credentials are resolved; ValueError by a `credential_process` with unusable output."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see the module
+
+    return BotoCoreError, ClientError, ValueError
+
+
+def find_credentials() -> "Credentials":
     """The credentials that the AWS CLI would use now.
 
     Raises:
         CredentialsError: there are none.
     """
+    from botocore.session import get_session  # noqa: PLC0415 - see the module
+
     try:
-        credentials = boto3.Session().get_credentials()
-    except _FAILURES as error:
+        credentials: Credentials | None = get_session().get_credentials()
+    except _failures() as error:
         raise CredentialsError(f"The AWS credentials can't be read ({error}): check the AWS configuration.") from error
     if credentials is None:
         raise CredentialsError(
@@ -49,7 +56,7 @@ class SigV4Auth(httpx2.Auth):
 
     requires_request_body = True
 
-    def __init__(self, service: str, region: str, find: Callable[[], Credentials] = find_credentials) -> None:
+    def __init__(self, service: str, region: str, find: "Callable[[], Credentials]" = find_credentials) -> None:
         """Resolve credentials.
 
         Args:
@@ -92,7 +99,10 @@ class SigV4Auth(httpx2.Auth):
         self._sign(request)
         return request
 
-    def _sign(self, request: Any) -> ReadOnlyCredentials:
+    def _sign(self, request: Any) -> "ReadOnlyCredentials":
+        from botocore import auth  # noqa: PLC0415 - see the module
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+
         credentials = _frozen(self._credentials)
         body: bytes = request.content
         unsigned = AWSRequest(
@@ -111,7 +121,7 @@ class SigV4Auth(httpx2.Auth):
         request.headers.update(dict(unsigned.headers.items()))
         return credentials
 
-    def _replaced(self, used: ReadOnlyCredentials) -> bool:
+    def _replaced(self, used: "ReadOnlyCredentials") -> bool:
         """Whether the credentials have changed since `used`; if so, take the new ones."""
         found = self._find()
         if _frozen(found) == used:
@@ -120,11 +130,11 @@ class SigV4Auth(httpx2.Auth):
         return True
 
 
-def _frozen(credentials: Credentials) -> ReadOnlyCredentials:
+def _frozen(credentials: "Credentials") -> "ReadOnlyCredentials":
     """Credentials that are valid now; may call AWS to renew them."""
     try:
         return credentials.get_frozen_credentials()
-    except _FAILURES as error:
+    except _failures() as error:
         raise CredentialsError(
             f"The AWS credentials have expired and can't be renewed ({error}): log in again, as for the AWS CLI."
         ) from error

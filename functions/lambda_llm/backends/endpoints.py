@@ -1,7 +1,5 @@
 """Addresses of AWS's services."""
 
-from botocore.session import get_session
-
 
 def endpoint(prefix: str, region: str) -> str:
     """The address of a service in a region, of whichever partition.
@@ -13,6 +11,8 @@ def endpoint(prefix: str, region: str) -> str:
     Raises:
         botocore.exceptions.UnknownRegionError: there is no such region.
     """
+    from botocore.session import get_session  # noqa: PLC0415 - importing does without AWS's SDK
+
     session = get_session()
     name = session.get_partition_for_region(region)
     partitions = session.get_data("partitions")["partitions"]

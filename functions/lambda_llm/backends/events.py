@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import httpx2
-from botocore.eventstream import EventStreamBuffer, ParserError
 
 from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.backends.http import HTTP
@@ -44,6 +43,8 @@ async def frames(
 
     Source: https://docs.aws.amazon.com/lexv2/latest/dg/event-stream-encoding.html
     """
+    from botocore.eventstream import EventStreamBuffer, ParserError  # noqa: PLC0415 - importing does without AWS's SDK
+
     buffer: Any = EventStreamBuffer()  # its typings take a message's prelude for a number
     size = 0
     try:

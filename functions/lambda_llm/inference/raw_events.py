@@ -5,7 +5,7 @@ Source: https://github.com/aws/aws-lambda-web-adapter
 
 import json
 import logging
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
@@ -14,16 +14,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from lambda_llm.engine.engine import Engine
 from lambda_llm.inference.plain_invoke import UnansweredEventError, body_of, path_of, require_answerable
+from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED
 from lambda_llm.web.errors import APIError
 
 logger = logging.getLogger(__name__)
-
-PATH: Final = "/events"
-"""The adapter's default path."""
-
-UNANSWERED: Final = 555
-"""Status of an event without an answer, which nothing else here has: `AWS_LWA_ERROR_STATUS_CODES` makes it a failed
-invocation. The adapter takes any other one for a success."""
 
 
 class RawEvents:
@@ -60,7 +54,7 @@ class RawEvents:
 
 def add_route(app: FastAPI, engine: Engine) -> None:
     """Add the route to an application."""
-    app.router.routes.append(Route(PATH, RawEvents(app, engine), methods=["POST"], include_in_schema=False))
+    app.router.routes.append(Route(EVENTS_PATH, RawEvents(app, engine), methods=["POST"], include_in_schema=False))
 
 
 async def _event(request: Request) -> Any:

@@ -19,7 +19,7 @@ from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
 from lambda_llm.serving.app import create_app
 from lambda_llm.telemetry import logs
-from lambda_llm.web.adapter import add_hook_routes, port_of
+from lambda_llm.web.adapter import EVENTS_PATH, add_hook_routes, port_of
 from lambda_llm.web.front_door import FrontDoor, from_adapter
 from lambda_llm.web.origin import Tenancy
 from lambda_llm.web.server import Server
@@ -47,7 +47,7 @@ def main() -> int:
         FrontDoor,
         context_of=from_adapter,
         tenants=settings.tenant is Tenancy.AUTHORIZER,
-        checked_inside=raw_events.PATH,
+        checked_inside=EVENTS_PATH,
     )
     with contextlib.suppress(KeyboardInterrupt):
         server.run()

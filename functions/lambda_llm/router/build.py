@@ -25,17 +25,20 @@ from lambda_llm.router.config import (
 )
 
 
-def backends(configuration: Configuration, key: Callable[[str], Key]) -> dict[str, Backend]:
+def backends(
+    configuration: Configuration, key: Callable[[str], Key], without: frozenset[str] = frozenset()
+) -> dict[str, Backend]:
     """Make a configuration's backends; none is asked, and no key is read.
 
     Args:
         configuration: names them.
         key: gives what gives a key, by the ARN of its secret: `secrets.Secrets.key`.
+        without: names of those that are not made.
 
     Raises:
         CredentialsError: a backend is authorized with IAM, and there are no credentials.
     """
-    return {name: _backend(name, entry, key) for name, entry in configuration.backends.items()}
+    return {name: _backend(name, entry, key) for name, entry in configuration.backends.items() if name not in without}
 
 
 def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backend:

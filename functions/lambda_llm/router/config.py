@@ -40,6 +40,12 @@ Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 URL = Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d+$")]
 
+Principal = Annotated[
+    str,
+    Field(pattern=r"^arn:aws[a-z-]*:(iam::\d{12}:(role/[^/*?]+|user/[^*?]+|root)|sts::\d{12}:federated-user/[^*?]+)$"),
+]
+"""Of IAM."""
+
 _SECRET: Final = re.compile(r"arn:aws[a-z-]*:(secretsmanager:[^:]+:\d{12}:secret:.+|ssm:[^:]+:\d{12}:parameter/.+)")
 
 
@@ -314,6 +320,8 @@ class TenantEntry(_Part):
         minute: budget.
         day: budget, of a day in UTC.
         month: budget, of a month in UTC.
+        principals: ARNs of the roles (without their path) and users whose requests are this tenant's, where IAM says
+            who asks.
     """
 
     models: tuple[Annotated[str, Field(min_length=1)], ...]
@@ -322,8 +330,9 @@ class TenantEntry(_Part):
     minute: Budget = Budget()
     day: Budget = Budget()
     month: Budget = Budget()
+    principals: tuple[Principal, ...] = ()
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "principals", mode="before")
     @classmethod
     def _from_list(cls, names: Any) -> Any:
         return tuple(_listed(names))
@@ -366,9 +375,25 @@ class Configuration(_Part):
                     raise ValueError(f"the tenant {tenant!r} names the model {model!r}, which is not there")
         return self
 
+    @model_validator(mode="after")
+    def _principals_are_of_one_tenant(self) -> Self:
+        owners: dict[str, str] = {}
+        for tenant, rights in self.tenants.items():
+            if tenant == ANYBODY and rights.principals:
+                raise ValueError(f"the tenant {ANYBODY!r} has principals, who would share one budget: give them a name")
+            for principal in rights.principals:
+                owner = owners.setdefault(principal, tenant)
+                if owner != tenant:
+                    raise ValueError(f"the principal {principal} is of the tenants {owner!r} and {tenant!r}")
+        return self
+
     def tenant(self, name: str) -> TenantEntry | None:
         """What a tenant may do; None: it is not known."""
         return self.tenants.get(name) or self.tenants.get(ANYBODY)
+
+    def tenant_of(self, principal: str) -> str:
+        """The tenant whose a principal's requests are; one without an entry is a tenant of its own."""
+        return next((name for name, rights in self.tenants.items() if principal in rights.principals), principal)
 
     def options(self, model: str) -> list[Option]:
         """The backends of a model, in order, for the policy."""

@@ -63,16 +63,22 @@ class Answer:
 class Dispatcher:
     """Sends requests where the policy says, and remembers how the backends did."""
 
-    def __init__(self, backends: Mapping[str, Backend], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        clock: Callable[[], float] = time.monotonic,
+        health: Mapping[str, Health] | None = None,
+    ) -> None:
         """Take the backends; none is asked.
 
         Args:
             backends: by name.
             clock: time in seconds, for health.
+            health: what is known of them already.
         """
         self._backends = backends
         self._clock = clock
-        self._health: dict[str, Health] = {}
+        self._health: dict[str, Health] = dict(health or {})
 
     @property
     def health(self) -> Mapping[str, Health]:

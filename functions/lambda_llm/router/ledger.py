@@ -158,6 +158,10 @@ class Ledger:
                 f"DynamoDB can't be reached ({error}): set AWS_DEFAULT_REGION and credentials, as for the AWS CLI."
             ) from error
 
+    def close(self) -> None:
+        """Close the connections to DynamoDB; the next call opens new ones."""
+        self._client.close()
+
     def reserve(self, tenant: str, estimate: Amount, limits: Limits, request_id: str, now: float) -> Reservation:
         """Reserve an amount, if every window has that much left.
 

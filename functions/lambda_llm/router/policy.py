@@ -162,14 +162,27 @@ def choose(facts: Facts, options: Sequence[Option], prefer: Prefer, health: Mapp
     return Choice(candidates, tuple(refused), min(waits, default=None) if not candidates else None)
 
 
+def forbidden(option: Option, place: Place, region: str | None) -> str | None:
+    """Why a backend must not get a tenant's data; None: it may.
+
+    Args:
+        option: the backend.
+        place: farthest that the data may go to.
+        region: that it must stay in; None: in any.
+    """
+    if option.place > place:
+        return f"is in place {option.place.name.lower()}, and the data may go to {place.name.lower()} at most"
+    if region is not None and option.region != region:
+        return f"is in region {option.region or 'unknown'}, not in {region}"
+    return None
+
+
 def _unable(facts: Facts, option: Option) -> str | None:
     """Why a backend can't answer or must not; None: it may."""
     if facts.operation not in option.operations:
         return f"does not have {facts.operation.value}"
-    if option.place > facts.place:
-        return f"is in place {option.place.name.lower()}, and the data may go to {facts.place.name.lower()} at most"
-    if facts.region is not None and option.region != facts.region:
-        return f"is in region {option.region or 'unknown'}, not in {facts.region}"
+    if (why := forbidden(option, facts.place, facts.region)) is not None:
+        return why
     if missing := sorted(facts.features - option.features):
         return f"lacks {', '.join(missing)}"
     if (needed := facts.input_tokens + facts.output_tokens) > option.context:

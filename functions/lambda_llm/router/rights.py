@@ -17,7 +17,9 @@ def rights_of(configuration: Configuration, tenant: str) -> TenantEntry:
     return rights
 
 
-def facts_for(configuration: Configuration, path: str, body: Mapping[str, Any], tenant: str) -> Facts:
+def facts_for(
+    configuration: Configuration, path: str, body: Mapping[str, Any], tenant: str, most: int | None = None
+) -> Facts:
     """The facts of a tenant's request.
 
     Args:
@@ -25,6 +27,7 @@ def facts_for(configuration: Configuration, path: str, body: Mapping[str, Any], 
         path: that the request is sent to.
         body: its JSON.
         tenant: who sends it.
+        most: tokens that an answer may have, beside the model's own limit; None: no other.
 
     Raises:
         UnknownError: path, tenant or model are unknown, or the tenant may not use the model.
@@ -41,7 +44,7 @@ def facts_for(configuration: Configuration, path: str, body: Mapping[str, Any], 
     return facts_of(
         Operation(path),
         body,
-        output_tokens=entry.max_tokens,
+        output_tokens=entry.max_tokens if most is None else min(most, entry.max_tokens),
         place=Place[rights.place.upper()],
         region=rights.region,
     )

@@ -66,7 +66,14 @@ class Router:
 
     @asynccontextmanager
     async def answer(
-        self, operation: Operation, body: Mapping[str, Any], tenant: str, request_id: str, deadline: float
+        self,
+        operation: Operation,
+        body: Mapping[str, Any],
+        tenant: str,
+        request_id: str,
+        deadline: float,
+        *,
+        most: int | None = None,
     ) -> AsyncIterator[Answer]:
         """The answer to a tenant's request, once it has begun.
 
@@ -80,6 +87,7 @@ class Router:
             tenant: who asks, as the front door says.
             request_id: made here for this request: two requests of one id are charged once.
             deadline: when the answer must have ended, as `time.monotonic` tells it.
+            most: tokens that an answer may have, beside the model's own limit; None: no other.
 
         Raises:
             UnknownError: the tenant may not do so; nothing was sent or reserved.
@@ -88,7 +96,7 @@ class Router:
             LedgerError: nobody knows what the tenant has left; nothing was sent.
             BackendError: no backend has answered. From the chunks: the answer ends early.
         """
-        facts = facts_for(self._configuration, operation.value, body, tenant)
+        facts = facts_for(self._configuration, operation.value, body, tenant, most)
         model = self._configuration.models[body["model"]]
         options = {option.name: option for option in self._configuration.options(body["model"])}
         request = Request(operation, _bounded(operation, body, facts), deadline, request_id)

@@ -4,16 +4,13 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from lambda_llm.aws.s3_uri import parse_object
 from lambda_llm.limits import APPCONFIG_BYTES
 from lambda_llm.router import clients
 from lambda_llm.router.config import Configuration, digest, parse
 from lambda_llm.router.errors import ConfigurationError, SourceError
-
-REFRESH_SECONDS: Final = 60.0
-"""How long a configuration is used before its source is asked for another one."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +30,9 @@ class Source(Protocol):
         Raises:
             SourceError: it can't be read.
         """
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
 
 
 class FileSource:
@@ -54,6 +54,9 @@ class FileSource:
             return None
         self._last = content
         return content
+
+    def close(self) -> None:
+        """See `Source`: there are none."""
 
 
 class S3Source:
@@ -91,6 +94,11 @@ class S3Source:
             raise SourceError(_sentence(self.address, error)) from error
         self._etag = found["ETag"]
         return content
+
+    def close(self) -> None:
+        """See `Source`."""
+        if self._client is not None:
+            self._client.close()
 
 
 class AppConfigSource:
@@ -138,6 +146,11 @@ class AppConfigSource:
         self._token = found["NextPollConfigurationToken"]
         return content or None
 
+    def close(self) -> None:
+        """See `Source`."""
+        if self._client is not None:
+            self._client.close()
+
 
 def source(address: str) -> Source:
     """The source that an address names: `s3://…`, `appconfig://…`, or a path.
@@ -181,9 +194,9 @@ class Reloading:
         self._asked = clock()
 
     @property
-    def due(self) -> bool:
-        """Whether it is time to ask for another one."""
-        return self._clock() - self._asked >= REFRESH_SECONDS
+    def age(self) -> float:
+        """Seconds since the source was asked whether there is another one."""
+        return self._clock() - self._asked
 
     def refresh(self) -> bool:
         """Ask for another one, and take it if it can be used; whether there is one now.
@@ -204,6 +217,10 @@ class Reloading:
         self.current, self.digest = found, digest(content)
         logger.info("the configuration %s is in use", self.digest)
         return True
+
+    def close(self) -> None:
+        """Close the connections to the source."""
+        self._source.close()
 
 
 def _sentence(address: str, error: Exception) -> str:

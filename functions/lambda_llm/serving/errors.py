@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 from lambda_llm.engine.errors import (
     ConstraintError,
@@ -21,6 +22,9 @@ from lambda_llm.openai_types.sse import event
 from lambda_llm.serving.worker import DeadlineError, QueueFullError, StoppingError
 from lambda_llm.web import errors
 from lambda_llm.web.errors import APIError, formed, unexpected
+
+_UNREADABLE: Final = "There was an error parsing the body"
+"""FastAPI's own words for a body that is not text."""
 
 _EXPECTED: Final[Mapping[type[Exception], tuple[int, str]]] = {
     ContextOverflowError: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
@@ -70,20 +74,16 @@ def install(app: FastAPI) -> None:
             return known(request, error)
         return formed(request.url.path, _first_problem([_Problem(each, error.body) for each in error.errors()]))
 
-    def unreadable(request: Request, _: Exception) -> Response:
-        """FastAPI's only error of its own class: the body is no text."""
-        answer = APIError(
-            HTTPStatus.BAD_REQUEST,
-            "The request body can't be read: send one JSON object in UTF-8.",
-            code="invalid_json",
-        )
-        return formed(request.url.path, answer)
+    errors.install(app, explain, _EXPECTED, lambda: app.openapi()["paths"])
+    refused = app.exception_handlers[HTTPException]
 
-    errors.install(app, explain, lambda: app.openapi()["paths"])
-    app.add_exception_handler(HTTPException, unreadable)
+    def http(request: Request, error: Exception) -> Any:
+        if isinstance(error, HTTPException) and error.detail == _UNREADABLE:
+            error.detail = "The request body can't be read: send one JSON object in UTF-8."
+        return refused(request, error)
+
+    app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
-    for kind in _EXPECTED:
-        app.add_exception_handler(kind, known)
 
 
 class _Problem:

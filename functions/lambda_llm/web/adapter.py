@@ -26,6 +26,13 @@ AFTER_PATH: Final = "AWS_LWA_SNAPSTART_AFTER_RESTORE_PATH"
 PORT: Final = "AWS_LWA_PORT"
 DEFAULT_PORT: Final = 8080
 
+EVENTS_PATH: Final = "/events"
+"""Where the adapter sends what is no HTTP request, by default."""
+
+UNANSWERED: Final = 555
+"""Status of an event without an answer, which nothing else here has: `AWS_LWA_ERROR_STATUS_CODES` makes it a failed
+invocation. The adapter takes any other one for a success."""
+
 
 class Hooks(Protocol):
     """What has to happen around a snapshot."""

@@ -74,12 +74,18 @@ def unexpected(error: Exception) -> APIError:
     )
 
 
-def install(app: Starlette, explain: Callable[[Exception], APIError], paths: Callable[[], Iterable[str]]) -> None:
+def install(
+    app: Starlette,
+    explain: Callable[[Exception], APIError],
+    expected: Iterable[type[Exception]],
+    paths: Callable[[], Iterable[str]],
+) -> None:
     """Make every error response of `app` use OpenAI's format, or that of the API that a path belongs to.
 
     Args:
         app: the application.
         explain: gives the API error for any exception but those of HTTP.
+        expected: after which the connection is as good as before; after any other one it is closed.
         paths: of the application, for whoever asked for another one.
     """
 
@@ -106,5 +112,6 @@ def install(app: Starlette, explain: Callable[[Exception], APIError], paths: Cal
 
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(APIError, known)
-    app.add_exception_handler(Exception, known)
+    kinds: tuple[type[Exception], ...] = (APIError, *expected, Exception)
+    for kind in kinds:
+        app.add_exception_handler(kind, known)

@@ -9,6 +9,7 @@ https://github.com/aws/aws-lambda-web-adapter
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +20,12 @@ from lambda_llm.web.origin import SCOPE, Origin, no_tenant
 
 REQUEST_CONTEXT: Final = "x-amzn-request-context"
 """Header in which the adapter gives the `requestContext` of a request that it forwards; `null` for other events."""
+
+_ARN: Final = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):(iam|sts)::(?P<account>\d{12}):(assumed-role/(?P<role>[^/]+)/.+|root|(user|federated-user)/.+)"
+)
+"""Of whoever signs requests. An assumed role is named without its path.
+Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html"""
 
 INSIDE: Final = object()
 """In place of a context: the request was sent from inside the environment, by the adapter itself."""
@@ -89,8 +96,8 @@ def _origin(context: Any) -> Origin:
     stage = context.get("stage")
     stage = stage if isinstance(stage, str) and stage != "$default" else None
     authorizer = context.get("authorizer")
-    if not isinstance(authorizer, dict):
-        return Origin(stage=stage)
+    authorizer = authorizer if isinstance(authorizer, dict) else {}
+    principal = _principal(authorizer.get("iam")) or _principal(context.get("identity"))
     # HTTP APIs have several kinds of authorizers, REST APIs have this one's words directly.
     said = authorizer["lambda"] if isinstance(authorizer.get("lambda"), dict) else authorizer
     tenant, most = said.get("tenant"), said.get("max_tokens")
@@ -99,5 +106,13 @@ def _origin(context: Any) -> Origin:
     except (TypeError, ValueError, OverflowError):
         limit = 0
     if not isinstance(tenant, str) or not tenant or (limit is not None and limit < 1):
-        return Origin(stage=stage)
-    return Origin(tenant, limit, stage)
+        return Origin(stage=stage, principal=principal)
+    return Origin(tenant, limit, stage, principal)
+
+
+def _principal(said: Any) -> str | None:
+    """Who signed a request, without the session: from `authorizer.iam` of a Function URL or a REST API's `identity`."""
+    arn = said.get("userArn") if isinstance(said, dict) else None
+    if not isinstance(arn, str) or not (match := _ARN.fullmatch(arn)):
+        return None
+    return f"arn:{match['partition']}:iam::{match['account']}:role/{match['role']}" if match["role"] else arn

@@ -32,11 +32,13 @@ class Origin:
         tenant: as the authorizer names it; None: it does not, or there is no authorizer.
         max_tokens: longest answer that the authorizer allows; None: it does not say.
         stage: of the API Gateway, by whose name the path may begin; None: there is none.
+        principal: ARN of the role or user that signed the request, as IAM names it; None: nobody has.
     """
 
     tenant: str | None = None
     max_tokens: int | None = None
     stage: str | None = None
+    principal: str | None = None
 
 
 def origin_of(scope: Mapping[str, Any]) -> Origin:

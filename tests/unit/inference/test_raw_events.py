@@ -11,7 +11,9 @@ import pytest
 from fastapi import FastAPI
 
 from lambda_llm.engine.engine import Engine
-from lambda_llm.inference.raw_events import PATH, UNANSWERED, add_route
+from lambda_llm.inference.raw_events import add_route
+from lambda_llm.web.adapter import EVENTS_PATH as PATH
+from lambda_llm.web.adapter import UNANSWERED
 from support.answers import EXPECTED, LONG_QUESTION, OpenEngine
 from support.chat import body, made
 from support.encoders import OpenEncoder

@@ -11,58 +11,20 @@ import pytest
 
 from lambda_llm.backends.contract import Operation, Usage
 from lambda_llm.backends.errors import BackendError, Kind
-from lambda_llm.router.budget import Amount, BudgetError, Limits, What, Window, micro_dollars, refusal
+from lambda_llm.router.budget import Amount, BudgetError, Limits, What, Window, micro_dollars
 from lambda_llm.router.config import Configuration, parse
 from lambda_llm.router.dispatch import Dispatcher
 from lambda_llm.router.errors import NoBackendError, UnknownError
-from lambda_llm.router.ledger import Ledger, LedgerError, Reservation
+from lambda_llm.router.ledger import Ledger, LedgerError
 from lambda_llm.router.rights import facts_for
 from lambda_llm.router.service import Router
 from scripts.local_aws.server import LocalAWS
 from support.backend_script import Scripted, failure
-from support.budgets import make_table
+from support.budgets import Book, make_table
 from support.router import written
 
 BODY = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}
 NOW = 1_800_000_000.0
-
-
-class Book:
-    """Budgets in memory, as strict as the ledger's: a reservation ends once, and nothing is charged without one."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, Reservation] = {}
-        self.charged: dict[str, tuple[str, Amount]] = {}
-        self.released: list[str] = []
-        self.gone = False
-
-    def used(self, tenant: str) -> Amount:
-        """Spent and reserved by a tenant."""
-        held = [each.amount for each in self.held.values() if each.tenant == tenant]
-        spent = [amount for whose, amount in self.charged.values() if whose == tenant]
-        return sum([*held, *spent], Amount())
-
-    def reserve(self, tenant: str, estimate: Amount, limits: Limits, request_id: str, now: float) -> Reservation:
-        if self.gone:
-            raise LedgerError("It is gone.")
-        refused = refusal(estimate, dict.fromkeys(Window, self.used(tenant)), limits, now)
-        if refused is not None:
-            raise refused
-        assert request_id not in self.held
-        self.held[request_id] = Reservation(tenant, request_id, estimate, int(now))
-        return self.held[request_id]
-
-    def settle(self, reservation: Reservation, actual: Amount) -> None:
-        if self.gone:
-            raise LedgerError("It is gone.")
-        del self.held[reservation.request_id]
-        self.charged[reservation.request_id] = (reservation.tenant, actual)
-
-    def release(self, reservation: Reservation) -> None:
-        if self.gone:
-            raise LedgerError("It is gone.")
-        del self.held[reservation.request_id]
-        self.released.append(reservation.request_id)
 
 
 def configured(**tenants: dict[str, Any]) -> Configuration:

@@ -11,7 +11,7 @@ import pytest
 from lambda_llm.aws.errors import S3URIError
 from lambda_llm.router.config import digest
 from lambda_llm.router.errors import ConfigurationError, SourceError
-from lambda_llm.router.source import REFRESH_SECONDS, AppConfigSource, FileSource, Reloading, S3Source, source
+from lambda_llm.router.source import AppConfigSource, FileSource, Reloading, S3Source, source
 from scripts.local_aws.server import LocalAWS
 from support.aws_service import AWSService, ServiceError, aws_service
 from support.backends import client as client_of
@@ -42,12 +42,12 @@ def test_another_configuration_is_taken(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "router.json"
     running = reloading(path, clock)
     assert set(running.current.tenants) == {"acme", "*"}
-    assert (running.digest, running.due) == (digest(RIGHT), False)
-    clock.now += REFRESH_SECONDS
-    assert running.due
+    assert (running.digest, running.age) == (digest(RIGHT), 0)
+    clock.now += 60
+    assert running.age == 60
     path.write_bytes(OTHER)
     assert running.refresh()
-    assert (set(running.current.tenants), running.digest, running.due) == ({"*"}, digest(OTHER), False)
+    assert (set(running.current.tenants), running.digest, running.age) == ({"*"}, digest(OTHER), 0)
     assert not running.refresh()
 
 

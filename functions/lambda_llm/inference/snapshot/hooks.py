@@ -12,9 +12,9 @@ from typing import Protocol
 from lambda_llm.engine.context import Context
 from lambda_llm.engine.weight_order import Region, weights_in_order
 from lambda_llm.inference.snapshot import cpu
-from lambda_llm.inference.snapshot.entropy import reseed
 from lambda_llm.inference.snapshot.memory import trim_heap, wipe
 from lambda_llm.inference.snapshot.prefetch import Prefetch, other_memory
+from lambda_llm.web.entropy import reseed
 
 logger = logging.getLogger(__name__)
 

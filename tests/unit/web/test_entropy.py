@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lambda_llm.inference.snapshot.entropy import reseed
+from lambda_llm.web.entropy import reseed
 
 
 def test_two_restores_of_one_state_draw_different_numbers() -> None:
@@ -25,16 +25,14 @@ def test_two_restores_of_one_state_draw_different_numbers() -> None:
 
 
 def test_what_was_never_imported_needs_no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "numpy.random")
+    monkeypatch.delitem(sys.modules, "numpy.random", raising=False)
     reseed()
     assert "numpy.random" not in sys.modules
 
 
 def test_openssl_is_given_fresh_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[bytes] = []
-    monkeypatch.setattr(
-        "lambda_llm.inference.snapshot.entropy.ssl", SimpleNamespace(RAND_add=lambda data, _: given.append(data))
-    )
+    monkeypatch.setattr("lambda_llm.web.entropy.ssl", SimpleNamespace(RAND_add=lambda data, _: given.append(data)))
     reseed()
     reseed()
     first, second = given

@@ -1,0 +1,84 @@
+"""What a client is answered when there is no answer: each error's status, and its event in a stream that has begun."""
+
+import json
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from lambda_llm.anthropic_types.errors import error_body
+from lambda_llm.aws.errors import CredentialsError
+from lambda_llm.backends.contract import Operation
+from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.openai_types.sse import event
+from lambda_llm.router.budget import BudgetError
+from lambda_llm.router.errors import NoBackendError, UnknownError
+from lambda_llm.router.ledger import LedgerError
+from lambda_llm.web.errors import APIError, unexpected
+
+_KINDS: Final[Mapping[Kind, tuple[int, str]]] = {
+    Kind.INVALID: (HTTPStatus.BAD_REQUEST, "invalid_value"),
+    Kind.UNSUPPORTED: (HTTPStatus.BAD_REQUEST, "unsupported_parameter"),
+    Kind.TOO_LONG: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    Kind.BLOCKED: (HTTPStatus.BAD_REQUEST, "content_filter"),
+    Kind.THROTTLED: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+    Kind.WAKING: (HTTPStatus.SERVICE_UNAVAILABLE, "waking"),
+    Kind.UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    Kind.TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded"),
+    # Not the client's: the configuration names what is not there, or the role may not do so.
+    Kind.NOT_FOUND: (HTTPStatus.BAD_GATEWAY, "backend_not_found"),
+    Kind.FORBIDDEN: (HTTPStatus.BAD_GATEWAY, "backend_forbidden"),
+    Kind.BROKEN: (HTTPStatus.BAD_GATEWAY, "backend_failed"),
+}
+
+_UNKNOWN: Final[Mapping[str, tuple[int, str]]] = {
+    "tenant": (HTTPStatus.FORBIDDEN, "no_tenant"),
+    "model": (HTTPStatus.NOT_FOUND, "model_not_found"),
+    "path": (HTTPStatus.NOT_FOUND, "not_found"),
+}
+
+
+def explain(error: Exception) -> APIError:
+    """The API error for any exception; an unexpected one is logged and becomes a 500 without details."""
+    param: str | None = None
+    seconds: float | None = None
+    match error:
+        case APIError():
+            return error
+        case BackendError():
+            (status, code), param, seconds = _KINDS[error.kind], error.param, error.retry_after
+        case NoBackendError() if error.choice.retry_after is None:
+            status, code, param = HTTPStatus.BAD_REQUEST, "no_backend", "model"
+        case NoBackendError():
+            status, code, seconds = HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", error.choice.retry_after
+        case UnknownError():
+            (status, code), param = _UNKNOWN[error.what], "model" if error.what == "model" else None
+        case BudgetError():
+            status, code, seconds = HTTPStatus.TOO_MANY_REQUESTS, "insufficient_quota", error.retry_after
+        case LedgerError():
+            status, code = HTTPStatus.SERVICE_UNAVAILABLE, "budgets_unavailable"
+        case CredentialsError():
+            status, code = HTTPStatus.BAD_GATEWAY, "backend_forbidden"
+        case _:
+            return unexpected(error)
+    answer = APIError(status, str(error), param=param, code=code)
+    if seconds is not None:
+        answer.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+    return answer
+
+
+def failure_event(operation: Operation, error: Exception, number: int) -> str:
+    """The last event of a stream that failed, as the operation's API has it.
+
+    Args:
+        operation: whose stream it is.
+        error: that ends it.
+        number: of the event in the stream, from zero.
+    """
+    answer = explain(error)
+    if operation is Operation.MESSAGES:
+        return event(json.dumps(error_body(answer.status, str(answer))), "error")
+    if operation is Operation.RESPONSES:
+        body = {**answer.body.error.model_dump(), "type": "error", "sequence_number": number}
+        return event(json.dumps(body), "error")
+    return event(answer.body.model_dump_json(ensure_ascii=True))

@@ -1,0 +1,198 @@
+"""The router's ASGI application: OpenAI's API, and Anthropic's messages, for every model of the configuration."""
+
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import pydantic_core
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lambda_llm.backends.contract import Chunk, Operation
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.openai_types.sse import DONE, event
+from lambda_llm.router.answers import explain, failure_event
+from lambda_llm.router.config import Configuration
+from lambda_llm.router.live import Live
+from lambda_llm.router.models import listed
+from lambda_llm.web.deadline import deadline_of
+from lambda_llm.web.errors import APIError, install
+from lambda_llm.web.origin import Origin, origin_of
+from lambda_llm.web.paths import Paths
+from lambda_llm.web.request_body import RequestBody
+from lambda_llm.web.streaming import EventStream, while_connected
+
+ANSWER_SECONDS: Final = 900.0
+"""Longest time for an answer where Lambda does not say less; a backend's own limit is in the configuration."""
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+"""Silence of a stream after which a comment is sent: load balancers and proxies close what is silent for a minute."""
+
+_WITH_DONE: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS})
+"""Streams that end with `[DONE]`."""
+
+TenantOf = Callable[[Origin, Configuration], str]
+"""Whose a request is, by what the front door says; raises UnknownError."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of a tenant.
+
+    Attributes:
+        operation: what is asked for.
+        body: its JSON.
+        tenant: who asks.
+        id: of the request.
+        deadline: when the answer must have ended, as `time.monotonic` tells it.
+        most: tokens that the authorizer allows for an answer.
+    """
+
+    operation: Operation
+    body: dict[str, Any]
+    tenant: str
+    id: str
+    deadline: float
+    most: int | None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer comes in events."""
+        return self.body.get("stream") is True
+
+    def wants(self, chunk: Chunk) -> bool:
+        """Whether the client asked for a chunk: usage comes to the router in any case."""
+        options = self.body.get("stream_options")
+        return not chunk.usage_only or (isinstance(options, dict) and options.get("include_usage") is True)
+
+
+def create_app(live: Live, tenant_of: TenantOf) -> Starlette:
+    """Create the application.
+
+    Args:
+        live: the router in use.
+        tenant_of: tells tenants apart.
+    """
+
+    def asking(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+        async def ask(request: Request) -> Response:
+            content = await request.body()  # before any refusal: what was not read would close the connection
+            origin = origin_of(request.scope)
+            async with live.request() as current:
+                tenant = tenant_of(origin, current.configuration)
+            asked = Asked(
+                operation,
+                _object(content),
+                tenant,
+                uuid.uuid4().hex,
+                deadline_of(request, ANSWER_SECONDS),
+                origin.max_tokens,
+            )
+            return await while_connected(request, _begun(live, asked) if asked.streams else _whole(live, asked))
+
+        return ask
+
+    async def models(request: Request) -> Response:
+        async with live.request() as current:
+            found = listed(current.configuration, tenant_of(origin_of(request.scope), current.configuration))
+        return JSONResponse({"object": "list", "data": found})
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["name"]
+        async with live.request() as current:
+            found = listed(current.configuration, tenant_of(origin_of(request.scope), current.configuration))
+        for each in found:
+            if each["id"] == name:
+                return JSONResponse(each)
+        names = ", ".join(each["id"] for each in found)
+        raise APIError(
+            HTTPStatus.NOT_FOUND,
+            f"There is no model {name!r} for this tenant: use one of {names}.",
+            param="model",
+            code="model_not_found",
+        )
+
+    async def health(_: Request) -> Response:
+        async with live.request() as current:
+            return JSONResponse({"status": "ok", "configuration": current.digest})
+
+    routes = [
+        *(Route(operation.value, asking(operation), methods=["POST"]) for operation in Operation),
+        Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{name:path}", model, methods=["GET"]),
+        Route("/health", health, methods=["GET"]),
+    ]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # `Paths` finds what was meant
+    known = {route.path for route in routes if "{" not in route.path}
+    install(app, explain, [LambdaLLMError], lambda: sorted(known))
+    app.add_middleware(RequestBody)
+    app.add_middleware(Paths, known=known)
+    return app
+
+
+async def _whole(live: Live, asked: Asked) -> Response:
+    """An answer in one piece."""
+    async with (
+        live.request() as current,
+        current.router.answer(
+            asked.operation, asked.body, asked.tenant, asked.id, asked.deadline, most=asked.most
+        ) as answer,
+    ):
+        data = b"".join([chunk.data async for chunk in answer.chunks])
+    return Response(data, media_type="application/json", headers=_headers(asked, answer.backend))
+
+
+async def _begun(live: Live, asked: Asked) -> Response:
+    """A stream whose first event is there: until then, an error has a status of its own."""
+    count, backend = 0, ""
+
+    async def events() -> AsyncGenerator[str]:
+        nonlocal count, backend
+        async with (
+            live.request() as current,
+            current.router.answer(
+                asked.operation, asked.body, asked.tenant, asked.id, asked.deadline, most=asked.most
+            ) as answer,
+        ):
+            backend = answer.backend
+            async for chunk in answer.chunks:
+                count += 1
+                if asked.wants(chunk):
+                    yield event(chunk.data.decode(), chunk.event)
+        if asked.operation in _WITH_DONE:
+            yield DONE
+
+    stream = events()
+    try:
+        response = await EventStream.begun(
+            stream, lambda error: failure_event(asked.operation, error, count), keep_alive_seconds=KEEP_ALIVE_SECONDS
+        )
+    except BaseException:
+        await stream.aclose()
+        raise
+    response.headers.update(_headers(asked, backend))
+    return response
+
+
+def _headers(asked: Asked, backend: str) -> dict[str, str]:
+    return {"x-request-id": asked.id, "x-lambda-llm-backend": backend}
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    """The body of a request."""
+    try:
+        body = pydantic_core.from_json(content, allow_inf_nan=False)
+    except ValueError as error:
+        raise APIError(
+            HTTPStatus.BAD_REQUEST,
+            f"The request body is not valid JSON ({error}): send one JSON object.",
+            code="invalid_json",
+        ) from None
+    if not isinstance(body, dict):
+        raise APIError(HTTPStatus.BAD_REQUEST, "The request body must be one JSON object.", code="invalid_body")
+    return body

@@ -1,0 +1,117 @@
+"""The router's function: the ASGI app under uvicorn, behind the Lambda Web Adapter.
+
+`bin/serve-router` starts this module. The adapter polls the port, which opens once a configuration was read that can be
+used; without one the process exits, and Lambda reports a failed init.
+
+Source: https://github.com/aws/aws-lambda-web-adapter
+"""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import logging
+import os
+import sys
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.router.app import create_app
+from lambda_llm.router.identity import tenant_of
+from lambda_llm.router.ledger import Ledger
+from lambda_llm.router.live import Live
+from lambda_llm.router.settings import Identity, Settings
+from lambda_llm.router.source import Reloading, source
+from lambda_llm.telemetry import logs
+from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED, add_hook_routes, port_of
+from lambda_llm.web.entropy import reseed
+from lambda_llm.web.errors import APIError
+from lambda_llm.web.front_door import FrontDoor, from_adapter
+from lambda_llm.web.server import Server
+
+logger = logging.getLogger(__name__)
+
+FAILED: Final = 1
+
+
+class SnapshotHooks:
+    """Both hooks of the router: a snapshot has no connection and no backend's key."""
+
+    def __init__(self, live: Live, reloading: Reloading, ledger: Ledger) -> None:
+        self._live = live
+        self._reloading = reloading
+        self._ledger = ledger
+        self._loop = asyncio.get_running_loop()
+
+    def before_snapshot(self) -> None:
+        """Close every connection and forget every key; called on a thread."""
+        asyncio.run_coroutine_threadsafe(self._live.close(), self._loop).result()
+        self._reloading.close()
+        self._ledger.close()
+        gc.collect()
+        logger.info("ready for the snapshot, with the configuration %s", self._reloading.digest)
+
+    def after_restore(self) -> None:
+        """Reseed what was seeded before the snapshot: it is the same in every environment."""
+        reseed()
+
+
+async def _unanswered(_: Request) -> Response:
+    """What was invoked without being an HTTP request: its tenant could not be told."""
+    logger.error("an event that is no HTTP request was refused")
+    return APIError(
+        UNANSWERED,
+        "The router answers HTTP requests alone, by which it knows whose they are: send them to its Function URL.",
+        code="unanswered_event",
+    ).response()
+
+
+def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
+    """The application behind the web adapter, and its hooks; the configuration is read.
+
+    Args:
+        settings: of the function.
+
+    Raises:
+        LambdaLLMError: the configuration can't be read or used, or the budgets' region is not known.
+    """
+    reloading = Reloading(source(settings.configuration))
+    ledger = Ledger.connect(settings.table)
+    live = Live(reloading, ledger)
+    app = create_app(live, functools.partial(tenant_of, settings.identity))
+    app.router.routes.append(Route(EVENTS_PATH, _unanswered, methods=["POST"]))
+    app.add_middleware(
+        FrontDoor,
+        context_of=from_adapter,
+        tenants=settings.identity is Identity.AUTHORIZER,
+        checked_inside=EVENTS_PATH,
+    )
+    return app, SnapshotHooks(live, reloading, ledger)
+
+
+async def _serve() -> None:
+    app, hooks = application(Settings.load(os.environ))
+    server = Server(app, lambda: None, host="127.0.0.1", port=port_of(os.environ), log_config=None)
+    add_hook_routes(app, hooks, os.environ, server.hang_up)
+    with contextlib.suppress(KeyboardInterrupt):
+        await server.serve()
+
+
+def main() -> int:
+    """Read the configuration, serve until a signal, and return the exit status."""
+    logs.configure()
+    try:
+        asyncio.run(_serve())
+    except LambdaLLMError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the message is complete
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""The router's API over HTTP: real clients in front, servers on loopback behind."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from lambda_llm.router.budget import Amount
+from lambda_llm.router.settings import Identity
+from lambda_llm.web.front_door import REQUEST_CONTEXT
+from support.budgets import Book
+from support.event_streams import CUT, JSON, SILENCE, SSE, Answer, answering
+from support.routing import BODY, EVERY, MESSAGES, STREAM, THROTTLED, WHOLE, Routing, configuration, delta, routing, sse
+from support.servers import until
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+def client(router: Routing, name: str = "alice") -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{router.url}/v1", api_key="unused", http_client=router.client(name), max_retries=0)
+
+
+def test_a_stream_comes_token_by_token_and_is_charged_with_the_backend_s_usage(tmp_path: Path, book: Book) -> None:
+    with answering(STREAM) as server, routing(tmp_path, configuration(server.url), book) as router:
+        with client(router) as asking:
+            chunks = list(asking.chat.completions.create(model="chat", messages=MESSAGES, stream=True))
+        assert [chunk.choices[0].delta.content for chunk in chunks] == ["Hel", "lo"]
+        (asked,) = server.asked
+        assert (asked.path, asked.json["model"], asked.json["max_tokens"]) == ("/v1/chat/completions", "theirs", 100)
+        until(lambda: book.charged)
+    assert list(book.charged.values()) == [("acme", Amount(9, 17))]
+    assert not book.held
+
+
+def test_usage_is_in_the_stream_of_whoever_asked_for_it(tmp_path: Path, book: Book) -> None:
+    with (
+        answering(STREAM) as server,
+        routing(tmp_path, configuration(server.url), book) as router,
+        client(router) as asking,
+    ):
+        chunks = list(
+            asking.chat.completions.create(
+                model="chat",
+                messages=MESSAGES,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+        )
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 9
+
+
+def test_a_whole_answer_says_which_backend_gave_it(tmp_path: Path, book: Book) -> None:
+    with (
+        answering(THROTTLED) as full,
+        answering(WHOLE) as server,
+        routing(tmp_path, configuration(full.url, server.url), book) as router,
+        router.client() as asking,
+    ):
+        answer = asking.post("/v1/chat/completions", json=BODY)
+        assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "Hello")
+        assert answer.headers["x-lambda-llm-backend"] == "backend-1"
+        assert answer.headers["x-request-id"] == server.asked[0].headers["x-request-id"]
+        assert list(book.charged) == [answer.headers["x-request-id"]]
+
+
+def test_when_every_backend_is_throttled_the_client_is_told_when_to_come_back(tmp_path: Path, book: Book) -> None:
+    with answering(THROTTLED) as full, routing(tmp_path, configuration(full.url), book) as router:
+        with client(router) as asking, pytest.raises(openai.RateLimitError) as refused:
+            asking.chat.completions.create(model="chat", messages=MESSAGES)
+        assert refused.value.response.headers["retry-after"] == "7"
+        assert refused.value.code == "rate_limit_exceeded"
+        with router.client() as again:
+            answer = again.post("/v1/chat/completions", json=BODY)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+        assert len(full.asked) == 1
+    assert not book.charged
+
+
+ENDS: list[tuple[str, Any]] = [
+    ("/v1/chat/completions", {"error": {"code": "unavailable"}}),
+    ("/v1/messages", {"type": "error", "error": {"type": "overloaded_error"}}),
+    ("/v1/responses", {"type": "error", "code": "unavailable", "sequence_number": 1}),
+]
+
+
+def like(expected: Any, found: Any) -> bool:
+    """Whether all that is expected is there."""
+    if isinstance(expected, dict):
+        return all(name in found and like(each, found[name]) for name, each in expected.items())
+    return bool(expected == found)
+
+
+@pytest.mark.parametrize(("path", "expected"), ENDS)
+def test_a_stream_that_is_cut_ends_with_an_error_event_in_its_api_s_form(
+    tmp_path: Path, book: Book, path: str, expected: Any
+) -> None:
+    cut = Answer([*sse(delta("Hel"), done=False), CUT], headers=SSE)
+    with (
+        answering(cut) as server,
+        routing(tmp_path, configuration(server.url), book) as router,
+        router.client() as asking,
+    ):
+        body = {"model": "chat", "stream": True, "messages": MESSAGES, "input": "Hello", "max_tokens": 50}
+        answer = asking.post(path, json=body)
+    assert answer.status_code == 200
+    *_, last = answer.text.strip().split("\n\n")
+    assert like(expected, json.loads(last.partition("data: ")[2])), last
+    assert "[DONE]" not in answer.text
+    ((_, amount),) = book.charged.values()
+    assert amount.tokens > 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_ends_the_backend_s_work(tmp_path: Path, book: Book, *, stream: bool) -> None:
+    pieces: list[Any] = [*sse(delta("Hel"), done=False), SILENCE] if stream else [SILENCE]
+    silent = Answer(pieces, headers=SSE if stream else JSON)
+    with answering(silent) as server, routing(tmp_path, configuration(server.url), book) as router:
+        with router.client() as asking:
+            if stream:
+                with asking.stream("POST", "/v1/chat/completions", json={**BODY, "stream": True}) as answer:
+                    assert next(answer.iter_lines()).startswith("data: ")
+            else:
+                with pytest.raises(Exception, match="timed out"):
+                    asking.post("/v1/chat/completions", json=BODY, timeout=0.5)
+        assert server.left.wait(60)
+        until(lambda: not book.held)
+    assert len(book.charged) == (1 if stream else 0)
+
+
+def test_anthropic_s_client_is_answered_and_refused_in_its_own_form(tmp_path: Path, book: Book) -> None:
+    message = {"id": "m", "type": "message", "role": "assistant", "model": "theirs", "stop_reason": "end_turn",
+               "content": [{"type": "text", "text": "Hello"}],
+               "usage": {"input_tokens": 7, "output_tokens": 2}}  # fmt: skip
+    with (
+        answering(Answer([json.dumps(message).encode()], headers=JSON)) as server,
+        routing(tmp_path, configuration(server.url), book) as router,
+        anthropic.Anthropic(
+            base_url=router.url, api_key="unused", http_client=router.client(), max_retries=0
+        ) as asking,
+    ):
+        answer = asking.messages.create(model="chat", messages=MESSAGES, max_tokens=50)
+        assert answer.content[0].text == "Hello"  # type: ignore[union-attr]
+        with pytest.raises(anthropic.NotFoundError) as refused:
+            asking.messages.create(model="other", messages=MESSAGES, max_tokens=50)
+        assert refused.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
+    assert list(book.charged.values()) == [("acme", Amount(9, 17))]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"model": "chat", "input": "Hello"}),
+        ("/v1/rerank", {"model": "chat", "query": "Hello", "documents": ["a"]}),
+        ("/embeddings", {"model": "chat", "input": "Hello"}),
+    ],
+)
+def test_what_is_no_generation_goes_through_too(tmp_path: Path, book: Book, path: str, body: Any) -> None:
+    result = {"object": "list", "data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    with (
+        answering(Answer([json.dumps(result).encode()], headers=JSON)) as server,
+        routing(tmp_path, configuration(server.url), book) as router,
+        router.client() as asking,
+    ):
+        assert asking.post(path, json=body).json() == result
+        assert server.asked[0].path == (path if path.startswith("/v1") else f"/v1{path}")
+    assert list(book.charged.values()) == [("acme", Amount(3, 3))]
+
+
+@pytest.fixture
+def idle(tmp_path: Path, book: Book) -> Iterator[Routing]:
+    """A router whose backend nobody has to ask."""
+    with (
+        answering(WHOLE) as server,
+        routing(tmp_path, configuration(server.url, minute={"tokens": 200}), book) as router,
+    ):
+        yield router
+        assert not server.asked
+
+
+def test_models_are_listed_with_what_they_can_do(idle: Routing) -> None:
+    with idle.client() as asking:
+        (model,) = asking.get("/v1/models").json()["data"]
+        assert asking.get("/v1/models/chat").json() == model
+        missing = asking.get("/v1/models/other")
+    assert model == {"id": "chat", "object": "model", "created": 0, "owned_by": "lambda-llm", "context_length": 8192,
+                     "max_output_tokens": 100, "operations": sorted(EVERY),
+                     "features": ["json_schema", "tools"]}  # fmt: skip
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
+
+
+REFUSED: list[tuple[bytes, int, str]] = [
+    (b"", 400, "invalid_json"),
+    (b'{"model": NaN}', 400, "invalid_json"),
+    (b"\xff", 400, "invalid_json"),
+    (b"[]", 400, "invalid_body"),
+    (b"[" * 100_000, 400, "invalid_json"),
+    (b"{}", 404, "model_not_found"),
+    (b'{"model": ["chat"]}', 404, "model_not_found"),
+    (json.dumps({**BODY, "model": "other"}).encode(), 404, "model_not_found"),
+    (json.dumps({**BODY, "messages": [{"role": "user", "content": "x" * 30_000}]}).encode(), 400, "no_backend"),
+    (json.dumps({**BODY, "messages": [{"role": "user", "content": "x" * 900}]}).encode(), 429, "insufficient_quota"),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"), REFUSED, ids=[code + str(n) for n, (_, _, code) in enumerate(REFUSED)]
+)
+def test_what_can_t_be_answered_is_refused_in_one_sentence(idle: Routing, body: bytes, status: int, code: str) -> None:
+    with idle.client() as asking:
+        answer = asking.post("/v1/chat/completions", content=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code), error
+    assert error["message"].endswith(".")
+
+
+def test_nobody_is_served_who_can_t_be_told(idle: Routing) -> None:
+    with idle.client("mallory") as other:
+        assert other.post("/v1/chat/completions", json=BODY).status_code == 403
+        assert other.get("/v1/models").status_code == 403
+        other.headers["x-tenant"] = "acme"
+        other.headers["authorization"] = "Bearer acme"
+        assert other.post("/v1/chat/completions", json={**BODY, "user": "acme"}).status_code == 403
+    with idle.client() as nobody:
+        del nobody.headers[REQUEST_CONTEXT]
+        assert nobody.post("/v1/chat/completions", json=BODY).json()["error"]["code"] == "no_tenant"
+
+
+def test_behind_an_authorizer_the_tenant_is_the_one_that_it_names(tmp_path: Path, book: Book) -> None:
+    told = json.dumps({"authorizer": {"lambda": {"tenant": "acme", "max_tokens": "20"}}})
+    with (
+        answering(WHOLE) as server,
+        routing(tmp_path, configuration(server.url), book, Identity.AUTHORIZER) as router,
+        router.client() as asking,
+    ):
+        assert asking.post("/v1/chat/completions", json=BODY).status_code == 403  # a signature is no tenant here
+        asking.headers[REQUEST_CONTEXT] = told
+        assert asking.post("/v1/chat/completions", json=BODY).status_code == 200
+        assert server.asked[0].json["max_tokens"] == 20
+    assert [tenant for tenant, _ in book.charged.values()] == ["acme"]
+
+
+def test_what_there_is_not_is_told_with_what_there_is(idle: Routing) -> None:
+    with idle.client() as asking:
+        nowhere, wrong = asking.get("/v1/nothing"), asking.get("/v1/embeddings")
+    assert (nowhere.status_code, "/v1/chat/completions" in nowhere.json()["error"]["message"]) == (404, True)
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_without_the_books_nothing_is_sent(idle: Routing, book: Book) -> None:
+    book.gone = True
+    with idle.client() as asking:
+        answer = asking.post("/v1/chat/completions", json=BODY)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "budgets_unavailable")

@@ -1,0 +1,100 @@
+"""A configuration that is replaced while requests run."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambda_llm.router import live as module
+from lambda_llm.router.budget import Amount
+from support.budgets import Book
+from support.event_streams import JSON, SILENCE, SSE, Answer, answering
+from support.routing import BODY, THROTTLED, WHOLE, Routing, configuration, delta, routing, sse
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request looks for another configuration, and waits for it."""
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.0)
+
+
+def backend_of(router: Routing) -> str:
+    with router.client() as asking:
+        answer = asking.post(CHAT, json=BODY)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-lambda-llm-backend"]
+
+
+def renamed(written: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    return json.loads(json.dumps(written).replace(f'"{old}"', f'"{new}"'))  # type: ignore[no-any-return]
+
+
+def test_the_next_request_has_the_new_configuration_and_the_running_one_keeps_its_own(tmp_path: Path) -> None:
+    book = Book()
+    slow = Answer([*sse(delta("Hel"), done=False), SILENCE], headers=SSE)
+    with answering(slow) as old, answering(WHOLE) as new, routing(tmp_path, configuration(old.url), book) as router:
+        with router.client() as asking, asking.stream("POST", CHAT, json={**BODY, "stream": True}) as running:
+            lines = running.iter_lines()
+            assert next(lines).startswith("data: ")
+            router.path.write_text(json.dumps(renamed(configuration(new.url), "backend-0", "another")))
+            assert backend_of(router) == "another"
+            assert not old.left.wait(0.2)  # its client has not left
+        assert old.left.wait(60)
+    assert len(book.charged) == 2
+
+
+@pytest.mark.parametrize("wrong", ["{", "{}", json.dumps({"version": 2}), ""])
+def test_a_wrong_configuration_replaces_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture, wrong: str) -> None:
+    with answering(WHOLE) as server, routing(tmp_path, configuration(server.url), Book()) as router:
+        assert backend_of(router) == "backend-0"
+        router.path.write_text(wrong)
+        with caplog.at_level(logging.ERROR):
+            assert backend_of(router) == "backend-0"
+        assert "stays in use: The configuration" in caplog.text
+        router.path.unlink()
+        assert backend_of(router) == "backend-0"
+
+
+def test_a_backend_that_stays_keeps_its_health(tmp_path: Path) -> None:
+    with (
+        answering(THROTTLED) as full,
+        answering(WHOLE) as server,
+        routing(tmp_path, configuration(full.url, server.url), Book()) as router,
+    ):
+        assert backend_of(router) == "backend-1"
+        router.path.write_text(json.dumps(configuration(full.url, server.url, day={"tokens": 10_000})))
+        assert backend_of(router) == "backend-1"
+        assert len(full.asked) == 1  # it had asked for some seconds
+        changed = configuration(full.url, server.url)
+        changed["backends"]["backend-0"]["model"] = "another"
+        router.path.write_text(json.dumps(changed))
+        assert backend_of(router) == "backend-1"
+        assert len(full.asked) == 2  # nothing is known of another one
+
+
+def test_rights_and_prices_are_those_of_the_new_configuration(tmp_path: Path) -> None:
+    book = Book()
+    with answering(WHOLE) as server, routing(tmp_path, configuration(server.url), book) as router:
+        assert backend_of(router) == "backend-0"
+        dearer = configuration(server.url)
+        dearer["backends"]["backend-0"]["price"] = {"input": 1_000_000, "output": 0}
+        router.path.write_text(json.dumps(dearer))
+        assert backend_of(router) == "backend-0"
+        assert list(book.charged.values()) == [("acme", Amount(9, 17)), ("acme", Amount(9, 7_000_000))]
+        router.path.write_text(json.dumps({**dearer, "tenants": {"other": {"models": ["*"]}}}))
+        with router.client() as asking:
+            assert asking.post(CHAT, json=BODY).status_code == 403
+
+
+def test_after_closing_everything_it_begins_anew(tmp_path: Path) -> None:
+    with answering(Answer(WHOLE.pieces, headers=JSON)) as server:
+        with routing(tmp_path, configuration(server.url), Book()) as router:
+            assert backend_of(router) == "backend-0"
+            router.run(router.live.close())
+            assert backend_of(router) == "backend-0"
+        assert len(server.asked) == 2
