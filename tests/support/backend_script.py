@@ -1,7 +1,7 @@
 """Backends that do what they are told, by the contract of real ones."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from lambda_llm.backends.contract import Chunk, Request, Usage
 from lambda_llm.backends.errors import BackendError, Kind
@@ -14,6 +14,7 @@ class Scripted:
         chunks: that it answers with.
         failure: after them.
         says_usage: whether the chunks have it.
+        said: data of the chunk of a number.
         refuses: field that it can't honour.
         yielded: chunks that were taken from it, by the request's id.
         sent: bodies that it got, likewise.
@@ -26,6 +27,7 @@ class Scripted:
         self.chunks = chunks
         self.failure = failure
         self.says_usage = True
+        self.said: Callable[[int], str] = lambda number: f"{name}{number}"
         self.refuses: str | None = None
         self.yielded: dict[str, list[bytes]] = {}
         self.sent: dict[str, dict[str, object]] = {}
@@ -42,7 +44,7 @@ class Scripted:
         try:
             for number in range(self.chunks):
                 await asyncio.sleep(0)
-                taken.append(f"{self.name}{number}".encode())
+                taken.append(self.said(number).encode())
                 yield Chunk(taken[-1], usage=Usage(10, number) if self.says_usage else None)
             if self.failure is not None:
                 raise self.failure

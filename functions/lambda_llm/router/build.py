@@ -18,11 +18,13 @@ from lambda_llm.router.config import (
     Bearer,
     Configuration,
     ConverseEntry,
+    GuardrailEntry,
     LambdaInvokeEntry,
     NoAuth,
     SageMakerEntry,
     SigV4,
 )
+from lambda_llm.router.guardrail import Guardrail, Source
 
 
 def backends(
@@ -39,6 +41,31 @@ def backends(
         CredentialsError: a backend is authorized with IAM, and there are no credentials.
     """
     return {name: _backend(name, entry, key) for name, entry in configuration.backends.items() if name not in without}
+
+
+def guardrails(configuration: Configuration) -> dict[str, Guardrail]:
+    """Make a configuration's guardrails; none is asked.
+
+    Args:
+        configuration: names them.
+
+    Raises:
+        CredentialsError: there is one, and there are no credentials.
+    """
+    return {name: _guardrail(name, entry) for name, entry in configuration.guardrails.items()}
+
+
+def _guardrail(name: str, entry: GuardrailEntry) -> Guardrail:
+    sources: tuple[tuple[bool, Source], ...] = ((entry.input, "INPUT"), (entry.output, "OUTPUT"))
+    return Guardrail(
+        name,
+        entry.url or endpoint("bedrock-runtime", entry.region),
+        entry.id,
+        entry.version,
+        auth=SigV4Auth("bedrock", entry.region),
+        checks=frozenset(source for wanted, source in sources if wanted),
+        window=entry.window,
+    )
 
 
 def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backend:

@@ -27,6 +27,7 @@ from lambda_llm.limits import APPCONFIG_BYTES
 from lambda_llm.router.budget import MICRO, Limit, Limits
 from lambda_llm.router.errors import ConfigurationError
 from lambda_llm.router.facts import Feature, Place
+from lambda_llm.router.guardrail import OVERLAP_CHARACTERS, REQUEST_CHARACTERS, UNIT_CHARACTERS
 from lambda_llm.router.policy import Option, Prefer, TimePrice, TokenPrice
 
 ANYBODY: Final = "*"
@@ -268,6 +269,38 @@ BackendEntry = Annotated[
 ]
 
 
+class GuardrailEntry(_Part):
+    """A guardrail of Bedrock, for any backend.
+
+    Attributes:
+        id: of it, or its ARN.
+        version: number, or DRAFT.
+        region: that it is in.
+        input: whether requests are checked, before a backend gets them.
+        output: whether answers are checked, before the client gets them.
+        window: characters of a streamed answer that are held back and checked at once; a thousand are one text unit.
+        on_failure: what becomes of a request that could not be checked.
+        url: of a VPC endpoint; left out: the service's own.
+    """
+
+    id: Annotated[
+        str, Field(pattern=r"^([a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+)$")
+    ]
+    version: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,7}|DRAFT)$")]
+    region: Region
+    input: bool = True
+    output: bool = True
+    window: Annotated[int, Field(ge=2 * OVERLAP_CHARACTERS, le=REQUEST_CHARACTERS)] = UNIT_CHARACTERS
+    on_failure: Literal["closed"] = "closed"
+    url: URL | None = None
+
+    @model_validator(mode="after")
+    def _checks_something(self) -> Self:
+        if not (self.input or self.output):
+            raise ValueError("a guardrail must check input, output or both")
+        return self
+
+
 class ModelEntry(_Part):
     """A model as clients name it.
 
@@ -275,11 +308,13 @@ class ModelEntry(_Part):
         backends: that may answer for it.
         prefer: what comes first.
         max_tokens: longest answer, and what is reserved for a request that names none.
+        guardrail: that checks its requests and answers, whichever backend answers.
     """
 
     backends: Annotated[tuple[Name, ...], Field(min_length=1)]
     prefer: Prefer = Prefer.ORDER
     max_tokens: Annotated[int, Field(gt=0)] = 4096
+    guardrail: Name | None = None
 
     @field_validator("backends", mode="before")
     @classmethod
@@ -322,6 +357,7 @@ class TenantEntry(_Part):
         month: budget, of a month in UTC.
         principals: ARNs of the roles (without their path) and users whose requests are this tenant's, where IAM says
             who asks.
+        guardrail: that checks its requests and answers, besides that of the model.
     """
 
     models: tuple[Annotated[str, Field(min_length=1)], ...]
@@ -331,6 +367,7 @@ class TenantEntry(_Part):
     day: Budget = Budget()
     month: Budget = Budget()
     principals: tuple[Principal, ...] = ()
+    guardrail: Name | None = None
 
     @field_validator("models", "principals", mode="before")
     @classmethod
@@ -354,12 +391,14 @@ class Configuration(_Part):
         backends: by name.
         models: by the name that clients use.
         tenants: by name; `*`: those without an entry of their own, who are refused if it is not there.
+        guardrails: by name.
     """
 
     version: Literal[1]
     backends: Annotated[Mapping[Name, BackendEntry], Field(min_length=1)]
     models: Annotated[Mapping[Name, ModelEntry], Field(min_length=1)]
     tenants: Annotated[Mapping[Annotated[str, Field(min_length=1, max_length=128)], TenantEntry], Field(min_length=1)]
+    guardrails: Mapping[Name, GuardrailEntry] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
@@ -387,6 +426,17 @@ class Configuration(_Part):
                     raise ValueError(f"the principal {principal} is of the tenants {owner!r} and {tenant!r}")
         return self
 
+    @model_validator(mode="after")
+    def _guardrails_are_known(self) -> Self:
+        named = [
+            *((f"model {name!r}", model.guardrail) for name, model in self.models.items()),
+            *((f"tenant {name!r}", tenant.guardrail) for name, tenant in self.tenants.items()),
+        ]
+        for who, guardrail in named:
+            if guardrail is not None and guardrail not in self.guardrails:
+                raise ValueError(f"the {who} names the guardrail {guardrail!r}, which is not there")
+        return self
+
     def tenant(self, name: str) -> TenantEntry | None:
         """What a tenant may do; None: it is not known."""
         return self.tenants.get(name) or self.tenants.get(ANYBODY)
@@ -394,6 +444,12 @@ class Configuration(_Part):
     def tenant_of(self, principal: str) -> str:
         """The tenant whose a principal's requests are; one without an entry is a tenant of its own."""
         return next((name for name, rights in self.tenants.items() if principal in rights.principals), principal)
+
+    def guardrails_of(self, model: str, tenant: str) -> list[str]:
+        """Names of the guardrails for a tenant's requests to a model: the tenant's own first, each once."""
+        rights = self.tenant(tenant)
+        named = (None if rights is None else rights.guardrail, self.models[model].guardrail)
+        return list(dict.fromkeys(name for name in named if name is not None))
 
     def options(self, model: str) -> list[Option]:
         """The backends of a model, in order, for the policy."""

@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
-from lambda_llm.backends.contract import Operation, Request, Usage
+from lambda_llm.backends.contract import Chunk, Operation, Request, Usage
 from lambda_llm.router.budget import Amount, Limits, micro_dollars
 from lambda_llm.router.config import Configuration
 from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
 from lambda_llm.router.facts import Facts, answers_of
+from lambda_llm.router.guardrail import Guardrail
 from lambda_llm.router.ledger import LedgerError, Reservation
 from lambda_llm.router.policy import Option
 from lambda_llm.router.rights import facts_for, rights_of
@@ -50,6 +51,7 @@ class Router:
         dispatcher: Dispatcher,
         budgets: Budgets,
         clock: Callable[[], float] = time.time,
+        guardrails: Mapping[str, Guardrail] | None = None,
     ) -> None:
         """Take what it works with; nothing is asked.
 
@@ -58,7 +60,12 @@ class Router:
             dispatcher: over the configuration's backends.
             budgets: of its tenants.
             clock: seconds since 1970, for budgets.
+            guardrails: of the configuration, by name: `build.guardrails`.
+
+        Raises:
+            KeyError: one of the configuration is not given.
         """
+        self._guardrails = {name: (guardrails or {})[name] for name in configuration.guardrails}
         self._configuration = configuration
         self._dispatcher = dispatcher
         self._budgets = budgets
@@ -94,7 +101,8 @@ class Router:
             NoBackendError: no backend may be asked; nothing was sent or reserved.
             BudgetError: the tenant's budget does not have enough; nothing was sent.
             LedgerError: nobody knows what the tenant has left; nothing was sent.
-            BackendError: no backend has answered. From the chunks: the answer ends early.
+            BackendError: no backend has answered, or a guardrail has blocked the request, before any backend got it, or
+                the answer. From the chunks: the answer ends early.
         """
         facts = facts_for(self._configuration, operation.value, body, tenant, most)
         model = self._configuration.models[body["model"]]
@@ -105,15 +113,23 @@ class Router:
         reservation = await self._reserved(tenant, facts, asked, request_id) if asked else None
         charge: Amount | None = None
         try:
+            guardrails = [self._guardrails[name] for name in self._configuration.guardrails_of(body["model"], tenant)]
+            for guardrail in guardrails if asked else ():  # what nobody may answer goes to no guardrail either
+                await guardrail.check(request)
             async with self._dispatcher.answer(request, choice) as answer:
                 try:
-                    yield answer
+                    async with _guarded(request, answer, guardrails):
+                        yield answer
                 finally:
                     charge = _charge(_usage(answer, facts), options[answer.backend])
         finally:
             if reservation is not None:
                 # Even while the client's leaving cancels this: the books are closed first.
                 await settled(asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge)))
+
+    async def close(self) -> None:
+        """Close every connection, as before a snapshot; the next request opens new ones."""
+        await asyncio.gather(self._dispatcher.close(), *(each.close() for each in self._guardrails.values()))
 
     async def _reserved(self, tenant: str, facts: Facts, asked: list[Option], request_id: str) -> Reservation:
         """Reserve what the dearest of the backends takes, as any of them may answer."""
@@ -137,6 +153,32 @@ class Router:
                 charge,
                 error,
             )
+
+
+@asynccontextmanager
+async def _guarded(request: Request, answer: Answer, guardrails: list[Guardrail]) -> AsyncIterator[None]:
+    """Have the chunks of an answer checked, the first of them at once: what is blocked then has not begun."""
+    given = answer.chunks
+    if not guardrails:
+        yield
+        return
+    checked = given
+    for guardrail in guardrails:
+        checked = guardrail.checked(request, checked)
+    answer.chunks = _with_first(await anext(checked, None), checked)
+    try:
+        yield
+    finally:
+        await answer.chunks.aclose()
+        await checked.aclose()
+        answer.chunks = given
+
+
+async def _with_first(first: Chunk | None, rest: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+    if first is not None:
+        yield first
+    async for chunk in rest:
+        yield chunk
 
 
 def _usage(answer: Answer, facts: Facts) -> Usage:

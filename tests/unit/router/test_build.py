@@ -10,11 +10,12 @@ import pytest
 
 from lambda_llm.backends.contract import Operation, Request, opened
 from lambda_llm.backends.errors import BackendError, Kind
-from lambda_llm.router.build import backends
+from lambda_llm.router.build import backends, guardrails
 from lambda_llm.router.config import Configuration, parse
 from lambda_llm.router.secrets import Secrets
 from scripts.local_aws.server import LocalAWS
 from support.event_streams import EVENT_STREAM, JSON, Answer, answering, event
+from support.guardrails import guarding
 from support.router import written
 
 BODY = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}
@@ -100,6 +101,19 @@ async def test_a_key_is_read_where_it_is_kept_and_sent(local_aws: LocalAWS) -> N
     assert refused.value.kind is Kind.FORBIDDEN
     [asked] = server.asked
     assert (asked.headers["x-api-key"], "authorization" in asked.headers) == ("sk-1", False)
+
+
+async def test_a_guardrail_is_asked_with_a_signature_for_what_it_checks() -> None:
+    """In its own region."""
+    request = Request(Operation.CHAT, BODY, time.monotonic() + 60, "an-id")
+    with guarding() as guard:
+        entry = {"id": "abc123", "version": "DRAFT", "region": "eu-west-1", "url": guard.url}
+        given = written() | {"guardrails": {"in": entry | {"output": False}, "out": entry | {"input": False}}}
+        for guardrail in guardrails(parse(json.dumps(given).encode())).values():
+            await guardrail.check(request)
+            await guardrail.close()
+    assert (guard.texts, guard.paths) == (["Hello"], ["/guardrail/abc123/version/DRAFT/apply"])
+    assert "/eu-west-1/bedrock/aws4_request" in guard.authorizations[0]
 
 
 async def test_a_server_with_iam_and_one_without_anything() -> None:

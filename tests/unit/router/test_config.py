@@ -19,6 +19,7 @@ from lambda_llm.router.facts import Feature, Place
 from lambda_llm.router.policy import Prefer, TimePrice, TokenPrice
 from support.router import written
 
+GUARDRAIL = {"id": "abc123", "version": "1", "region": "eu-central-1"}
 KEY = "sk-live-1234567890"
 
 
@@ -57,6 +58,16 @@ def test_a_tenant_s_budgets_are_exact_and_rounded_down() -> None:
     }
     acme = parse(json.dumps(given).encode()).tenants["acme"]
     assert acme.limits() == Limits(Limit(tokens=60_000), Limit(micro_dollars=290_000), Limit(micro_dollars=1))
+
+
+def test_the_guardrails_of_a_request_are_the_tenant_s_and_the_model_s() -> None:
+    """Each once."""
+    given = written() | {"guardrails": {"a": GUARDRAIL, "b": GUARDRAIL}}
+    given["models"]["chat"]["guardrail"] = given["tenants"]["*"]["guardrail"] = "a"
+    given["tenants"]["acme"]["guardrail"] = "b"
+    configuration = parse(json.dumps(given).encode())
+    found = [configuration.guardrails_of(*each) for each in (("chat", "acme"), ("chat", "x"), ("large", "acme"))]
+    assert found == [["b", "a"], ["a"], ["b"]]
 
 
 def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
@@ -99,6 +110,12 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (change("tenants/acme/day", {"dollars": 1e300}), "tenants.acme.day.dollars: Input should be less than"),
         (change("tenants/acme/hour", {}), "tenants.acme.hour: Extra inputs are not permitted"),
         (change("tenants", {}), "tenants: Dictionary should have at least 1 item"),
+        (change("models/chat/guardrail", "pii"), "the model 'chat' names the guardrail 'pii', which is not there"),
+        (change("tenants/acme/guardrail", "pii"), "the tenant 'acme' names the guardrail 'pii', which is not there"),
+        (change("guardrails", {"pii": GUARDRAIL | {"input": False, "output": False}}), "must check input, output or"),
+        (change("guardrails", {"pii": GUARDRAIL | {"on_failure": "open"}}), "on_failure: Input should be 'closed'"),
+        (change("guardrails", {"pii": GUARDRAIL | {"window": 100}}), "window: Input should be greater than or equal"),
+        (change("guardrails", {"pii": GUARDRAIL | {"version": "0"}}), "version: String should match"),
         (change("backends/elsewhere/price", {"input": float("inf"), "output": 1}), "finite number"),
     ],
 )

@@ -15,12 +15,15 @@ from lambda_llm.router.budget import Amount, BudgetError, Limits, What, Window, 
 from lambda_llm.router.config import Configuration, parse
 from lambda_llm.router.dispatch import Dispatcher
 from lambda_llm.router.errors import NoBackendError, UnknownError
+from lambda_llm.router.guardrail import Guardrail, Source
 from lambda_llm.router.ledger import Ledger, LedgerError
 from lambda_llm.router.rights import facts_for
 from lambda_llm.router.service import Router
 from scripts.local_aws.server import LocalAWS
 from support.backend_script import Scripted, failure
+from support.backends import signed
 from support.budgets import Book, make_table
+from support.guardrails import guarding
 from support.router import written
 
 BODY = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}
@@ -34,11 +37,17 @@ def configured(**tenants: dict[str, Any]) -> Configuration:
 class Setting:
     """A router over scripted backends and a book."""
 
-    def __init__(self, configuration: Configuration | None = None, book: Any = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration | None = None,
+        book: Any = None,
+        guardrails: dict[str, Guardrail] | None = None,
+    ) -> None:
         self.configuration = configuration or configured()
         self.backends = {name: Scripted(name) for name in self.configuration.backends}
         self.book = book or Book()
-        self.router = Router(self.configuration, Dispatcher(dict(self.backends), lambda: NOW), self.book, lambda: NOW)
+        dispatcher = Dispatcher(dict(self.backends), lambda: NOW)
+        self.router = Router(self.configuration, dispatcher, self.book, lambda: NOW, guardrails)
 
     async def ask(self, tenant: str = "acme", request_id: str = "one", most: int = 100, **changes: Any) -> list[bytes]:
         """The chunks that a client got; after `most` of them it leaves."""
@@ -172,6 +181,81 @@ async def test_no_answer_is_longer_than_what_was_reserved(given: dict[str, Any],
     setting = Setting()
     await setting.ask(**given)
     assert setting.backends["bedrock"].sent["one"] == BODY | sent
+
+
+class Guarded:
+    """A router whose tenant and model have a guardrail each, and backends that answer in OpenAI's format."""
+
+    def __init__(self, url: str, answer: str = "bedrock") -> None:
+        given = written() | {
+            "guardrails": {
+                name: {"id": "abc123", "version": "1", "region": "eu-central-1"} for name in ("mine", "all")
+            },
+            "tenants": {"acme": {"models": ["*"], "guardrail": "mine"}, "*": {"models": ["*"]}},
+        }
+        given["models"]["chat"]["guardrail"] = "all"
+        both: frozenset[Source] = frozenset({"INPUT", "OUTPUT"})
+        self.guardrails = {
+            name: Guardrail(name, url, name, "1", auth=signed("bedrock"), checks=both) for name in ("mine", "all")
+        }
+        self.setting = Setting(parse(json.dumps(given).encode()), guardrails=self.guardrails)
+        for backend in self.setting.backends.values():
+            backend.said = lambda number: json.dumps(
+                {"choices": [{"index": 0, "delta": {"content": answer}}], "n": number}
+            )
+
+    async def ask(self, content: str = "Hello", **more: Any) -> list[bytes]:
+        try:
+            return await self.setting.ask(messages=[{"role": "user", "content": content}], **more)
+        finally:
+            await self.setting.router.close()
+
+
+async def test_what_a_guardrail_blocks_no_backend_gets_and_nobody_pays() -> None:
+    """Those of tenant and model are asked in turn; of a request that passes, both see question and answer."""
+    with guarding("bomb") as guard:
+        guarded = Guarded(guard.url)
+        with pytest.raises(BackendError, match=r"^The guardrail 'mine' blocked the request") as refused:
+            await guarded.ask("a bomb")
+        assert refused.value.kind is Kind.BLOCKED
+        assert all(backend.sent == {} for backend in guarded.setting.backends.values())
+        assert (guarded.setting.book.charged, guarded.setting.book.released) == ({}, ["one"])
+        guard.paths.clear()
+        assert len(await guarded.ask(request_id="two", stream=True)) == 3
+        assert guard.paths == [f"/guardrail/{name}/version/1/apply" for name in ("mine", "all", "mine", "all")]
+        assert guard.sources[-4:] == ["INPUT", "INPUT", "OUTPUT", "OUTPUT"]
+        guard.paths.clear()
+        await guarded.ask(tenant="other", request_id="three")
+        assert guard.paths == ["/guardrail/all/version/1/apply"] * 2
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_is_blocked_is_paid_and_has_not_begun(*, stream: bool) -> None:
+    """The backend has done its work; no other one is asked for the same."""
+    with guarding("bomb") as guard:
+        guarded = Guarded(guard.url, "bomb")
+        with pytest.raises(BackendError, match=r"^The guardrail 'mine' blocked the answer") as refused:
+            await guarded.ask(stream=stream)
+    assert (refused.value.kind, refused.value.started) == (Kind.BLOCKED, False)
+    assert guarded.setting.book.charged == {"one": ("acme", guarded.setting.cost("bedrock", Usage(10, 2)))}
+    assert guarded.setting.backends["small"].sent == {}
+
+
+async def test_a_client_that_leaves_a_guarded_stream_ends_the_work_and_pays() -> None:
+    """And the one that leaves at the first chunk."""
+    for most in (1, 30):
+        with guarding("bomb") as guard:
+            guarded = Guarded(guard.url)
+            guarded.setting.backends["bedrock"].chunks = 10**6
+            assert len(await guarded.ask(stream=True, most=most)) == most
+            assert guarded.setting.backends["bedrock"].closed == ["one", "all"]
+        assert guarded.setting.book.held == {}
+        assert guarded.setting.book.charged["one"][1].tokens > most
+
+
+def test_a_router_without_a_guardrail_of_its_configuration_does_not_start() -> None:
+    with guarding() as guard, pytest.raises(KeyError):
+        Setting(Guarded(guard.url).setting.configuration)
 
 
 async def test_over_dynamodb(local_aws: LocalAWS) -> None:
