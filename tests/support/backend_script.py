@@ -20,6 +20,8 @@ class Scripted:
         sent: bodies that it got, likewise.
         closed: ids of requests whose answer was closed, however it ended.
         begun: whether it was asked at all.
+        may_answer: what it waits for before its first chunk or failure.
+        turns: of the event loop that it takes until then.
     """
 
     def __init__(self, name: str, chunks: int = 3, failure: BackendError | None = None) -> None:
@@ -33,6 +35,9 @@ class Scripted:
         self.sent: dict[str, dict[str, object]] = {}
         self.closed: list[str] = []
         self.begun = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.turns = 0
 
     def unsupported(self, request: Request) -> str | None:
         return self.refuses if self.refuses in request.body else None
@@ -42,6 +47,9 @@ class Scripted:
         self.sent[request.id] = dict(request.body)
         self.begun.set()
         try:
+            await self.may_answer.wait()
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
             for number in range(self.chunks):
                 await asyncio.sleep(0)
                 taken.append(self.said(number).encode())

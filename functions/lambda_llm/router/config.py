@@ -309,12 +309,15 @@ class ModelEntry(_Part):
         prefer: what comes first.
         max_tokens: longest answer, and what is reserved for a request that names none.
         guardrail: that checks its requests and answers, whichever backend answers.
+        hedge_seconds: after which another backend is asked for a stream too, once, while none has begun to answer; the
+            first that begins answers, and the other costs the prompt all the same. Left out: never.
     """
 
     backends: Annotated[tuple[Name, ...], Field(min_length=1)]
     prefer: Prefer = Prefer.ORDER
     max_tokens: Annotated[int, Field(gt=0)] = 4096
     guardrail: Name | None = None
+    hedge_seconds: Positive | None = None
 
     @field_validator("backends", mode="before")
     @classmethod

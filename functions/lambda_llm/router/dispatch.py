@@ -1,9 +1,13 @@
-"""Asking one backend after another until one has begun to answer, and nobody else after that."""
+"""Asking one backend after another until one has begun to answer, and nobody else after that.
+
+With a hedge, a backend that is slow to begin gets company: one other is asked too, the first of both to begin answers,
+and the other is left. It happens once for a request at most.
+"""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,10 +32,13 @@ class Attempt:
     Attributes:
         backend: its name.
         failed: how; None: it answered, or its client left.
+        left: whether it was left, as another that was asked later began first. It had worked on the prompt until then,
+            and may go on where its platform can't be told to stop.
     """
 
     backend: str
     failed: Kind | None = None
+    left: bool = False
 
 
 @dataclass
@@ -110,7 +117,9 @@ class Dispatcher:
         return replace(choice, refused=(*choice.refused, *unable))
 
     @asynccontextmanager
-    async def answer(self, request: Request, choice: Choice) -> AsyncIterator[Answer]:
+    async def answer(
+        self, request: Request, choice: Choice, hedge_seconds: float | None = None
+    ) -> AsyncIterator[Answer]:
         """Ask the candidates in order; the context has the answer of the first that has begun one.
 
         Leaving the context early ends the backend's work, wherever its platform tells it.
@@ -118,6 +127,8 @@ class Dispatcher:
         Args:
             request: sent at most once to a backend, and to `ATTEMPTS_MAX` of them.
             choice: of the policy.
+            hedge_seconds: after which another candidate is asked too, once, while one has not begun to answer; None:
+                never.
 
         Raises:
             NoBackendError: there is no candidate.
@@ -126,40 +137,51 @@ class Dispatcher:
         """
         if not choice.candidates:
             raise NoBackendError(choice)
-        attempts: list[Attempt] = []
-        failures: list[BackendError] = []
-        for candidate in choice.candidates[:ATTEMPTS_MAX]:
-            name = candidate.backend
-            if failures and not self._health.get(name, Health()).available(self._clock()):
-                continue  # it failed for somebody else meanwhile
-            async with AsyncExitStack() as stack:
+        race = _Race(request, hedge_seconds, [each.backend for each in choice.candidates[:ATTEMPTS_MAX]])
+        try:
+            begun, first = await self._first(race)
+            answer = Answer(begun.name, [*race.attempts, Attempt(begun.name)])
+            answer.chunks = self._rest(answer, first, begun.chunks, begun.seconds)
+            try:
+                yield answer
+            finally:
+                await answer.chunks.aclose()
+                if answer.ended:
+                    race.running.remove(begun)
+        finally:
+            for each in race.running:
+                self._note(each.name, Health.left)
+            await race.close()
+
+    async def _first(self, race: "_Race") -> tuple["_Asked", Chunk]:
+        """Who has begun to answer first, and its first chunk; the others are left."""
+        while True:
+            if not race.running:
+                self._ask_next(race)
+            if not race.running:
+                raise min(race.failures, key=lambda error: _SAYS_MOST.index(error.kind))
+            if not await race.somebody():
+                race.hedge_seconds = None
+                self._ask_next(race)
+                continue
+            for asked, error in race.failed():
+                self._failed(asked.name, error)
+            race.check()
+            for begun in [each for each in race.running if each.task.done()][:1]:
+                begun.seconds = self._clock() - begun.began
+                for loser in race.won_by(begun):
+                    self._note(loser.name, Health.left)
+                return begun, begun.task.result()
+
+    def _ask_next(self, race: "_Race") -> None:
+        """Ask the next candidate that may be asked, if there is one and time for it."""
+        while race.waiting and (race.request.seconds or not race.attempts):
+            name = race.waiting.pop(0)
+            # The first was just chosen; another may have failed for somebody else meanwhile.
+            if not race.asked or self._health.get(name, Health()).available(self._clock()):
                 self._note(name, Health.sent)
-                began = self._clock()
-                try:
-                    chunks = await stack.enter_async_context(opened(self._backends[name], request))
-                    first = await anext(chunks, None)
-                    if first is None:
-                        raise BackendError(Kind.BROKEN, f"The answer of the backend {name!r} is empty.")  # noqa: TRY301
-                except BackendError as error:
-                    self._failed(name, error)
-                    attempts.append(Attempt(name, error.kind))
-                    failures.append(error)
-                    if error.kind in _NOT_ELSEWHERE or not request.seconds:
-                        break
-                    continue
-                except BaseException:  # the client left, or a bug
-                    self._note(name, Health.left)
-                    raise
-                answer = Answer(name, [*attempts, Attempt(name)])
-                answer.chunks = self._rest(answer, first, chunks, self._clock() - began)
-                try:
-                    yield answer
-                finally:
-                    await answer.chunks.aclose()
-                    if not answer.ended:
-                        self._note(name, Health.left)
+                race.ask(name, self._backends[name], self._clock())
                 return
-        raise min(failures, key=lambda error: _SAYS_MOST.index(error.kind))
 
     async def close(self) -> None:
         """Close every connection; the next request opens new ones."""
@@ -191,6 +213,96 @@ class Dispatcher:
 
     def _note(self, name: str, change: Callable[[Health], Health]) -> None:
         self._health[name] = change(self._health.get(name, Health()))
+
+
+class _Asked:
+    """A backend that was asked, in a task that ends with its first chunk."""
+
+    def __init__(self, name: str, backend: Backend, request: Request, began: float) -> None:
+        self.name = name
+        self.began = began
+        self.seconds = 0.0
+        self._opened = opened(backend, request)
+        self.chunks: AsyncIterator[Chunk]
+        self.task = asyncio.create_task(self._first())
+
+    async def _first(self) -> Chunk:
+        self.chunks = await self._opened.__aenter__()
+        first = await anext(self.chunks, None)
+        if first is None:
+            raise BackendError(Kind.BROKEN, f"The answer of the backend {self.name!r} is empty.")
+        return first
+
+    def error(self) -> BackendError | None:
+        """How it has failed; None: it has not, until now."""
+        if not self.task.done():
+            return None
+        error = self.task.exception()
+        if error is None or isinstance(error, BackendError):
+            return error
+        raise error  # a bug
+
+    async def close(self) -> None:
+        """End it, wherever it is."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        if hasattr(self, "chunks"):
+            await self._opened.__aexit__(None, None, None)
+
+
+class _Race:
+    """The backends that are asked for one request until one has begun to answer."""
+
+    def __init__(self, request: Request, hedge_seconds: float | None, waiting: list[str]) -> None:
+        self.request = request
+        self.hedge_seconds = hedge_seconds
+        self.waiting = waiting
+        self.asked: list[_Asked] = []
+        self.running: list[_Asked] = []
+        self.attempts: list[Attempt] = []
+        self.failures: list[BackendError] = []
+        self._closing: list[asyncio.Task[None]] = []
+
+    def ask(self, name: str, backend: Backend, now: float) -> None:
+        """Ask a backend."""
+        self.asked.append(_Asked(name, backend, self.request, now))
+        self.running.append(self.asked[-1])
+
+    async def somebody(self) -> bool:
+        """Wait until somebody has begun or failed; False: it is time for a hedge."""
+        may_hedge = self.waiting and len(self.running) == 1
+        timeout = self.hedge_seconds if may_hedge else None
+        done, _ = await asyncio.wait(
+            [each.task for each in self.running], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        return bool(done)
+
+    def failed(self) -> list[tuple[_Asked, BackendError]]:
+        """Those that have failed, which run no more."""
+        failed = [(each, error) for each in self.running if (error := each.error()) is not None]
+        self.running = [each for each in self.running if each not in [asked for asked, _ in failed]]
+        self.attempts += [Attempt(asked.name, error.kind) for asked, error in failed]
+        self.failures += [error for _, error in failed]
+        return failed
+
+    def check(self) -> None:
+        """Raise the failure that nobody else may answer after."""
+        for error in self.failures:
+            if error.kind in _NOT_ELSEWHERE:
+                raise error
+
+    def won_by(self, winner: _Asked) -> list[_Asked]:
+        """Leave the others, and return them: they end while the winner's answer comes."""
+        losers = [each for each in self.running if each is not winner]
+        self.running = [winner]
+        self.asked = [each for each in self.asked if each not in losers]
+        self.attempts += [Attempt(each.name, left=True) for each in losers]
+        self._closing += [asyncio.create_task(each.close()) for each in losers]
+        return losers
+
+    async def close(self) -> None:
+        """End whatever was asked."""
+        await asyncio.gather(*self._closing, *(each.close() for each in self.asked))
 
 
 _SAYS_MOST: Final = (

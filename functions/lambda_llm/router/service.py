@@ -86,7 +86,8 @@ class Router:
 
         The most that it may take is reserved before a backend is asked. At the end of the context the tenant is charged
         with what the backend says that it took. Where it does not, as the client left or the answer was cut, that is
-        the estimated prompt and a token for each chunk that came. An answer that never began costs nothing.
+        the estimated prompt and a token for each chunk that came. An answer that never began costs nothing. A backend
+        that was left for another one, by a hedge, costs the estimated prompt: it worked on it, and none says how far.
 
         Args:
             operation: what is asked for.
@@ -110,18 +111,24 @@ class Router:
         request = Request(operation, _bounded(operation, body, facts), deadline, request_id)
         choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
         asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
-        reservation = await self._reserved(tenant, facts, asked, request_id) if asked else None
+        # An answer in one piece begins when it ends, which says nothing of a slow start.
+        hedge_seconds = model.hedge_seconds if request.stream and len(asked) > 1 else None
+        hedged = hedge_seconds is not None
+        reservation = await self._reserved(tenant, facts, asked, request_id, hedged=hedged) if asked else None
         charge: Amount | None = None
         try:
             guardrails = [self._guardrails[name] for name in self._configuration.guardrails_of(body["model"], tenant)]
             for guardrail in guardrails if asked else ():  # what nobody may answer goes to no guardrail either
                 await guardrail.check(request)
-            async with self._dispatcher.answer(request, choice) as answer:
+            async with self._dispatcher.answer(request, choice, hedge_seconds) as answer:
                 try:
                     async with _guarded(request, answer, guardrails):
                         yield answer
                 finally:
                     charge = _charge(_usage(answer, facts), options[answer.backend])
+                    for attempt in answer.attempts:
+                        if attempt.left:
+                            charge += _charge(Usage(facts.input_tokens), options[attempt.backend])
         finally:
             if reservation is not None:
                 # Even while the client's leaving cancels this: the books are closed first.
@@ -131,11 +138,18 @@ class Router:
         """Close every connection, as before a snapshot; the next request opens new ones."""
         await asyncio.gather(self._dispatcher.close(), *(each.close() for each in self._guardrails.values()))
 
-    async def _reserved(self, tenant: str, facts: Facts, asked: list[Option], request_id: str) -> Reservation:
-        """Reserve what the dearest of the backends takes, as any of them may answer."""
+    async def _reserved(
+        self, tenant: str, facts: Facts, asked: list[Option], request_id: str, *, hedged: bool
+    ) -> Reservation:
+        """Reserve what the dearest of the backends takes, as any may answer, and with a hedge a second prompt."""
         limits = rights_of(self._configuration, tenant).limits()
-        dearest = max(option.cost(facts) for option in asked)
-        estimate = Amount(facts.input_tokens + facts.output_tokens, micro_dollars(dearest))
+        prompt = Usage(facts.input_tokens)
+        estimate = max(
+            (_charge(Usage(facts.input_tokens, facts.output_tokens), option) for option in asked),
+            key=lambda amount: amount.micro_dollars,
+        )
+        if hedged:
+            estimate += max((_charge(prompt, option) for option in asked), key=lambda amount: amount.micro_dollars)
         return await asyncio.to_thread(self._budgets.reserve, tenant, estimate, limits, request_id, self._clock())
 
     def _close(self, reservation: Reservation, charge: Amount | None) -> None:

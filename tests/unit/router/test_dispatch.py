@@ -9,11 +9,14 @@ import pytest
 
 from lambda_llm.backends.contract import Backend, Chunk, Operation, Request, Usage
 from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.backends.openai_http import OpenAIHTTP
 from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
 from lambda_llm.router.errors import NoBackendError
 from lambda_llm.router.facts import Facts, Place
 from lambda_llm.router.policy import Choice, Option, Prefer, TokenPrice
 from support.backend_script import Scripted, failure
+from support.event_streams import SILENCE, SSE, answering
+from support.event_streams import Answer as HTTPAnswer
 
 FACTS = Facts(Operation.CHAT, 10, 10)
 NAMES = ("a", "b", "c", "d")
@@ -42,16 +45,22 @@ class Router:
     def choose(self, asked: Request) -> Choice:
         return self.dispatcher.choose(asked, FACTS, options(list(self.backends)), Prefer.ORDER)
 
-    async def ask(self, asked: Request | None = None, most: int = 100) -> tuple[Answer, list[bytes]]:
+    async def ask(
+        self, asked: Request | None = None, most: int = 100, hedge_seconds: float | None = None
+    ) -> tuple[Answer, list[bytes]]:
         """The answer and its chunks; after `most` of them the client leaves."""
         asked = asked or request()
         got: list[bytes] = []
-        async with self.dispatcher.answer(asked, self.choose(asked)) as answer:
+        async with self.dispatcher.answer(asked, self.choose(asked), hedge_seconds) as answer:
             async for chunk in answer.chunks:
                 got.append(chunk.data)
                 if len(got) == most:
                     break
         return answer, got
+
+    @property
+    def busy(self) -> list[int]:
+        return [health.busy for health in self.dispatcher.health.values()]
 
 
 async def test_the_first_answers() -> None:
@@ -194,12 +203,122 @@ async def test_closing_closes_all() -> None:
     assert [each.closed for each in router.backends.values()] == [["all"], ["all"]]
 
 
-async def one(router: Router, number: int, most: int) -> tuple[list[bytes], Answer | None, bool]:
+def attempts(answer: Answer) -> list[tuple[str, Kind | None, bool]]:
+    return [(each.backend, each.failed, each.left) for each in answer.attempts]
+
+
+async def test_a_slow_start_gets_company_and_the_first_of_both_answers() -> None:
+    """The other one's work ends at once, before the answer does, and its health is what it was."""
+    for winner, loser in (("b", "a"), ("a", "b")):
+        router = Router(Scripted("a"), Scripted("b", 10**6), Scripted("c"))
+        router.backends["a"].chunks = 10**6
+        for each in router.backends.values():
+            each.may_answer.clear()
+
+        async def begin(router: Router = router, winner: str = winner) -> None:
+            await router.backends["b"].begun.wait()
+            router.backends[winner].may_answer.set()
+
+        helping = asyncio.create_task(begin())
+        asked = request()
+        async with router.dispatcher.answer(asked, router.choose(asked), 0.0) as answer:
+            got = [(await anext(answer.chunks)).data for _ in range(50)]
+            assert router.backends[loser].closed == ["request-0"]
+            assert {name: health.busy for name, health in router.dispatcher.health.items()} == {winner: 1, loser: 0}
+        await helping
+        assert got == [f"{winner}{number}".encode() for number in range(50)]
+        assert attempts(answer) == [(loser, None, True), (winner, None, False)]
+        assert router.backends["c"].sent == {}
+        assert router.busy == [0, 0]
+        assert router.dispatcher.health[loser].failures == 0
+
+
+async def test_who_begins_in_time_has_no_company() -> None:
+    router = Router(Scripted("a"), Scripted("b"))
+    router.backends["a"].turns = 20
+    answer, got = await router.ask(hedge_seconds=1000)
+    assert (len(got), attempts(answer), router.backends["b"].sent) == (3, [("a", None, False)], {})
+
+
+async def test_there_is_one_hedge_and_then_one_after_another() -> None:
+    """Failures of both go on to a third, which may take its time."""
+    router = Router(*(Scripted(name) for name in NAMES))
+    for name in ("a", "b"):
+        router.backends[name].chunks, router.backends[name].failure = 0, failure(Kind.UNAVAILABLE)
+        router.backends[name].turns = 10
+    router.backends["c"].turns = 50
+    answer, got = await router.ask(hedge_seconds=0.0)
+    assert got == [b"c0", b"c1", b"c2"]
+    assert attempts(answer) == [("a", Kind.UNAVAILABLE, False), ("b", Kind.UNAVAILABLE, False), ("c", None, False)]
+    assert router.backends["d"].sent == {}
+
+
+async def test_a_hedge_that_fails_leaves_the_first_alone_again() -> None:
+    """And a refusal by either ends both."""
+    router = Router(Scripted("a"), Scripted("b", 0, failure(Kind.THROTTLED, 9)), Scripted("c"))
+    router.backends["a"].turns = 50
+    answer, got = await router.ask(hedge_seconds=0.0)
+    assert (got, attempts(answer)) == (
+        [b"a0", b"a1", b"a2"],
+        [("b", Kind.THROTTLED, False), ("a", None, False)],
+    )
+    assert router.backends["c"].sent == {}
+    router = Router(Scripted("a"), Scripted("b", 0, failure(Kind.INVALID)), Scripted("c"))
+    router.backends["a"].may_answer.clear()
+    with pytest.raises(BackendError, match="It is invalid"):
+        await router.ask(hedge_seconds=0.0)
+    assert (router.backends["a"].closed, router.busy) == (["request-0"], [0, 0])
+
+
+async def test_nobody_is_asked_who_is_left_alone() -> None:
+    """A hedge is no reason to end a pause."""
+    router = Router(Scripted("a"), Scripted("b", 0, failure(Kind.THROTTLED, 60)))
+    asked = request()
+    choice = router.choose(asked)
+    router.dispatcher._failed("b", failure(Kind.THROTTLED, 60))  # noqa: SLF001 - for somebody else, meanwhile
+    router.backends["a"].turns = 20
+    async with router.dispatcher.answer(asked, choice, 0.0) as answer:
+        assert len([chunk async for chunk in answer.chunks]) == 3
+    assert (attempts(answer), router.backends["b"].sent) == ([("a", None, False)], {})
+
+
+async def test_a_client_that_leaves_while_two_think_ends_both() -> None:
+    router = Router(Scripted("a"), Scripted("b"))
+    for each in router.backends.values():
+        each.may_answer.clear()
+    task = asyncio.create_task(router.ask(hedge_seconds=0.0))
+    await router.backends["b"].begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [each.closed for each in router.backends.values()] == [["request-0"]] * 2
+    assert router.busy == [0, 0]
+
+
+async def test_over_http_the_one_that_is_left_is_told() -> None:
+    """Its connection ends; so it is with every backend over HTTP."""
+    event = b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
+    slow, fast = HTTPAnswer([SILENCE], headers=SSE), HTTPAnswer([event, b"data: [DONE]\n\n"], headers=SSE)
+    with answering(slow) as first, answering(fast) as second:
+        backends: dict[str, Backend] = {"a": OpenAIHTTP("a", first.url, "m"), "b": OpenAIHTTP("b", second.url, "m")}
+        dispatcher = Dispatcher(backends)
+        asked = request(stream=True)
+        choice = dispatcher.choose(asked, FACTS, options(["a", "b"]), Prefer.ORDER)
+        async with dispatcher.answer(asked, choice, 0.01) as answer:
+            assert len([chunk async for chunk in answer.chunks]) == 1
+            assert await asyncio.to_thread(first.left.wait, 60)
+        await dispatcher.close()
+    assert attempts(answer) == [("a", None, True), ("b", None, False)]
+
+
+async def one(
+    router: Router, number: int, most: int, hedge_seconds: float | None
+) -> tuple[list[bytes], Answer | None, bool]:
     """What a client got, from whom, and whether it was told that this is not all."""
     asked = request(number)
     got: list[bytes] = []
     try:
-        async with router.dispatcher.answer(asked, router.choose(asked)) as answer:
+        async with router.dispatcher.answer(asked, router.choose(asked), hedge_seconds) as answer:
             async for chunk in answer.chunks:
                 got.append(chunk.data)
                 if len(got) == most:
@@ -211,7 +330,10 @@ async def one(router: Router, number: int, most: int) -> tuple[list[bytes], Answ
 
 @pytest.mark.parametrize("block", range(10))
 async def test_no_schedule_mixes_or_loses_a_chunk(block: int) -> None:
-    """1,000 seeded schedules of failures, cuts and clients that leave: each compares the clients with the backends."""
+    """1,000 seeded schedules of failures, cuts, hedges and clients that leave.
+
+    Each compares the clients with the backends.
+    """
     for seed in range(100 * block, 100 * (block + 1)):
         chance = random.Random(seed)  # noqa: S311 - no secret
         router = Router(*(Scripted(name) for name in NAMES[: chance.randint(1, 4)]))
@@ -220,14 +342,23 @@ async def test_no_schedule_mixes_or_loses_a_chunk(block: int) -> None:
                 backend.chunks = chance.choice([0, 0, 1, 3])
                 failed = chance.random() < 0.5
                 backend.failure = failure(chance.choice(list(Kind)), chance.choice([None, 5.0])) if failed else None
+                backend.turns = chance.choice([0, 0, 3, 10])
+            hedge_seconds = chance.choice([None, 0.0])
             numbers = [10 * round_ + each for each in range(chance.randint(1, 4))]
-            all_got = await asyncio.gather(*(one(router, each, chance.choice([1, 2, 100])) for each in numbers))
+            all_got = await asyncio.gather(
+                *(one(router, each, chance.choice([1, 2, 100]), hedge_seconds) for each in numbers)
+            )
             for number, (got, answer, told) in zip(numbers, all_got, strict=True):
                 name = f"request-{number}"
                 sources = [each for each in router.backends.values() if each.yielded.get(name)]
-                assert len(sources) == bool(got), "one backend at most has begun to answer"
+                # One whose first chunk came at the same time was left with it.
+                left = [each for each in sources if not got or not got[0].startswith(each.name.encode())]
+                assert all(len(each.yielded[name]) == 1 for each in left)
+                assert len(left) <= (hedge_seconds is not None)
                 if got:
-                    assert got == sources[0].yielded[name]
+                    assert [each.yielded[name] for each in sources if each not in left] == [got]
+                if answer is not None:
+                    assert sum(each.left for each in answer.attempts) <= (hedge_seconds is not None)
                 if answer is not None and answer.ended:
                     assert len(got) == router.backends[answer.backend].chunks
                 assert told or (answer is not None and answer.attempts[-1].failed is None)

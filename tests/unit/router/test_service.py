@@ -183,6 +183,36 @@ async def test_no_answer_is_longer_than_what_was_reserved(given: dict[str, Any],
     assert setting.backends["bedrock"].sent["one"] == BODY | sent
 
 
+def hedging(**tenants: dict[str, Any]) -> Configuration:
+    """Two backends in order, the second of which is asked at once too."""
+    given = written() | {"tenants": {"*": {"models": ["*"]}, **tenants}}
+    given["models"]["chat"] |= {"prefer": "order", "hedge_seconds": 0.0001}
+    return parse(json.dumps(given).encode())
+
+
+async def test_a_hedge_is_reserved_and_who_was_left_is_paid_for_the_prompt() -> None:
+    """Once each; an answer in one piece has none, as it begins when it ends."""
+    setting = Setting(hedging())
+    setting.backends["small"].turns = 10**6
+    await setting.ask(stream=True)
+    facts = facts_for(setting.configuration, Operation.CHAT, BODY | {"stream": True}, "acme")
+    left = setting.cost("small", Usage(facts.input_tokens))
+    assert setting.book.charged == {"one": ("acme", setting.cost("bedrock", Usage(10, 2)) + left)}
+    assert setting.backends["small"].closed == ["one"]
+    setting = Setting(hedging())
+    setting.backends["small"].turns = 50
+    await setting.ask(stream=False)
+    assert (list(setting.book.charged), setting.backends["bedrock"].sent) == (["one"], {})
+    most = facts.input_tokens * 2 + 1000
+    for tokens, enough in ((most, True), (most - 1, False)):
+        setting = Setting(hedging(acme={"models": ["*"], "day": {"tokens": tokens}}))
+        if enough:
+            await setting.ask(stream=True)
+        else:
+            with pytest.raises(BudgetError):
+                await setting.ask(stream=True)
+
+
 class Guarded:
     """A router whose tenant and model have a guardrail each, and backends that answer in OpenAI's format."""
 
@@ -276,24 +306,28 @@ async def test_over_dynamodb(local_aws: LocalAWS) -> None:
 
 @pytest.mark.parametrize("block", range(5))
 async def test_the_books_agree_with_backends_and_clients(block: int) -> None:
-    """1,000 seeded schedules of failures, cuts, clients that leave and tenants with small budgets.
+    """1,000 seeded schedules of failures, cuts, hedges, clients that leave and tenants with small budgets.
 
     Each compares the books with what the backends sent and the clients got: nobody pays for another, no answer is free,
     none is paid twice, and no tenant's reservations exceed its budget.
     """
     tenants: dict[str, dict[str, Any]] = {"rich": {"models": ["*"]}, "poor": {"models": ["*"], "day": {"tokens": 2500}}}
-    configuration = configured(**tenants)
+    configurations = [configured(**tenants), hedging(**tenants)]
     for seed in range(200 * block, 200 * (block + 1)):
         chance = random.Random(seed)  # noqa: S311 - reproducible
-        setting = Setting(configuration)
+        setting = Setting(configurations[seed % 2])
         for backend in setting.backends.values():
             backend.chunks = chance.choice([0, 1, 3, 3])
             backend.says_usage = chance.random() < 0.7
             backend.failure = failure(chance.choice(list(Kind))) if chance.random() < 0.4 else None
+            backend.turns = chance.choice([0, 0, 5, 200])
+        hedged = bool(seed % 2)
 
-        async def one(number: int, tenant: str, most: int, setting: Setting = setting) -> tuple[str, str, Any]:
+        async def one(
+            number: int, tenant: str, most: int, setting: Setting = setting, *, hedged: bool = hedged
+        ) -> tuple[str, str, Any]:
             try:
-                got: Any = await setting.ask(tenant, f"request-{number}", most, max_tokens=1000)
+                got: Any = await setting.ask(tenant, f"request-{number}", most, max_tokens=1000, stream=hedged)
             except (BackendError, BudgetError, NoBackendError) as error:
                 got = error
             return f"request-{number}", tenant, got
@@ -302,20 +336,28 @@ async def test_the_books_agree_with_backends_and_clients(block: int) -> None:
             one(number, chance.choice(list(tenants)), chance.choice([1, 100])) for number in range(chance.randint(1, 5))
         ]
         for name, tenant, got in await asyncio.gather(*asked):
-            sources = {each.name: each for each in setting.backends.values() if each.yielded.get(name)}
-            assert len(sources) <= 1
+            sources = [each for each in setting.backends.values() if each.yielded.get(name)]
+            assert len(sources) <= 1 + hedged
             if not sources:
                 assert name not in setting.book.charged
                 continue
-            [(source, backend)] = sources.items()
             whose, amount = setting.book.charged[name]
             assert whose == tenant
-            whole = not isinstance(got, Exception) and len(got) == backend.chunks and backend.failure is None
-            if whole and backend.says_usage and len(got) > 1:
-                assert amount == setting.cost(source, Usage(10, backend.chunks - 1))
             assert amount.tokens >= 10
             assert amount.micro_dollars > 0
-            if not isinstance(got, Exception):
-                assert got == backend.yielded[name]
+            if isinstance(got, Exception):
+                continue
+            [source] = [each for each in sources if got[0].startswith(each.name.encode())]
+            assert got == source.yielded[name]
+            if len(got) == source.chunks > 1 and source.failure is None and source.says_usage:
+                facts = facts_for(
+                    setting.configuration, Operation.CHAT, BODY | {"max_tokens": 1000, "stream": hedged}, tenant
+                )
+                others = [each for each in setting.backends.values() if each is not source and name in each.sent]
+                assert all(each.closed.count(name) == 1 for each in others)
+                prompts = [setting.cost(each.name, Usage(facts.input_tokens)) for each in others]
+                # One that failed is free.
+                took = setting.cost(source.name, Usage(10, source.chunks - 1))
+                assert amount in [took, *(took + prompt for prompt in prompts if hedged)]
         assert setting.book.held == {}
         assert setting.book.used("poor").tokens <= 2500
