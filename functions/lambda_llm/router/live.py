@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lambda_llm.backends.contract import Backend
-from lambda_llm.router.build import backends
+from lambda_llm.router.build import backends, guardrails
 from lambda_llm.router.config import Configuration
 from lambda_llm.router.dispatch import Dispatcher
+from lambda_llm.router.guardrail import Guardrail
 from lambda_llm.router.secrets import Secrets
 from lambda_llm.router.service import Budgets, Router
 from lambda_llm.router.source import Reloading
@@ -35,6 +36,8 @@ class Current:
     Attributes:
         configuration: that holds.
         digest: of it.
+        backends: of it, by name.
+        guardrails: likewise.
         dispatcher: over its backends.
         router: over both.
     """
@@ -42,6 +45,7 @@ class Current:
     configuration: Configuration
     digest: str
     backends: Mapping[str, Backend] = field(repr=False)
+    guardrails: Mapping[str, Guardrail] = field(repr=False)
     dispatcher: Dispatcher
     router: Router
     requests: int = 0
@@ -91,7 +95,7 @@ class Live:
         """Close every connection and forget every key; the next request begins anew."""
         self._current = None
         open_ones, self._in_use = self._in_use, []
-        await asyncio.gather(*(each.dispatcher.close() for each in open_ones))
+        await asyncio.gather(*(each.router.close() for each in open_ones))
         self._secrets.forget()
 
     async def _refreshed(self) -> None:
@@ -115,14 +119,14 @@ class Live:
             health = {name: known for name, known in before.dispatcher.health.items() if name in same}
         all_of_them = {**backends(configuration, self._secrets.key, without=frozenset(kept)), **kept}
         dispatcher = Dispatcher(all_of_them, health=health)
-        self._current = Current(
-            configuration, digest, all_of_them, dispatcher, Router(configuration, dispatcher, self._budgets)
-        )
+        checks = guardrails(configuration)
+        router = Router(configuration, dispatcher, self._budgets, guardrails=checks)
+        self._current = Current(configuration, digest, all_of_them, checks, dispatcher, router)
         self._in_use.append(self._current)
         await self._close_unused()
 
     async def _close_unused(self) -> None:
-        """Close the backends of configurations that were replaced, once no request is left that could use them."""
+        """Close what only configurations have that were replaced, once no request is left that could use it."""
         unused = [each for each in self._in_use if each is not self._current and not each.requests]
         if not unused:
             return
@@ -131,4 +135,5 @@ class Live:
         gone = {
             id(backend): backend for each in unused for backend in each.backends.values() if id(backend) not in used
         }
-        await asyncio.gather(*(backend.close() for backend in gone.values()))
+        checks = (guardrail for each in unused for guardrail in each.guardrails.values())
+        await asyncio.gather(*(backend.close() for backend in gone.values()), *(each.close() for each in checks))
