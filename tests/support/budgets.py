@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from lambda_llm.router.budget import Amount, Limits, Window, refusal
-from lambda_llm.router.ledger import LedgerError, Reservation
+from lambda_llm.router.ledger import LedgerError, Reservation, Standing
 from scripts.local_aws.server import LocalAWS
 
 
@@ -58,3 +58,9 @@ class Book:
             raise LedgerError("It is gone.")
         del self.held[reservation.request_id]
         self.released.append(reservation.request_id)
+
+    def left(self, tenant: str, limits: Limits, now: float) -> dict[Window, Standing]:  # noqa: ARG002 - the ledger's
+        if self.gone:
+            raise LedgerError("It is gone.")
+        used = self.used(tenant)
+        return {each: Standing(used, Amount(), limits.of(each).left(used)) for each in Window}

@@ -43,3 +43,31 @@ class SecretError(LambdaLLMError):
 
 class SourceError(LambdaLLMError):
     """The configuration can't be read from where it is."""
+
+
+class NotFoundError(LambdaLLMError):
+    """There is no such response of this tenant: whether another one has it, nobody is told."""
+
+
+class ConflictError(LambdaLLMError):
+    """An idempotency key stands for another request already."""
+
+
+class NotConfiguredError(LambdaLLMError):
+    """The router was set up without what a request needs."""
+
+
+class RequestError(LambdaLLMError):
+    """A request has what the router can't honour.
+
+    Attributes:
+        param: the field, or the header.
+    """
+
+    def __init__(self, param: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.param = param
+
+
+class ResultsError(LambdaLLMError):
+    """Background responses can't be read, written or queued; nobody knows more than that."""

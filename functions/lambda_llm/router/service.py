@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
 from lambda_llm.backends.contract import Chunk, Operation, Request, Usage
-from lambda_llm.router.budget import Amount, Limits, micro_dollars
-from lambda_llm.router.config import Configuration
+from lambda_llm.router.budget import Amount, Limits, Window, micro_dollars, refusal
+from lambda_llm.router.config import Configuration, ModelEntry
 from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
+from lambda_llm.router.errors import NoBackendError
 from lambda_llm.router.facts import Facts, answers_of
 from lambda_llm.router.guardrail import Guardrail
-from lambda_llm.router.ledger import LedgerError, Reservation
+from lambda_llm.router.ledger import LedgerError, Reservation, Standing
 from lambda_llm.router.policy import Option
 from lambda_llm.router.rights import facts_for, rights_of
 from lambda_llm.web.waiting import settled
@@ -40,6 +41,9 @@ class Budgets(Protocol):
 
     def release(self, reservation: Reservation) -> None:
         """Give back all of it."""
+
+    def left(self, tenant: str, limits: Limits, now: float) -> Mapping[Window, Standing]:
+        """Where a tenant stands."""
 
 
 class Router:
@@ -111,8 +115,7 @@ class Router:
         request = Request(operation, _bounded(operation, body, facts), deadline, request_id)
         choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
         asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
-        # An answer in one piece begins when it ends, which says nothing of a slow start.
-        hedge_seconds = model.hedge_seconds if request.stream and len(asked) > 1 else None
+        hedge_seconds = _hedge(model, request, asked)
         hedged = hedge_seconds is not None
         reservation = await self._reserved(tenant, facts, asked, request_id, hedged=hedged) if asked else None
         charge: Amount | None = None
@@ -134,6 +137,39 @@ class Router:
                 # Even while the client's leaving cancels this: the books are closed first.
                 await settled(asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge)))
 
+    async def check(self, operation: Operation, body: Mapping[str, Any], tenant: str) -> None:
+        """Refuse what `answer` would refuse now, for a request that is answered later; nothing is sent or reserved.
+
+        A model whose backends are left alone for a while may have one that answers by then.
+
+        Args:
+            operation: what is asked for.
+            body: its JSON.
+            tenant: who asks, as the front door says.
+
+        Raises:
+            UnknownError: the tenant may not do so.
+            NoBackendError: no backend may be asked, now or later.
+            BudgetError: the tenant's budget does not have enough.
+            LedgerError: nobody knows what the tenant has left.
+        """
+        facts = facts_for(self._configuration, operation.value, body, tenant)
+        model = self._configuration.models[body["model"]]
+        options = {option.name: option for option in self._configuration.options(body["model"])}
+        request = Request(operation, _bounded(operation, body, facts), time.monotonic(), "")
+        choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
+        asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
+        if not asked:
+            if choice.retry_after is None:
+                raise NoBackendError(choice)
+            return
+        limits, now = rights_of(self._configuration, tenant).limits(), self._clock()
+        standing = await asyncio.to_thread(self._budgets.left, tenant, limits, now)
+        used = {window: each.spent + each.reserved for window, each in standing.items()}
+        refused = refusal(_estimate(facts, asked, hedged=_hedge(model, request, asked) is not None), used, limits, now)
+        if refused is not None:
+            raise refused
+
     async def close(self) -> None:
         """Close every connection, as before a snapshot; the next request opens new ones."""
         await asyncio.gather(self._dispatcher.close(), *(each.close() for each in self._guardrails.values()))
@@ -141,15 +177,9 @@ class Router:
     async def _reserved(
         self, tenant: str, facts: Facts, asked: list[Option], request_id: str, *, hedged: bool
     ) -> Reservation:
-        """Reserve what the dearest of the backends takes, as any may answer, and with a hedge a second prompt."""
+        """Reserve what the request takes at most."""
         limits = rights_of(self._configuration, tenant).limits()
-        prompt = Usage(facts.input_tokens)
-        estimate = max(
-            (_charge(Usage(facts.input_tokens, facts.output_tokens), option) for option in asked),
-            key=lambda amount: amount.micro_dollars,
-        )
-        if hedged:
-            estimate += max((_charge(prompt, option) for option in asked), key=lambda amount: amount.micro_dollars)
+        estimate = _estimate(facts, asked, hedged=hedged)
         return await asyncio.to_thread(self._budgets.reserve, tenant, estimate, limits, request_id, self._clock())
 
     def _close(self, reservation: Reservation, charge: Amount | None) -> None:
@@ -193,6 +223,22 @@ async def _with_first(first: Chunk | None, rest: AsyncGenerator[Chunk]) -> Async
         yield first
     async for chunk in rest:
         yield chunk
+
+
+def _hedge(model: ModelEntry, request: Request, asked: list[Option]) -> float | None:
+    """Seconds after which a second backend is asked too; None: never."""
+    # An answer in one piece begins when it ends, which says nothing of a slow start.
+    return model.hedge_seconds if request.stream and len(asked) > 1 else None
+
+
+def _estimate(facts: Facts, asked: list[Option], *, hedged: bool) -> Amount:
+    """What a request takes at the dearest of the backends, as any may answer, and with a hedge a second prompt."""
+
+    def dearest(usage: Usage) -> Amount:
+        return max((_charge(usage, option) for option in asked), key=lambda amount: amount.micro_dollars)
+
+    estimate = dearest(Usage(facts.input_tokens, facts.output_tokens))
+    return estimate + dearest(Usage(facts.input_tokens)) if hedged else estimate
 
 
 def _usage(answer: Answer, facts: Facts) -> Usage:

@@ -13,7 +13,9 @@ from lambda_llm.errors import LambdaLLMError
 PREFIX: Final = "LAMBDA_LLM_ROUTER_"
 
 _QUEUE: Final = re.compile(r"https?://[^\s/?#@]+/[^\s?#]+")
-"""URL of a queue; one of a FIFO queue ends in `.fifo`."""
+"""URL of a queue."""
+
+_FIFO: Final = ".fifo"
 
 
 class Identity(StrEnum):
@@ -75,8 +77,8 @@ class Settings:
             )
         if results is not None:
             parse_prefix(results)
-        if queue is not None and not _QUEUE.fullmatch(queue):
-            raise SettingsError(f"{PREFIX}QUEUE is {queue!r}: set it to the URL of an SQS queue.")
+        if queue is not None and (not _QUEUE.fullmatch(queue) or queue.endswith(_FIFO)):
+            raise SettingsError(f"{PREFIX}QUEUE is {queue!r}: set it to the URL of an SQS queue of the standard type.")
         return cls(
             configuration=_text(given, "CONFIGURATION", "where the configuration is, such as s3://BUCKET/KEY"),
             table=_text(given, "TABLE", "the DynamoDB table of the budgets"),

@@ -361,3 +361,31 @@ async def test_the_books_agree_with_backends_and_clients(block: int) -> None:
                 assert amount in [took, *(took + prompt for prompt in prompts if hedged)]
         assert setting.book.held == {}
         assert setting.book.used("poor").tokens <= 2500
+
+
+async def test_a_request_for_later_is_checked_and_nothing_is_sent_or_reserved() -> None:
+    setting = Setting(configured(acme={"models": ["chat"], "day": {"tokens": 2000}}))
+    await setting.router.check(Operation.CHAT, BODY, "acme")
+    with pytest.raises(UnknownError):
+        await setting.router.check(Operation.CHAT, BODY | {"model": "large"}, "acme")
+    with pytest.raises(NoBackendError):
+        await setting.router.check(Operation.RESPONSES, BODY, "acme")
+    setting.book.reserve("acme", Amount(1500), Limits(), "another", NOW)
+    with pytest.raises(BudgetError, match="has 500 tokens left"):
+        await setting.router.check(Operation.CHAT, BODY, "acme")
+    setting.book.gone = True
+    with pytest.raises(LedgerError):
+        await setting.router.check(Operation.CHAT, BODY, "acme")
+    assert set(setting.book.held) == {"another"}
+    assert all(backend.sent == {} for backend in setting.backends.values())
+
+
+async def test_a_request_for_later_may_wait_for_backends_that_are_left_alone() -> None:
+    setting = Setting()
+    for backend in setting.backends.values():
+        backend.chunks, backend.failure = 0, failure(Kind.THROTTLED, 60)
+    with pytest.raises(BackendError):
+        await setting.ask()
+    with pytest.raises(NoBackendError):
+        await setting.ask()
+    await setting.router.check(Operation.CHAT, BODY, "acme")

@@ -44,6 +44,7 @@ def test_what_is_missing_is_named(name: str, *, empty: bool) -> None:
         ({"LAMBDA_LLM_ROUTER_QUEUE": ""}, "RESULTS is set without LAMBDA_LLM_ROUTER_QUEUE"),
         ({"LAMBDA_LLM_ROUTER_RESULTS": ""}, "QUEUE is set without LAMBDA_LLM_ROUTER_RESULTS"),
         ({"LAMBDA_LLM_ROUTER_QUEUE": "background"}, "QUEUE is 'background': set it to the URL of an SQS queue"),
+        ({"LAMBDA_LLM_ROUTER_QUEUE": "https://sqs.example.com/1/a.fifo"}, "SQS queue of the standard type"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(changes: dict[str, str], says: str) -> None:
