@@ -23,7 +23,7 @@ CONNECT_SECONDS: Final = 5.0
 """Time limit for a connection, TLS included."""
 
 SILENCE_SECONDS: Final = 120.0
-"""Longest silence within an answer; before it, the deadline alone counts."""
+"""Longest silence within a streamed answer; before it, and for one in a piece, the deadline alone counts."""
 
 ERROR_BYTES_MAX: Final = 64 * 1024
 """What is read of an error's body."""
@@ -76,6 +76,8 @@ class _Bounded(httpx2.AsyncByteStream):
         while True:
             if not (seconds := self._request.seconds):
                 raise TimeoutError
+            if self._request.stream:
+                seconds = min(seconds, SILENCE_SECONDS)
             try:
                 async with asyncio.timeout(seconds):
                     part = await anext(parts)
@@ -123,7 +125,7 @@ class HTTP:
         if self._client is None:
             # Lambda runs one event loop for as long as the environment lives.
             limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-            timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+            timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)  # the deadline bounds the rest, here and below
             self._client = httpx2.AsyncClient(auth=self._auth, limits=limits, timeout=timeout, trust_env=False)
         all_headers = {"content-type": "application/json", "x-request-id": request.id, **(headers or {})}
         built = self._client.build_request("POST", self._url + path, content=body, headers=all_headers)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -17,8 +19,8 @@ from lambda_llm.backends.contract import opened
 from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.backends.http import HTTP, seconds_of
 from lambda_llm.backends.openai_http import OpenAIHTTP
-from support.backends import REGION, asking, chunks, failure
-from support.event_streams import CUT, JSON, SILENCE, SSE, Answer, answering
+from support.backends import REGION, answered, asking, chunks, failure
+from support.event_streams import CUT, JSON, SILENCE, SSE, Answer, Fault, answering
 
 EVENT = b'data: {"choices": []}\n\n'
 STATUSES = {
@@ -39,6 +41,15 @@ STATUSES = {
     504: Kind.TIMEOUT,
     529: Kind.UNAVAILABLE,
 }
+
+
+class Slowly(list[bytes | Fault]):
+    """Pieces with a pause before each."""
+
+    def __iter__(self) -> Iterator[bytes | Fault]:
+        for piece in super().__iter__():
+            time.sleep(0.2)
+            yield piece
 
 
 def backend(url: str, **more: Any) -> OpenAIHTTP:
@@ -88,6 +99,21 @@ async def test_the_deadline_ends_a_silence_before_and_within_the_answer() -> Non
             failed = await failure(backend(server.url), asking(stream=True, seconds=0.3))
             assert server.left.wait(60)
         assert (failed.kind, failed.started) == (Kind.TIMEOUT, started)
+
+
+async def test_a_stream_that_falls_silent_is_given_up_before_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SILENCE_SECONDS", 0.05)
+    with answering(Answer([EVENT, SILENCE], headers=SSE)) as server:
+        failed = await failure(backend(server.url), asking(stream=True))
+        assert server.left.wait(60)
+    assert (failed.kind, failed.started) == (Kind.TIMEOUT, True)
+
+
+async def test_an_answer_in_one_piece_may_take_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server computes all of it before it says anything: no silence is too long."""
+    monkeypatch.setattr(http, "SILENCE_SECONDS", 0.05)
+    with answering(Answer(Slowly([b'{"choices"', b": []}"]), headers=JSON)) as server:
+        assert await answered(backend(server.url), asking()) == [{"choices": []}]
 
 
 async def test_a_deadline_that_comes_while_the_answer_is_used_is_told_at_the_next_read() -> None:
