@@ -12,7 +12,15 @@ from lambda_llm.backends.contract import Operation
 from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.openai_types.sse import event
 from lambda_llm.router.budget import BudgetError
-from lambda_llm.router.errors import NoBackendError, UnknownError
+from lambda_llm.router.errors import (
+    ConflictError,
+    NoBackendError,
+    NotConfiguredError,
+    NotFoundError,
+    RequestError,
+    ResultsError,
+    UnknownError,
+)
 from lambda_llm.router.ledger import LedgerError
 from lambda_llm.web.errors import APIError, unexpected
 
@@ -37,34 +45,55 @@ _UNKNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "path": (HTTPStatus.NOT_FOUND, "not_found"),
 }
 
+_ERRORS: Final[Mapping[type[Exception], tuple[int, str]]] = {
+    BudgetError: (HTTPStatus.TOO_MANY_REQUESTS, "insufficient_quota"),
+    LedgerError: (HTTPStatus.SERVICE_UNAVAILABLE, "budgets_unavailable"),
+    RequestError: (HTTPStatus.BAD_REQUEST, "unsupported_parameter"),
+    NotConfiguredError: (HTTPStatus.BAD_REQUEST, "unsupported_parameter"),
+    NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
+    ConflictError: (HTTPStatus.CONFLICT, "idempotency_key_in_use"),
+    ResultsError: (HTTPStatus.SERVICE_UNAVAILABLE, "results_unavailable"),
+    CredentialsError: (HTTPStatus.BAD_GATEWAY, "backend_forbidden"),
+}
+
 
 def explain(error: Exception) -> APIError:
     """The API error for any exception; an unexpected one is logged and becomes a 500 without details."""
-    param: str | None = None
-    seconds: float | None = None
-    match error:
-        case APIError():
-            return error
-        case BackendError():
-            (status, code), param, seconds = _KINDS[error.kind], error.param, error.retry_after
-        case NoBackendError() if error.choice.retry_after is None:
-            status, code, param = HTTPStatus.BAD_REQUEST, "no_backend", "model"
-        case NoBackendError():
-            status, code, seconds = HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", error.choice.retry_after
-        case UnknownError():
-            (status, code), param = _UNKNOWN[error.what], "model" if error.what == "model" else None
-        case BudgetError():
-            status, code, seconds = HTTPStatus.TOO_MANY_REQUESTS, "insufficient_quota", error.retry_after
-        case LedgerError():
-            status, code = HTTPStatus.SERVICE_UNAVAILABLE, "budgets_unavailable"
-        case CredentialsError():
-            status, code = HTTPStatus.BAD_GATEWAY, "backend_forbidden"
-        case _:
-            return unexpected(error)
-    answer = APIError(status, str(error), param=param, code=code)
+    if isinstance(error, APIError):
+        return error
+    status, code = _status(error)
+    if status is None:
+        return unexpected(error)
+    answer = APIError(status, str(error), param=_param(error), code=code)
+    seconds = error.choice.retry_after if isinstance(error, NoBackendError) else getattr(error, "retry_after", None)
     if seconds is not None:
         answer.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return answer
+
+
+def _status(error: Exception) -> tuple[int | None, str]:
+    """Status and code; None: nobody has foreseen it."""
+    match error:
+        case BackendError():
+            return _KINDS[error.kind]
+        case UnknownError():
+            return _UNKNOWN[error.what]
+        case NoBackendError():
+            waits = error.choice.retry_after is not None
+            return (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable") if waits else (HTTPStatus.BAD_REQUEST, "no_backend")
+    return next((found for kind, found in _ERRORS.items() if isinstance(error, kind)), (None, ""))
+
+
+def _param(error: Exception) -> str | None:
+    """The field at fault."""
+    match error:
+        case BackendError() | RequestError():
+            return error.param
+        case UnknownError(what="model") | NoBackendError():
+            return "model"
+        case NotConfiguredError():
+            return "background"
+    return None
 
 
 def failure_event(operation: Operation, error: Exception, number: int) -> str:

@@ -1,7 +1,8 @@
 """The router's ASGI application: OpenAI's API, and Anthropic's messages, for every model of the configuration."""
 
+import functools
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,7 +17,9 @@ from lambda_llm.backends.contract import Chunk, Operation
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.openai_types.sse import DONE, event
 from lambda_llm.router.answers import explain, failure_event
+from lambda_llm.router.background import Background
 from lambda_llm.router.config import Configuration
+from lambda_llm.router.errors import NotConfiguredError, UnknownError
 from lambda_llm.router.live import Live
 from lambda_llm.router.models import listed
 from lambda_llm.web.deadline import deadline_of
@@ -70,61 +73,23 @@ class Asked:
         return not chunk.usage_only or (isinstance(options, dict) and options.get("include_usage") is True)
 
 
-def create_app(live: Live, tenant_of: TenantOf) -> Starlette:
+def create_app(live: Live, tenant_of: TenantOf, background: Background | None = None) -> Starlette:
     """Create the application.
 
     Args:
         live: the router in use.
         tenant_of: tells tenants apart.
+        background: answers later; None: nothing does.
     """
-
-    def asking(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
-        async def ask(request: Request) -> Response:
-            content = await request.body()  # before any refusal: what was not read would close the connection
-            origin = origin_of(request.scope)
-            async with live.request() as current:
-                tenant = tenant_of(origin, current.configuration)
-            asked = Asked(
-                operation,
-                _object(content),
-                tenant,
-                uuid.uuid4().hex,
-                deadline_of(request, ANSWER_SECONDS),
-                origin.max_tokens,
-            )
-            return await while_connected(request, _begun(live, asked) if asked.streams else _whole(live, asked))
-
-        return ask
-
-    async def models(request: Request) -> Response:
-        async with live.request() as current:
-            found = listed(current.configuration, tenant_of(origin_of(request.scope), current.configuration))
-        return JSONResponse({"object": "list", "data": found})
-
-    async def model(request: Request) -> Response:
-        name = request.path_params["name"]
-        async with live.request() as current:
-            found = listed(current.configuration, tenant_of(origin_of(request.scope), current.configuration))
-        for each in found:
-            if each["id"] == name:
-                return JSONResponse(each)
-        names = ", ".join(each["id"] for each in found)
-        raise APIError(
-            HTTPStatus.NOT_FOUND,
-            f"There is no model {name!r} for this tenant: use one of {names}.",
-            param="model",
-            code="model_not_found",
-        )
-
-    async def health(_: Request) -> Response:
-        async with live.request() as current:
-            return JSONResponse({"status": "ok", "configuration": current.digest})
-
+    handlers = _Handlers(live, tenant_of, background)
+    responses = Operation.RESPONSES.value
     routes = [
-        *(Route(operation.value, asking(operation), methods=["POST"]) for operation in Operation),
-        Route("/v1/models", models, methods=["GET"]),
-        Route("/v1/models/{name:path}", model, methods=["GET"]),
-        Route("/health", health, methods=["GET"]),
+        *(Route(each.value, functools.partial(handlers.ask, each), methods=["POST"]) for each in Operation),
+        Route(f"{responses}/{{response_id}}", handlers.response, methods=["GET"]),
+        Route(f"{responses}/{{response_id}}/cancel", handlers.cancel, methods=["POST"]),
+        Route("/v1/models", handlers.models, methods=["GET"]),
+        Route("/v1/models/{name:path}", handlers.model, methods=["GET"]),
+        Route("/health", handlers.health, methods=["GET"]),
     ]
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False  # `Paths` finds what was meant
@@ -133,6 +98,66 @@ def create_app(live: Live, tenant_of: TenantOf) -> Starlette:
     app.add_middleware(RequestBody)
     app.add_middleware(Paths, known=known)
     return app
+
+
+class _Handlers:
+    """What answers each path."""
+
+    def __init__(self, live: Live, tenant_of: TenantOf, background: Background | None) -> None:
+        self._live = live
+        self._tenant_of = tenant_of
+        self._background = background
+
+    async def ask(self, operation: Operation, request: Request) -> Response:
+        """An operation of a model."""
+        content = await request.body()  # before any refusal: what was not read would close the connection
+        tenant, most = await self._tenant(request), origin_of(request.scope).max_tokens
+        body = _object(content)
+        if operation is Operation.RESPONSES and body.get("background") is True:
+            key = request.headers.get("idempotency-key")
+            return JSONResponse(await self._later().submit(tenant, _bounded(body, most), key))
+        asked = Asked(operation, body, tenant, uuid.uuid4().hex, deadline_of(request, ANSWER_SECONDS), most)
+        return await while_connected(request, _begun(self._live, asked) if asked.streams else _whole(self._live, asked))
+
+    async def response(self, request: Request) -> Response:
+        """A response that is or was answered in the background."""
+        return JSONResponse(await self._later().get(await self._tenant(request), request.path_params["response_id"]))
+
+    async def cancel(self, request: Request) -> Response:
+        """The end of one."""
+        await request.body()
+        return JSONResponse(await self._later().cancel(await self._tenant(request), request.path_params["response_id"]))
+
+    async def models(self, request: Request) -> Response:
+        """All models that a tenant may use."""
+        return JSONResponse({"object": "list", "data": await self._models(request)})
+
+    async def model(self, request: Request) -> Response:
+        """One of them."""
+        name, found = request.path_params["name"], await self._models(request)
+        for each in found:
+            if each["id"] == name:
+                return JSONResponse(each)
+        names = ", ".join(each["id"] for each in found)
+        raise UnknownError("model", f"There is no model {name!r} for this tenant: use one of {names}.")
+
+    async def health(self, _: Request) -> Response:
+        """That the router runs, and with what."""
+        async with self._live.request() as current:
+            return JSONResponse({"status": "ok", "configuration": current.digest})
+
+    async def _tenant(self, request: Request) -> str:
+        async with self._live.request() as current:
+            return self._tenant_of(origin_of(request.scope), current.configuration)
+
+    async def _models(self, request: Request) -> list[dict[str, Any]]:
+        async with self._live.request() as current:
+            return listed(current.configuration, self._tenant_of(origin_of(request.scope), current.configuration))
+
+    def _later(self) -> Background:
+        if self._background is None:
+            raise NotConfiguredError("This router answers nothing in the background: leave out background.")
+        return self._background
 
 
 async def _whole(live: Live, asked: Asked) -> Response:
@@ -177,6 +202,14 @@ async def _begun(live: Live, asked: Asked) -> Response:
         raise
     response.headers.update(_headers(asked, backend))
     return response
+
+
+def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
+    """A response that is answered later, with the limit of whoever asks now."""
+    said = body.get("max_output_tokens")
+    if most is None or (type(said) is int and said <= most):
+        return body
+    return {**body, "max_output_tokens": most}
 
 
 def _headers(asked: Asked, backend: str) -> dict[str, str]:

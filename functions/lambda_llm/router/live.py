@@ -91,6 +91,12 @@ class Live:
             current.requests -= 1
             await self._close_unused()
 
+    @property
+    def router(self) -> Router:
+        """The router in use, for what asks no backend; within a request."""
+        assert self._current is not None  # noqa: S101 - made by the request
+        return self._current.router
+
     async def close(self) -> None:
         """Close every connection and forget every key; the next request begins anew."""
         self._current = None

@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -21,10 +22,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.router import clients
 from lambda_llm.router.app import create_app
+from lambda_llm.router.background import Background
 from lambda_llm.router.identity import tenant_of
 from lambda_llm.router.ledger import Ledger
 from lambda_llm.router.live import Live
+from lambda_llm.router.results import Results
 from lambda_llm.router.settings import Identity, Settings
 from lambda_llm.router.source import Reloading, source
 from lambda_llm.telemetry import logs
@@ -42,19 +46,18 @@ FAILED: Final = 1
 class SnapshotHooks:
     """Both hooks of the router: a snapshot has no connection and no backend's key."""
 
-    def __init__(self, live: Live, reloading: Reloading, ledger: Ledger) -> None:
+    def __init__(self, live: Live, closing: Sequence[Callable[[], None]]) -> None:
         self._live = live
-        self._reloading = reloading
-        self._ledger = ledger
+        self._closing = closing
         self._loop = asyncio.get_running_loop()
 
     def before_snapshot(self) -> None:
         """Close every connection and forget every key; called on a thread."""
         asyncio.run_coroutine_threadsafe(self._live.close(), self._loop).result()
-        self._reloading.close()
-        self._ledger.close()
+        for close in self._closing:
+            close()
         gc.collect()
-        logger.info("ready for the snapshot, with the configuration %s", self._reloading.digest)
+        logger.info("ready for the snapshot")
 
     def after_restore(self) -> None:
         """Reseed what was seeded before the snapshot: it is the same in every environment."""
@@ -83,7 +86,13 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
     reloading = Reloading(source(settings.configuration))
     ledger = Ledger.connect(settings.table)
     live = Live(reloading, ledger)
-    app = create_app(live, functools.partial(tenant_of, settings.identity))
+    closing = [reloading.close, ledger.close]
+    background = None
+    if settings.results is not None and settings.queue is not None:
+        store, queues = clients.create("s3"), clients.create("sqs")
+        closing += [store.close, queues.close]
+        background = Background(Results(settings.results, store), settings.queue, queues, lambda: live.router)
+    app = create_app(live, functools.partial(tenant_of, settings.identity), background)
     app.router.routes.append(Route(EVENTS_PATH, _unanswered, methods=["POST"]))
     app.add_middleware(
         FrontDoor,
@@ -91,7 +100,7 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
         tenants=settings.identity is Identity.AUTHORIZER,
         checked_inside=EVENTS_PATH,
     )
-    return app, SnapshotHooks(live, reloading, ledger)
+    return app, SnapshotHooks(live, closing)
 
 
 async def _serve() -> None:

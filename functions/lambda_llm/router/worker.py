@@ -30,20 +30,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NoReturn
 
-from lambda_llm.backends.contract import Backend, Operation
+from lambda_llm.backends.contract import Operation
 from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
 from lambda_llm.router import clients
 from lambda_llm.router.background import failed, too_late
 from lambda_llm.router.budget import BudgetError
+from lambda_llm.router.build import backends, guardrails
 from lambda_llm.router.config import Configuration
 from lambda_llm.router.dispatch import Dispatcher
 from lambda_llm.router.errors import NoBackendError, NotConfiguredError, ResultsError
 from lambda_llm.router.ledger import Ledger, LedgerError
+from lambda_llm.router.live import REFRESH_SECONDS
 from lambda_llm.router.results import ENDED, Job, Results, Run, Stored
 from lambda_llm.router.secrets import Secrets
-from lambda_llm.router.service import Budgets, Router
+from lambda_llm.router.service import Router
 from lambda_llm.router.settings import Settings
 from lambda_llm.router.source import Reloading, source
 
@@ -247,6 +249,7 @@ class Function:
     """The function: a worker, and what it needs between two invocations.
 
     Attributes:
+        router: of the configuration in use.
         worker: answers.
     """
 
@@ -275,14 +278,9 @@ class Function:
         self._reloading = Reloading(source(settings.configuration))
         self._secrets = Secrets()
         self._budgets = Ledger.connect(settings.table)
-        self._made = self._make(self._reloading.current)
+        self.router = self._make(self._reloading.current)
         results = Results(settings.results, clients.create("s3"))
         self.worker = Worker(results, lambda: self.router, clock, poll_seconds)
-
-    @property
-    def router(self) -> Router:
-        """Of the configuration in use."""
-        return self._made[0]
 
     def handle(self, event: Mapping[str, Any], seconds: float) -> dict[str, list[dict[str, str]]]:
         """Answer the records of an event, at the same time; return those that must come again, as Lambda expects it.
@@ -291,8 +289,8 @@ class Function:
             event: of SQS.
             seconds: until the function ends.
         """
-        if self._reloading.due and self._reloading.refresh():
-            self._made = self._make(self._reloading.current)
+        if self._reloading.age >= REFRESH_SECONDS and self._reloading.refresh():
+            self.router = self._make(self._reloading.current)
         records: list[dict[str, Any]] = event["Records"]
         again = asyncio.run(self._all(records, seconds))
         for record, wait in zip(records, again, strict=True):
@@ -301,19 +299,15 @@ class Function:
         failures = [record["messageId"] for record, wait in zip(records, again, strict=True) if wait is not None]
         return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
 
-    def _make(self, configuration: Configuration) -> tuple[Router, Dispatcher]:
-        from lambda_llm.router.build import backends  # noqa: PLC0415 - it loads AWS's SDK
-
-        made: Mapping[str, Backend] = backends(configuration, self._secrets.key)
-        budgets: Budgets = self._budgets
-        dispatcher = Dispatcher(made)
-        return Router(configuration, dispatcher, budgets, self._clock), dispatcher
+    def _make(self, configuration: Configuration) -> Router:
+        dispatcher = Dispatcher(backends(configuration, self._secrets.key))
+        return Router(configuration, dispatcher, self._budgets, self._clock, guardrails(configuration))
 
     async def _all(self, records: list[dict[str, Any]], seconds: float) -> list[float | None]:
         try:
             return await asyncio.gather(*(self._one(record, seconds) for record in records))
         finally:
-            await self._made[1].close()  # until the next invocation, with an event loop of its own
+            await self.router.close()  # until the next invocation, with an event loop of its own
 
     async def _one(self, record: Mapping[str, Any], seconds: float) -> float | None:
         try:
