@@ -22,6 +22,7 @@ FIXTURES = {
     "authorizer": "modules/front-door/tests/fixtures",
     "canary-rollback": "modules/canary-rollback/tests/fixtures",
     "agent": "modules/durable-agent/tests/fixtures",
+    "router": "modules/router/tests/fixtures",
 }
 """Folder of a zip with its manifest, by the function that it is for."""
 

@@ -88,6 +88,17 @@ ARGUMENTS = {
         "topic_arn": '"arn:aws:sns:eu-central-1:123456789012:on-call"',
         "permissions_boundary": "aws_iam_policy.mine.arn",
     },
+    "router": {
+        "name": '"llm"',
+        "package": package("router"),
+        "configuration": """{
+    content = yamlencode({ version = 1, backends = { mine = aws_iam_role.mine.arn }, models = {}, tenants = {} })
+  }""",
+        "background": "{}",
+        "secrets": "[aws_secretsmanager_secret.mine.arn]",
+        "permissions_boundary": "aws_iam_policy.mine.arn",
+        "kms_key_arn": "aws_kms_key.mine.arn",
+    },
     "canary-rollback": {
         "function": f'{{ function_name = "chat", function_arn = "{FUNCTION}", alias_name = "live", version = "7" }}',
         "package": package("canary-rollback"),
@@ -159,6 +170,15 @@ MOCKS = """
   mock_resource "aws_cloudwatch_log_group" {
     defaults = { arn = "arn:aws:logs:%(region)s:123456789012:log-group:/mine" }
   }
+  mock_resource "aws_dynamodb_table" {
+    defaults = { arn = "arn:aws:dynamodb:%(region)s:123456789012:table/budgets" }
+  }
+  mock_resource "aws_sqs_queue" {
+    defaults = { arn = "arn:aws:sqs:%(region)s:123456789012:mine" }
+  }
+  mock_resource "aws_secretsmanager_secret" {
+    defaults = { arn = "arn:aws:secretsmanager:%(region)s:123456789012:secret:mine-AbCdEf" }
+  }
   mock_resource "aws_s3_bucket" {
     defaults = { id = "my-models", arn = "arn:aws:s3:::my-models" }
   }
@@ -187,6 +207,10 @@ resource "aws_cloudwatch_log_group" "mine" {
 }
 
 resource "aws_s3_bucket" "mine" {
+}
+
+resource "aws_secretsmanager_secret" "mine" {
+  name = "mine"
 }
 
 resource "aws_acm_certificate" "mine" {

@@ -31,6 +31,9 @@ ANSWERING: Final = "LAMBDA_LLM_QUEUE_"
 ROLLING_BACK: Final = "LAMBDA_LLM_CANARY_"
 """Prefix of the settings of what rolls a canary back."""
 
+ROUTING: Final = "LAMBDA_LLM_ROUTER_"
+"""Prefix of the settings of the router and its worker."""
+
 CALLING: Final = "LAMBDA_LLM_URL"
 """Prefix of what callers of an inference function are told, which makes no function this project's."""
 
@@ -54,6 +57,7 @@ _BY_SETTINGS: Final = {
     AUTHORIZING: Kind.AUTHORIZER,
     ANSWERING: Kind.QUEUE_WORKER,
     ROLLING_BACK: Kind.CANARY_ROLLBACK,
+    ROUTING: Kind.ROUTER,
 }
 """Kinds that have settings of their own, by the prefix of these."""
 

@@ -136,3 +136,17 @@ resource "aws_lambda_function" "authorizer" {
     variables = { LAMBDA_LLM_AUTHORIZER_TABLE = "llm-keys" }
   }
 }
+
+# Without a tag, but with settings that only the router reads.
+resource "aws_lambda_function" "router_worker" {
+  function_name = "router-worker"
+  role          = "arn:aws:iam::123456789012:role/router-worker"
+  filename      = "router.zip"
+  handler       = "lambda_llm.router.worker.handle"
+  runtime       = "python3.13"
+  memory_size   = 512
+
+  environment {
+    variables = { LAMBDA_LLM_ROUTER_CONFIGURATION = "s3://my-configurations/router.yaml" }
+  }
+}
