@@ -52,6 +52,14 @@ FUNCTIONS: Final = {
         Function("canary-rollback", "lambda_llm.canary_rollback.handler.handle"),
         Function("authorizer", "lambda_llm.authorizer.handler.handle"),
         Function("authorizer-jwt", "lambda_llm.authorizer.jwt_handler.handle", extra="authorizer-jwt"),
+        # One zip for both: the server behind the web adapter, and what answers in the background.
+        Function(
+            "router",
+            "lambda_llm.router.worker.handle",
+            extra="router",
+            modules=("lambda_llm.router.serve",),
+            exec_wrapper="bin/serve-router",
+        ),
         Function(
             "agent",
             "lambda_llm.agent.handler.handle",
