@@ -2,7 +2,7 @@
 # What they set up stays in .venv and .build; the next run takes it from there.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-agent test long lint format build package lock clean
+.PHONY: help demo demo-agent demo-router test long lint format build package lock clean
 
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
@@ -16,6 +16,7 @@ endef
 help:
 	@echo "make demo    a language model on this machine as it would run on Lambda, and a conversation with it"
 	@echo "make demo-agent  an agent that reads, computes, asks a human, waits three days, and answers"
+	@echo "make demo-router one address for three models: a fallback, a long context, a budget that ends"
 	@echo "make test    every check: style, types, tests"
 	@echo
 	@echo "Both do their own set-up: the first run compiles llama.cpp, which takes a minute or two."
@@ -33,6 +34,10 @@ demo:
 demo-agent:
 	$(setup) demo
 	@$(BIN)/python -m scripts.demo_agent
+
+demo-router:
+	$(setup) demo
+	@$(BIN)/python -m scripts.demo_router
 
 # Two at a time: most tests wait for a process of theirs half of the time. A file's tests stay together.
 # Coverage, of the tests' own processes, is measured in CI: tracing takes time, and skipped tests would miss the floor.

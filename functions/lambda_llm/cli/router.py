@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from lambda_llm.cli.console import JSON, out
+from lambda_llm.cli.console import JSON, AllowHost, Port, err, listening, out
 from lambda_llm.errors import LambdaLLMError
 
 if TYPE_CHECKING:
     from lambda_llm.router.budget import Amount, Limit
     from lambda_llm.router.config import Configuration
+    from lambda_llm.router.service import Budgets
 
 BudgetTable = Annotated[
     str,
@@ -212,6 +213,68 @@ def explain(
         threshold = "" if row.threshold is None else f"{row.threshold:.1%}"
         rows.add_row(asked, escape(printable(row.backend)), f"${row.cost:.6f}", threshold, escape(row.why))
     out.print(rows)
+
+
+@app.command()
+def serve(
+    *,
+    config: Annotated[
+        str,
+        typer.Option(
+            "--config",
+            "-c",
+            help="The configuration: a file, s3://BUCKET/KEY or appconfig://APPLICATION/ENVIRONMENT/PROFILE.",
+            show_default=False,
+        ),
+    ],
+    tenant: Annotated[
+        str, typer.Option(help="Whose all requests are; default: one without an entry of its own.")
+    ] = "*",
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table",
+            help="DynamoDB table of the budgets, by name or ARN; without one, a tenant that has a budget is refused.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Port = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    allow_host: AllowHost = [],  # noqa: B006 - typer's way, never changed
+    as_json: JSON = False,
+) -> None:
+    """Run the router on this machine, as on Lambda: one address of OpenAI's API for every model of a configuration.
+
+    A changed configuration is used within a minute, and a wrong one never. Responses in the background need the
+    deployed router. Stop with Ctrl-C.
+
+    Example: `lambda-llm router serve --config router.yaml --tenant acme --table llm-budgets`
+    """
+    import json
+
+    from lambda_llm.router.app import create_app
+    from lambda_llm.router.ledger import Ledger
+    from lambda_llm.router.live import Live
+    from lambda_llm.router.source import Reloading, source
+    from lambda_llm.router.unkept import Unkept
+    from lambda_llm.web.hosts import LocalNames
+    from lambda_llm.web.local_only import LocalOnly
+    from lambda_llm.web.server import Server
+
+    reloading = Reloading(source(config))
+    budgets: Budgets = Unkept() if table is None else Ledger.connect(table)
+    with listening(host, port) as (bound, address):
+        url = f"{address}/v1"
+        if as_json:
+            ready = {"url": url, "configuration": reloading.digest, "models": list(reloading.current.models)}
+            out.file.write(json.dumps(ready) + "\n")
+            out.file.flush()
+        else:
+            names = ", ".join(reloading.current.models)
+            err.print(f"Routing to {names} on [bold]{url}[/] (Ctrl-C stops).")
+        app_ = create_app(Live(reloading, budgets), lambda _, __: tenant)
+        app_.add_middleware(LocalOnly, names=LocalNames.of(host, allow_host))
+        Server(app_, lambda: None, log_level="warning").run(sockets=[bound])
 
 
 def _read(file: Path) -> bytes:

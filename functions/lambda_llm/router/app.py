@@ -2,7 +2,8 @@
 
 import functools
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -19,6 +20,7 @@ from lambda_llm.openai_types.sse import DONE, event
 from lambda_llm.router.answers import explain, failure_event
 from lambda_llm.router.background import Background
 from lambda_llm.router.config import Configuration
+from lambda_llm.router.dispatch import Answer
 from lambda_llm.router.errors import NotConfiguredError, UnknownError
 from lambda_llm.router.live import Live
 from lambda_llm.router.models import listed
@@ -162,46 +164,46 @@ class _Handlers:
 
 async def _whole(live: Live, asked: Asked) -> Response:
     """An answer in one piece."""
+    async with _answered(live, asked) as answer:
+        data = b"".join([chunk.data async for chunk in answer.chunks])
+    return Response(data, media_type="application/json", headers=_headers(asked, answer))
+
+
+async def _begun(live: Live, asked: Asked) -> Response:
+    """A stream whose first event is there: until then, an error has a status of its own."""
+    answers: list[Answer] = []
+
+    async def events() -> AsyncGenerator[str]:
+        async with _answered(live, asked) as answer:
+            answers.append(answer)
+            async for chunk in answer.chunks:
+                if asked.wants(chunk):
+                    yield event(chunk.data.decode(), chunk.event)
+        if asked.operation in _WITH_DONE:
+            yield DONE
+
+    def failure(error: Exception) -> str:
+        return failure_event(asked.operation, error, answers[0].count)
+
+    stream = events()
+    try:
+        response = await EventStream.begun(stream, failure, keep_alive_seconds=KEEP_ALIVE_SECONDS)
+    except BaseException:
+        await stream.aclose()
+        raise
+    response.headers.update(_headers(asked, answers[0]))
+    return response
+
+
+@asynccontextmanager
+async def _answered(live: Live, asked: Asked) -> AsyncIterator[Answer]:
     async with (
         live.request() as current,
         current.router.answer(
             asked.operation, asked.body, asked.tenant, asked.id, asked.deadline, most=asked.most
         ) as answer,
     ):
-        data = b"".join([chunk.data async for chunk in answer.chunks])
-    return Response(data, media_type="application/json", headers=_headers(asked, answer.backend))
-
-
-async def _begun(live: Live, asked: Asked) -> Response:
-    """A stream whose first event is there: until then, an error has a status of its own."""
-    count, backend = 0, ""
-
-    async def events() -> AsyncGenerator[str]:
-        nonlocal count, backend
-        async with (
-            live.request() as current,
-            current.router.answer(
-                asked.operation, asked.body, asked.tenant, asked.id, asked.deadline, most=asked.most
-            ) as answer,
-        ):
-            backend = answer.backend
-            async for chunk in answer.chunks:
-                count += 1
-                if asked.wants(chunk):
-                    yield event(chunk.data.decode(), chunk.event)
-        if asked.operation in _WITH_DONE:
-            yield DONE
-
-    stream = events()
-    try:
-        response = await EventStream.begun(
-            stream, lambda error: failure_event(asked.operation, error, count), keep_alive_seconds=KEEP_ALIVE_SECONDS
-        )
-    except BaseException:
-        await stream.aclose()
-        raise
-    response.headers.update(_headers(asked, backend))
-    return response
+        yield answer
 
 
 def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
@@ -212,8 +214,11 @@ def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
     return {**body, "max_output_tokens": most}
 
 
-def _headers(asked: Asked, backend: str) -> dict[str, str]:
-    return {"x-request-id": asked.id, "x-lambda-llm-backend": backend}
+def _headers(asked: Asked, answer: Answer) -> dict[str, str]:
+    """Who has answered, and after whom: `gpu=throttled, small`."""
+    failed = {each.backend: f"={each.failed}" for each in answer.attempts if each.failed is not None}
+    tried = ", ".join(f"{each.backend}{failed.get(each.backend, '')}" for each in answer.attempts)
+    return {"x-request-id": asked.id, "x-lambda-llm-backend": answer.backend, "x-lambda-llm-attempts": tried}
 
 
 def _object(content: bytes) -> dict[str, Any]:

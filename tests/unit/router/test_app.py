@@ -67,6 +67,7 @@ def test_a_whole_answer_says_which_backend_gave_it(tmp_path: Path, book: Book) -
         answer = asking.post("/v1/chat/completions", json=BODY)
         assert (answer.status_code, answer.json()["choices"][0]["message"]["content"]) == (200, "Hello")
         assert answer.headers["x-lambda-llm-backend"] == "backend-1"
+        assert answer.headers["x-lambda-llm-attempts"] == "backend-0=throttled, backend-1"
         assert answer.headers["x-request-id"] == server.asked[0].headers["x-request-id"]
         assert list(book.charged) == [answer.headers["x-request-id"]]
 
