@@ -40,6 +40,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 URL = Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")]
 Region = Annotated[str, Field(pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d+$")]
+Alias = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:lambda:[^:]+:\d{12}:function:[^:]+:[^:]+$")]
 
 Principal = Annotated[
     str,
@@ -194,6 +195,7 @@ class OpenAIHTTPEntry(_Backend):
         model: as the server calls it.
         auth: how it is authorized.
         fixed: fields that every request gets, over the client's.
+        function: ARN of the alias, where it is a function of ours behind its Function URL: for its utilization.
     """
 
     kind: Literal["openai_http"]
@@ -201,6 +203,7 @@ class OpenAIHTTPEntry(_Backend):
     model: Annotated[str, Field(min_length=1)]
     auth: Annotated[NoAuth | Bearer | SigV4, Field(discriminator="kind")]
     fixed: Mapping[str, Any] = Field(default_factory=dict)
+    function: Alias | None = None
 
     @model_validator(mode="after")
     def _is_private(self) -> Self:
@@ -259,7 +262,7 @@ class LambdaInvokeEntry(_Backend):
 
     kind: Literal["lambda_invoke"]
     region: Region
-    function: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:lambda:[^:]+:\d{12}:function:[^:]+:[^:]+$")]
+    function: Alias
     model: Annotated[str, Field(min_length=1)]
     url: URL | None = None
 
