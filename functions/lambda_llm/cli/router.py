@@ -157,9 +157,9 @@ def schema() -> None:
 
     Example: `lambda-llm router schema`
     """
-    from lambda_llm.router.config import Configuration
+    from lambda_llm.router.schema import schema as made
 
-    out.print_json(data=Configuration.model_json_schema())
+    out.print_json(data=made())
 
 
 @app.command()

@@ -8,12 +8,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from lambda_llm.backends.contract import Operation
 from lambda_llm.limits import APPCONFIG_BYTES
 from lambda_llm.router.budget import Limit, Limits
-from lambda_llm.router.config import Configuration, digest, parse
+from lambda_llm.router.config import digest, parse
 from lambda_llm.router.errors import ConfigurationError
 from lambda_llm.router.facts import Feature, Place
 from lambda_llm.router.policy import Prefer, TimePrice, TokenPrice
@@ -156,16 +155,6 @@ def test_noise_has_a_sentence(content: bytes) -> None:
     """And never another exception."""
     with pytest.raises(ConfigurationError):
         parse(content)
-
-
-def test_the_schema_tells_right_from_wrong() -> None:
-    """Editors complete and check by it, without this package."""
-    validator = Draft202012Validator(Configuration.model_json_schema())
-    assert list(validator.iter_errors(written())) == []
-    for part in ("version", "backends/small/place", "models/chat/backends", "tenants"):
-        given = written()
-        change(part, None)(given)
-        assert list(validator.iter_errors(given)) != [], part
 
 
 def test_two_contents_have_two_names() -> None:
