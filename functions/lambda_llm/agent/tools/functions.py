@@ -1,7 +1,6 @@
 """Tools that are Python functions."""
 
 import inspect
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_type_hints
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 
 from lambda_llm.agent.errors import AgentDefinitionError, AgentError, ToolError
 from lambda_llm.agent.tools.tool import CallContext, Effects, Outcome, ToolDescription
+from lambda_llm.agent.tools.within import within
 
 SOURCE: Final = "functions"
 """Name of the source of an agent's functions."""
@@ -107,29 +107,24 @@ class FunctionSource:
         if one.context:
             given[one.context] = context
         once = one.description.effects is Effects.ONCE
-        return _within(lambda: one.function(**given), context.seconds, "unknown" if once else "error")
+        return _answer(lambda: one.function(**given), context.seconds, "unknown" if once else "error")
 
 
-def _within(work: Callable[[], Any], seconds: float, failed: Literal["error", "unknown"]) -> Outcome:
+def _answer(work: Callable[[], Any], seconds: float, failed: Literal["error", "unknown"]) -> Outcome:
     """The result of some work, or that it is not known in time. An exception's text is not passed on: it may quote."""
-    ended: list[Outcome | AgentError] = []
 
-    def run() -> None:
+    def outcome() -> Outcome:
         try:
-            ended.append(_outcome(work()))
-        except AgentError as error:
-            ended.append(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the execution
-            ended.append(Outcome(failed, f"The tool failed with {type(error).__name__}."))
+            return _outcome(work())
+        except AgentError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it must not end the execution
+            return Outcome(failed, f"The tool failed with {type(error).__name__}.")
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not ended:
+    answer = within(seconds, outcome)
+    if answer is None:
         raise ToolError(f"The tool did not answer within {seconds:g} seconds.", unknown=True)
-    if isinstance(ended[0], AgentError):
-        raise ended[0]
-    return ended[0]
+    return answer
 
 
 def _outcome(value: Any) -> Outcome:

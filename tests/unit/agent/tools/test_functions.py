@@ -1,5 +1,6 @@
 """Python functions as tools."""
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,15 @@ def test_a_bug_in_it_quotes_nothing(tmp_path: Path, effects: str, status: str) -
         raise ValueError("secret")
 
     assert called(fail, tmp_path) == Outcome(status, "The tool failed with ValueError.")  # type: ignore[arg-type]
+
+
+def test_one_that_ends_its_process_ends_itself_alone(tmp_path: Path) -> None:
+    @tool("none")
+    def leave() -> None:
+        """Leave."""
+        sys.exit(3)
+
+    assert called(leave, tmp_path) == Outcome("error", "The tool failed with SystemExit.")
 
 
 def test_what_it_says_itself_is_passed_on(tmp_path: Path) -> None:

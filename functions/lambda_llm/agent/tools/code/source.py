@@ -1,19 +1,17 @@
 """Running code as a tool of an agent: one interpreter per execution, whose files outlive it."""
 
 import mimetypes
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from lambda_llm.agent.errors import AgentDefinitionError, AgentError, BadReferenceError, SandboxError
 from lambda_llm.agent.references import Reference
 from lambda_llm.agent.tools.code.backend import FILE_MOST, Backend, File, Run, Session, SessionGoneError, check_path
 from lambda_llm.agent.tools.tool import CallContext, Effects, Outcome, Store, ToolDescription
-
-T = TypeVar("T")
+from lambda_llm.agent.tools.within import within
 
 TOOL: Final = "run_code"
 CODE_MOST: Final = 50_000
@@ -118,7 +116,7 @@ class CodeSource:
             raise SandboxError(f"code must have at most {CODE_MOST:,} characters.")
         call = _Call(self._backend, context, str(arguments["code"]), _Memory.of(context.memory))
         try:
-            run = _within(context.seconds, call.run)
+            run = within(context.seconds, call.run)
             if run is None:
                 return call.unanswered()
         except SandboxError as error:
@@ -145,7 +143,7 @@ class CodeSource:
     def _keep(self, call: "_Call", store: Store) -> list[str]:
         """Store files that the code wrote or changed; their paths."""
         try:
-            there = _within(call.left(), call.session.files)
+            there = within(call.left(), call.session.files)
         except SandboxError:
             there = None
         if there is None:
@@ -162,7 +160,7 @@ class CodeSource:
                 continue
             reference = call.memory.files.get(path)
             if reference is None or call.memory.versions.get(path) != file.version:
-                reference = _within(call.left(), partial(_stored, call.session, path, file, store))
+                reference = within(call.left(), partial(_stored, call.session, path, file, store))
                 if reference is None:
                     left_out.append(path)
                     continue
@@ -314,22 +312,3 @@ def _stored(session: Session, path: str, file: File, store: Store) -> Reference 
         raise
     except AgentError:
         return None
-
-
-def _within(seconds: float, work: Callable[[], T]) -> T | None:
-    """What `work` gives, or None once the time is up: whatever a service does, the caller goes on."""
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def worker() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again where it belongs
-            errors.append(error)
-
-    thread = threading.Thread(target=worker, name="code", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    return results[0] if results else None
