@@ -55,7 +55,7 @@ def lambda_client(answer_seconds: float) -> Any:
     return get_session().create_client("lambda", config=config)
 
 
-def ask(client: Any, function: str, path: str, body: bytes) -> Answer:
+def ask(client: Any, function: str, path: str, body: bytes, request_id: str | None = None) -> Answer:
     """Send a request to a function and wait for the answer.
 
     Args:
@@ -63,6 +63,7 @@ def ask(client: Any, function: str, path: str, body: bytes) -> Answer:
         function: ARN of the function's alias.
         path: of the request, such as /v1/chat/completions.
         body: JSON, with streaming off: the answer comes in one piece, of at most 6 MB.
+        request_id: of whoever asks, as in `event`.
 
     Raises:
         InvocationError: it was not invoked (throttled, refused), it failed, or what it answered is no response. The
@@ -71,7 +72,7 @@ def ask(client: Any, function: str, path: str, body: bytes) -> Answer:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client has imported it
 
     try:
-        invoked = client.invoke(FunctionName=function, Payload=event("POST", path, body))
+        invoked = client.invoke(FunctionName=function, Payload=event("POST", path, body, request_id))
         payload = invoked["Payload"].read()
     except ClientError as error:
         raise InvocationError(f"The function was not invoked: {error.response['Error']['Code']}.") from None
@@ -90,23 +91,26 @@ def ask(client: Any, function: str, path: str, body: bytes) -> Answer:
         ) from None
 
 
-def event(method: str, path: str, body: bytes = b"") -> bytes:
+def event(method: str, path: str, body: bytes = b"", request_id: str | None = None) -> bytes:
     """The payload of a request, as Function URLs and HTTP APIs send it (version 2.0).
 
     Args:
         method: of HTTP.
         path: of the request.
         body: JSON; as text it is shorter than in base64.
+        request_id: of whoever asks, for the function's log: in the event's context, and in `x-request-id`, where
+            requests over HTTP have it; None: there is none but Lambda's own.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
     """
     host = "lambda.invoke"
+    named = {} if request_id is None else {"x-request-id": request_id}
     request = {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {"content-type": "application/json", "host": host},
+        "headers": {"content-type": "application/json", "host": host, **named},
         "requestContext": {
             "accountId": "anonymous",
             "apiId": "invoke",
@@ -119,7 +123,7 @@ def event(method: str, path: str, body: bytes = b"") -> bytes:
                 "sourceIp": "127.0.0.1",
                 "userAgent": "lambda-llm",
             },
-            "requestId": "invoke",
+            "requestId": request_id or "invoke",
             "routeKey": "$default",
             "stage": "$default",
             "time": "01/Jan/1970:00:00:00 +0000",

@@ -59,7 +59,8 @@ class LambdaInvoke:
 
     async def open(self, request: Request) -> AsyncGenerator[Chunk]:
         """See `contract.Backend`; an invocation goes on to its end even if its answer is closed early."""
-        payload = event("POST", request.operation.value, json.dumps(sent(request, self._model, {})).encode())
+        content = json.dumps(sent(request, self._model, {})).encode()
+        payload = event("POST", request.operation.value, content, request.id)
         async with (
             self._http.post(request, self._path, payload) as invoked,
             aclosing(self._payload(invoked.aiter_bytes())) as parts,

@@ -5,6 +5,7 @@ SageMaker's is `openai_http`.
 
 Sources: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointWithResponseStream.html
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_ResponseStream.html
 """
 
 import json
@@ -26,8 +27,10 @@ WAKE_SECONDS: Final = 300.0
 """Until a component that was scaled to zero may answer: an instance starts, and loads the model."""
 
 _NO_CAPACITY: Final = b"has no capacity to process this request"
-"""In the ValidationError for a component without copies. That failure makes it scale out.
-Source: https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-zero-instances.html"""
+"""In the ValidationError for a component without copies, as AWS's post quotes it. That failure makes it scale out.
+Sources: https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-zero-instances.html
+https://aws.amazon.com/blogs/machine-learning/unlock-cost-savings-with-the-new-scale-down-to-zero-feature-in-amazon-sagemaker-inference/
+"""
 
 _STATUSES: Final = range(400, 600)
 

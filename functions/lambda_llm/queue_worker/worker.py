@@ -42,7 +42,7 @@ class Worker:
             UnansweredMessageError: it is no request, or the answer was refused.
             InvocationError: the function was not invoked, or failed.
         """
-        answer = ask(self._functions, self._settings.function, PATH, _body(record["body"]))
+        answer = ask(self._functions, self._settings.function, PATH, _body(record["body"]), record["messageId"])
         if answer.status != OK:
             raise UnansweredMessageError(f"The function answered with status {answer.status}{_code(answer)}.")
         self._send(record, answer)

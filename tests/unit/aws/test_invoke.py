@@ -78,6 +78,18 @@ def test_whoever_wrote_the_body_chooses_nothing_else(client: Any) -> None:
     assert (event["body"].encode(), event["isBase64Encoded"]) == (forged, False)
 
 
+def test_the_function_is_told_who_asks(client: Any) -> None:
+    """By the id that the asking side has in its own log; without one, by none."""
+    sent: list[dict[str, Any]] = []
+    client.meta.events.register("provide-client-params.lambda.Invoke", lambda params, **_: sent.append(params))
+    for request_id in ("message-7", None):
+        with answering(client, buffered(body="{}")):
+            ask(client, FUNCTION, PATH, REQUEST, request_id)
+    named, unnamed = (json.loads(each["Payload"]) for each in sent)
+    assert (named["requestContext"]["requestId"], named["headers"]["x-request-id"]) == ("message-7", "message-7")
+    assert (unnamed["requestContext"]["requestId"], "x-request-id" in unnamed["headers"]) == ("invoke", False)
+
+
 NO_RESPONSES = [b"", b"null", b"3", b"[]", b'"text"', b"{}", b'{"choices": []}', b'{"statusCode": "200"}']
 NO_RESPONSES += [b'{"statusCode": true}', b"{" + SEPARATOR + b"{}", b"[" * 100_000, b"\xff", buffered(body={"a": 1})]
 NO_RESPONSES += [buffered(body="%", isBase64Encoded=True)]

@@ -38,7 +38,7 @@ def payload(content: bytes, size: int = 1000) -> list[bytes]:
 
 async def test_the_request_is_what_botocore_sends() -> None:
     body = {"model": "ours", "messages": [{"role": "user", "content": "Hello"}]}
-    sent = event("POST", "/v1/chat/completions", json.dumps(body).encode())
+    sent = event("POST", "/v1/chat/completions", json.dumps(body).encode(), "an-id")
     path, headers, content = as_botocore_sends(
         "lambda", "invoke_with_response_stream", FunctionName=ALIAS, Payload=sent
     )
@@ -47,6 +47,8 @@ async def test_the_request_is_what_botocore_sends() -> None:
     [asked] = server.asked
     assert (asked.path, asked.body, headers) == (path, content, {})
     assert "/eu-central-1/lambda/aws4_request" in asked.headers["authorization"]
+    given = json.loads(asked.body)
+    assert (given["requestContext"]["requestId"], given["headers"]["x-request-id"]) == ("an-id", "an-id")
 
 
 def test_the_answers_of_these_tests_are_botocores() -> None:
