@@ -15,6 +15,7 @@ from lambda_llm.router.guardrail import Guardrail
 from lambda_llm.router.secrets import Secrets
 from lambda_llm.router.service import Budgets, Router
 from lambda_llm.router.source import Reloading
+from lambda_llm.router.utilization import Utilization, functions_of
 
 if TYPE_CHECKING:
     from lambda_llm.router.health import Health
@@ -54,17 +55,25 @@ class Current:
 class Live:
     """Gives each request the configuration that is in use when it comes, and looks for another one meanwhile."""
 
-    def __init__(self, reloading: Reloading, budgets: Budgets, secrets: Secrets | None = None) -> None:
+    def __init__(
+        self,
+        reloading: Reloading,
+        budgets: Budgets,
+        secrets: Secrets | None = None,
+        utilization: Utilization | None = None,
+    ) -> None:
         """Take what it works with; no backend is asked.
 
         Args:
             reloading: the configuration.
             budgets: of the tenants.
             secrets: keys of the backends.
+            utilization: of our functions; None: nobody measures it.
         """
         self._reloading = reloading
         self._budgets = budgets
         self._secrets = secrets or Secrets()
+        self._utilization = utilization
         self._current: Current | None = None
         self._in_use: list[Current] = []
         self._refresh: asyncio.Task[None] | None = None
@@ -76,9 +85,11 @@ class Live:
         Raises:
             CredentialsError: a backend is authorized with IAM, and there are no credentials.
         """
-        if self._reloading.age >= REFRESH_SECONDS and self._refresh is None:
+        age = self._reloading.age
+        measures = self._utilization is not None and self._utilization.due
+        if self._refresh is None and (age >= REFRESH_SECONDS or measures):
             self._refresh = asyncio.ensure_future(self._refreshed())
-        if self._refresh is not None and self._reloading.age >= WAIT_SECONDS:
+        if self._refresh is not None and age >= WAIT_SECONDS:
             await asyncio.shield(self._refresh)
         if self._current is None or self._current.digest != self._reloading.digest:
             await self._renew()
@@ -106,7 +117,13 @@ class Live:
 
     async def _refreshed(self) -> None:
         try:
-            await asyncio.to_thread(self._reloading.refresh)
+            if self._reloading.age >= REFRESH_SECONDS:
+                await asyncio.to_thread(self._reloading.refresh)
+            if self._utilization is not None and self._utilization.due:
+                functions = functions_of(self._reloading.current)
+                measured = await asyncio.to_thread(self._utilization.refresh, functions)
+                if self._current is not None:
+                    self._current.dispatcher.measured(measured)
         finally:
             self._refresh = None
 

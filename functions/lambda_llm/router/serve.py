@@ -31,6 +31,7 @@ from lambda_llm.router.live import Live
 from lambda_llm.router.results import Results
 from lambda_llm.router.settings import Identity, Settings
 from lambda_llm.router.source import Reloading, source
+from lambda_llm.router.utilization import Utilization
 from lambda_llm.telemetry import logs
 from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED, add_hook_routes, port_of
 from lambda_llm.web.entropy import reseed
@@ -85,8 +86,9 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
     """
     reloading = Reloading(source(settings.configuration))
     ledger = Ledger.connect(settings.table)
-    live = Live(reloading, ledger)
-    closing = [reloading.close, ledger.close]
+    utilization = Utilization(settings.table, clients.create("dynamodb"))
+    live = Live(reloading, ledger, utilization=utilization)
+    closing = [reloading.close, ledger.close, utilization.close]
     background = None
     if settings.results is not None and settings.queue is not None:
         store, queues = clients.create("s3"), clients.create("sqs")

@@ -118,6 +118,11 @@ class Utilization:
             return {}
         return {name: found[arn] for name, arn in functions.items() if arn in found}
 
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        for client in (self._client, *self._made.values()):
+            client.close()
+
     def _read(self, now: float, arns: Sequence[str]) -> dict[str, float]:
         """By ARN: from the table, or where that is too old and nobody else is at it, from CloudWatch."""
         item: Mapping[str, Any] = self._client.get_item(TableName=self._table, Key=dict(_KEY)).get("Item", {})

@@ -9,8 +9,11 @@ import pytest
 
 from lambda_llm.router import live as module
 from lambda_llm.router.budget import Amount
+from lambda_llm.router.live import Live
+from lambda_llm.router.source import FileSource, Reloading
 from support.budgets import Book
 from support.event_streams import JSON, SILENCE, SSE, Answer, answering
+from support.router import written
 from support.routing import BODY, THROTTLED, WHOLE, Routing, configuration, delta, routing, sse
 
 CHAT = "/v1/chat/completions"
@@ -98,3 +101,33 @@ def test_after_closing_everything_it_begins_anew(tmp_path: Path) -> None:
             router.run(router.live.close())
             assert backend_of(router) == "backend-0"
         assert len(server.asked) == 2
+
+
+class Measured:
+    """Utilization that somebody has measured."""
+
+    def __init__(self) -> None:
+        self.due = True
+        self.asked: list[dict[str, str]] = []
+
+    def refresh(self, functions: dict[str, str]) -> dict[str, float]:
+        self.due = False
+        self.asked.append(functions)
+        return {"small": 0.5}
+
+
+async def test_what_is_measured_reaches_the_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "unused")
+    path = tmp_path / "router.json"
+    path.write_text(json.dumps({**written(), "backends": {"small": written()["backends"]["small"]},
+                                "models": {"chat": {"backends": ["small"]}},
+                                "tenants": {"*": {"models": ["*"]}}}))  # fmt: skip
+    measured = Measured()
+    live = Live(Reloading(FileSource(path)), Book(), utilization=measured)  # type: ignore[arg-type]
+    for _ in range(2):
+        async with live.request() as current:
+            pass
+    assert current.dispatcher.health["small"].utilization == 0.5
+    assert measured.asked == [{"small": written()["backends"]["small"]["function"]}]
+    await live.close()
