@@ -1,5 +1,6 @@
 """A configuration that is replaced while requests run."""
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -125,9 +126,9 @@ async def test_what_is_measured_reaches_the_policy(tmp_path: Path, monkeypatch: 
                                 "tenants": {"*": {"models": ["*"]}}}))  # fmt: skip
     measured = Measured()
     live = Live(Reloading(FileSource(path)), Book(), utilization=measured)  # type: ignore[arg-type]
-    for _ in range(2):
-        async with live.request() as current:
-            pass
+    async with asyncio.timeout(60), live.request() as current:
+        while "small" not in current.dispatcher.health:  # noqa: ASYNC110 - a thread measures
+            await asyncio.sleep(0.01)
     assert current.dispatcher.health["small"].utilization == 0.5
     assert measured.asked == [{"small": written()["backends"]["small"]["function"]}]
     await live.close()
