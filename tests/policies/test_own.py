@@ -15,6 +15,7 @@ from support.policies import POLICIES, PROVIDER, checkov_environment, reports, r
 
 PACKAGE = ROOT / "modules/inference/tests/fixtures/function.zip"
 PRUNER_PACKAGE = ROOT / "modules/version-pruner/tests/fixtures/function.zip"
+ROUTER_PACKAGE = ROOT / "modules/router/tests/fixtures/function.zip"
 AUTHORIZER_PACKAGE = ROOT / "modules/front-door/tests/fixtures/function.zip"
 FOLDERS = [path for path in (ROOT / "modules", ROOT / "examples") if path.is_dir()]
 LEFT_BEHIND = shutil.ignore_patterns(".terraform*", "terraform.tfstate*", "tests")
@@ -111,6 +112,34 @@ module "distribution" {{
   function    = {{ alias_arn = module.inference.alias_arn, url = module.inference.url }}
   web_acl     = {{ arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/llm/1234abcd" }}
 }}
+
+module "router" {{
+  source = "{ROOT}//modules/router"
+
+  name          = "router"
+  package       = {{ path = "{ROUTER_PACKAGE}" }}
+  configuration = {{ s3 = {{ bucket = "my-configurations", key = "router.yaml" }} }}
+  background    = {{}}
+}}
+
+module "gpu" {{
+  source   = "{ROOT}//modules/gpu-endpoint"
+  for_each = {{ sagemaker = "vllm:server-sagemaker-cuda-v1", ecs = "vllm:server-cuda-v1" }}
+
+  kind      = each.key
+  name      = "big-${{each.key}}"
+  image     = "763104351884.dkr.ecr.us-east-1.amazonaws.com/${{each.value}}"
+  model     = {{ bucket = "my-models", key = "models/llama/" }}
+  sagemaker = each.key == "sagemaker" ? {{ instance_type = "ml.g6.xlarge" }} : null
+  vpc       = each.key == "ecs" ? {{ id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"] }} : null
+  ecs = each.key != "ecs" ? null : {{
+    instance_type   = "g6.xlarge"
+    fetch_image     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/aws-cli:2.31"
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1234abcd"
+    host            = "gpu.example.com"
+    callers         = {{ router = "sg-0a1b2c3d" }}
+  }}
+}}
 """,
         encoding="utf-8",
     )
@@ -122,4 +151,6 @@ module "distribution" {{
     assert results["failed_checks"] == []
     passed = {record["check_id"].removeprefix("CKV_LLM_") for record in results["passed_checks"]}
     # What the API's document says, and which function its permission is for, the second plan knows.
-    assert passed == {str(number) for number in [*range(1, 16), 21, 22]}
+    assert passed == {str(number) for number in [*range(1, 16), 21, 22, 23]}
+    closed = {record["resource"].split(".", 2)[2] for record in results["passed_checks"] if "_23" in record["check_id"]}
+    assert closed >= {"aws_cloudformation_stack.sagemaker[0]", "aws_lb.this[0]", "aws_lb_listener.this[0]"}

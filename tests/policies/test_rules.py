@@ -30,7 +30,7 @@ BESIDE: Final = {
 }
 """Rules that judge what else is in a rule's fixtures."""
 
-ALONE: Final = {16: {16, 17}, 17: {16, 17}, 22: {22}}
+ALONE: Final = {16: {16, 17}, 17: {16, 17}, 22: {22}, 23: {23}}
 """Rules whose fixtures have no inference function, and those that judge them."""
 
 
@@ -67,7 +67,7 @@ def failures(framework: str, name: str, found: dict[str, dict[str, Found]]) -> s
 
 def test_every_case_was_looked_at() -> None:
     of_others = {"marks", "modules", "pruner-by-arn", "pruner-of-another", "reads", "repeated", "skipped", "unmarked"}
-    of_others |= {"across", "callers", "documents", "gateways", "reads-otherwise", "services"}
+    of_others |= {"across", "callers", "documents", "gateways", "gpu-planes", "reads-otherwise", "services"}
     assert {name for name in trees() if not name.startswith("CKV")} == of_others
 
 
@@ -201,6 +201,21 @@ def test_every_operation_of_a_document_is_authorized_and_forgotten(
     assert passed == {"good", "good_top", "good_swagger", "empty", "optional"}
     assert failed == {"remembers", "remembers_long"}
     assert {check for check, _ in failures(framework, "documents", found)} == {"19", "20"}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_gpu_plane_is_closed_whatever_it_is_made_of(framework: str, found: dict[str, dict[str, Found]]) -> None:
+    passed, failed = named(framework, "gpu-planes", "23", found)
+    # checkov leaves a template with a variable as a text, which the plan has evaluated.
+    evaluated = {"stack_of_a_variable"} if framework == "terraform_plan" else set()
+    assert passed == evaluated | {
+        *("good", "redirects", "group", "inside", "encrypted_disk", "own_disk", "with_key", "closed_stack")
+    }
+    assert failed == {
+        *("mistyped", "tcp", "everybody", "everybody_of_6", "addressed", "clear_disk", "addressed_instance"),
+        *("without_key", "captures", "open_stack", "connected_stack", "public_stack"),
+    }
+    assert {check for check, _ in failures(framework, "gpu-planes", found)} == {"23"}
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from lambda_llm.policies.graph import FUNCTION, Resource
 from lambda_llm.policies.values import argument, blocks, names
 
-__all__ = ["MODEL", "TAG", "Kind", "environment", "kind_of"]
+__all__ = ["MODEL", "TAG", "Kind", "environment", "is_marked", "kind_of"]
 
 TAG: Final = "lambda-llm"
 """Key of the tag; its value is a `Kind`."""
@@ -95,6 +95,11 @@ def kind_of(function: Resource) -> Kind | None:
         if all(name.startswith(prefix) for name in settings):
             return kind
     return Kind.DURABLE_AGENT if blocks(function.block, "durable_config") else Kind.INFERENCE
+
+
+def is_marked(resource: Resource) -> bool:
+    """Whether a resource has the project's tag, with whatever value: a typo must not disable a rule."""
+    return any(_tag(resource.get(name)) is not None for name in ("tags", "tags_all"))
 
 
 def _tag(tags: Any) -> str | None:
