@@ -74,6 +74,7 @@ class Live:
         self._budgets = budgets
         self._secrets = secrets or Secrets()
         self._utilization = utilization
+        self._measured: dict[str, float] = {}
         self._current: Current | None = None
         self._in_use: list[Current] = []
         self._refresh: asyncio.Task[None] | None = None
@@ -121,9 +122,9 @@ class Live:
                 await asyncio.to_thread(self._reloading.refresh)
             if self._utilization is not None and self._utilization.due:
                 functions = functions_of(self._reloading.current)
-                measured = await asyncio.to_thread(self._utilization.refresh, functions)
+                self._measured = await asyncio.to_thread(self._utilization.refresh, functions)
                 if self._current is not None:
-                    self._current.dispatcher.measured(measured)
+                    self._current.dispatcher.measured(self._measured)
         finally:
             self._refresh = None
 
@@ -142,6 +143,7 @@ class Live:
             health = {name: known for name, known in before.dispatcher.health.items() if name in same}
         all_of_them = {**backends(configuration, self._secrets.key, without=frozenset(kept)), **kept}
         dispatcher = Dispatcher(all_of_them, health=health)
+        dispatcher.measured({name: busy for name, busy in self._measured.items() if name in all_of_them})
         checks = guardrails(configuration)
         router = Router(configuration, dispatcher, self._budgets, guardrails=checks)
         self._current = Current(configuration, digest, all_of_them, checks, dispatcher, router)
