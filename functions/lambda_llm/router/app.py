@@ -119,7 +119,14 @@ class _Handlers:
             key = request.headers.get("idempotency-key")
             return JSONResponse(await self._later().submit(tenant, _bounded(body, most), key))
         asked = Asked(operation, body, tenant, uuid.uuid4().hex, deadline_of(request, ANSWER_SECONDS), most)
-        return await while_connected(request, _begun(self._live, asked) if asked.streams else _whole(self._live, asked))
+        try:
+            return await while_connected(
+                request, _begun(self._live, asked) if asked.streams else _whole(self._live, asked)
+            )
+        except LambdaLLMError as error:
+            refused = explain(error)
+            refused.headers["x-request-id"] = asked.id  # as logs and backends have it
+            raise refused from error
 
     async def response(self, request: Request) -> Response:
         """A response that is or was answered in the background."""
