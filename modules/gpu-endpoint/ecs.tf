@@ -3,7 +3,11 @@
 # beyond those of the task.
 
 locals {
-  ecs = var.kind == "ecs" ? 1 : 0
+  ecs        = var.kind == "ecs" ? 1 : 0
+  ecs_sleeps = var.kind == "ecs" && var.copies.min == 0 ? 1 : 0
+
+  # An instance, its image, the model.
+  ecs_start_seconds = 1800
 
   # https://aws.github.io/deep-learning-containers
   ecs_port    = var.server == "vllm" ? 8000 : 8080
@@ -15,8 +19,12 @@ locals {
     "echo \"$SHA256  /model/$FILE\" | sha256sum -c -",
   ])
 
+  # The one place but /model where the container that loads the model can write: programs expect a home and a /tmp. It is in
+  # memory, and gone with the container.
+  ecs_scratch = "/tmp"
+
   ecs_fetched = merge(
-    { BUCKET = var.model.bucket, KEY = var.model.key },
+    { BUCKET = var.model.bucket, KEY = var.model.key, HOME = local.ecs_scratch },
     local.folder ? {} : { FILE = local.model_file, VERSION = var.model.version_id, SHA256 = lower(coalesce(var.model.sha256, "-")) },
   )
 
@@ -31,6 +39,7 @@ locals {
       command                = [local.ecs_fetch]
       environment            = [for key, value in local.ecs_fetched : { name = key, value = value }]
       mountPoints            = [{ sourceVolume = "model", containerPath = "/model", readOnly = false }]
+      linuxParameters        = { tmpfs = [{ containerPath = local.ecs_scratch, size = 64 }] }
       logConfiguration       = local.ecs_logs
     },
     {
@@ -400,7 +409,7 @@ resource "aws_ecs_service" "this" {
   # With one instance a new task has room only where the old one was.
   deployment_minimum_healthy_percent = 0
   deployment_maximum_percent         = 100
-  health_check_grace_period_seconds  = 1800
+  health_check_grace_period_seconds  = local.ecs_start_seconds
 
   capacity_provider_strategy {
     capacity_provider = aws_ecs_capacity_provider.this[0].name
@@ -442,73 +451,140 @@ resource "aws_appautoscaling_target" "ecs" {
   tags               = local.tags
 }
 
-locals {
-  # What is measured at the load balancer, above which value, and what happens then to the number of copies. Without a copy
-  # it answers 503 by itself, which is what wakes the service; without requests it has no value, which counts as idle.
-  ecs_steps = var.kind != "ecs" ? {} : merge(
-    var.copies.min > 0 ? {} : {
-      wakes = {
-        metric     = "HTTPCode_ELB_503_Count"
-        comparison = "GreaterThanOrEqualToThreshold"
-        threshold  = 1
-        minutes    = 1
-        missing    = "notBreaching"
-        adjustment = "ExactCapacity"
-        to         = 1
-        lower      = 0
-        upper      = null
-      }
-      sleeps = {
-        metric     = "RequestCount"
-        comparison = "LessThanThreshold"
-        threshold  = 1
-        minutes    = var.ecs.idle_minutes
-        missing    = "breaching"
-        adjustment = "ExactCapacity"
-        to         = 0
-        lower      = null
-        upper      = 0
-      }
-    },
-  )
+# Between the first copy and the last. The load balancer counts requests by the minute; so many of them come while one copy
+# has `copies.requests` at a time, as a request stays for `answer_seconds` (Little's law). Without requests there is no value,
+# and the policy does nothing.
+resource "aws_appautoscaling_policy" "ecs" {
+  count = local.ecs
+
+  name               = "${var.name}-requests"
+  policy_type        = "TargetTrackingScaling"
+  service_namespace  = aws_appautoscaling_target.ecs[0].service_namespace
+  resource_id        = aws_appautoscaling_target.ecs[0].resource_id
+  scalable_dimension = aws_appautoscaling_target.ecs[0].scalable_dimension
+
+  target_tracking_scaling_policy_configuration {
+    target_value       = var.copies.requests * 60 / var.ecs.answer_seconds
+    scale_in_cooldown  = 300
+    scale_out_cooldown = 300
+
+    predefined_metric_specification {
+      predefined_metric_type = "ALBRequestCountPerTarget"
+      resource_label         = "${aws_lb.this[0].arn_suffix}/${aws_lb_target_group.this[0].arn_suffix}"
+    }
+  }
+
+  # The label is of a target group that a load balancer has.
+  depends_on = [aws_lb_listener.this]
 }
 
-resource "aws_appautoscaling_policy" "ecs" {
-  for_each = local.ecs_steps
+# From zero to one: without a copy the load balancer answers 503 by itself.
+resource "aws_appautoscaling_policy" "ecs_wakes" {
+  count = local.ecs_sleeps
 
-  name               = "${var.name}-${each.key}"
+  name               = "${var.name}-wakes"
   policy_type        = "StepScaling"
   service_namespace  = aws_appautoscaling_target.ecs[0].service_namespace
   resource_id        = aws_appautoscaling_target.ecs[0].resource_id
   scalable_dimension = aws_appautoscaling_target.ecs[0].scalable_dimension
 
   step_scaling_policy_configuration {
-    adjustment_type         = each.value.adjustment
+    adjustment_type         = "ChangeInCapacity"
     metric_aggregation_type = "Maximum"
-    cooldown                = 60
+
+    # While the copy that was started loads, each minute's 503 asks for the same one.
+    cooldown = local.ecs_start_seconds
 
     step_adjustment {
-      metric_interval_lower_bound = each.value.lower
-      metric_interval_upper_bound = each.value.upper
-      scaling_adjustment          = each.value.to
+      metric_interval_lower_bound = "0"
+      scaling_adjustment          = 1
     }
   }
 }
 
-resource "aws_cloudwatch_metric_alarm" "ecs" {
-  for_each = local.ecs_steps
+resource "aws_cloudwatch_metric_alarm" "ecs_wakes" {
+  count = local.ecs_sleeps
 
-  alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = "${var.name} ${each.key}: this changes the number of its copies"
+  alarm_name          = "${var.name}-wakes"
+  alarm_description   = "A request came while ${var.name} had no copy: this starts one"
   namespace           = "AWS/ApplicationELB"
-  metric_name         = each.value.metric
+  metric_name         = "HTTPCode_ELB_503_Count"
   statistic           = "Sum"
   dimensions          = { LoadBalancer = aws_lb.this[0].arn_suffix }
-  comparison_operator = each.value.comparison
-  threshold           = each.value.threshold
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
   period              = 60
-  evaluation_periods  = each.value.minutes
-  treat_missing_data  = each.value.missing
-  alarm_actions       = [aws_appautoscaling_policy.ecs[each.key].arn]
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_appautoscaling_policy.ecs_wakes[0].arn]
   tags                = local.tags
+}
+
+# From any number to zero.
+resource "aws_appautoscaling_policy" "ecs_sleeps" {
+  count = local.ecs_sleeps
+
+  name               = "${var.name}-sleeps"
+  policy_type        = "StepScaling"
+  service_namespace  = aws_appautoscaling_target.ecs[0].service_namespace
+  resource_id        = aws_appautoscaling_target.ecs[0].resource_id
+  scalable_dimension = aws_appautoscaling_target.ecs[0].scalable_dimension
+
+  step_scaling_policy_configuration {
+    adjustment_type         = "ExactCapacity"
+    metric_aggregation_type = "Maximum"
+    cooldown                = 60
+
+    step_adjustment {
+      metric_interval_lower_bound = "0"
+      scaling_adjustment          = 0
+    }
+  }
+}
+
+# Idle is a minute in which a copy could have answered and nobody asked. While the first one loads, and while there is none,
+# no minute is idle: else the service would end what has just been started, as an alarm acts for as long as it lasts.
+resource "aws_cloudwatch_metric_alarm" "ecs_sleeps" {
+  count = local.ecs_sleeps
+
+  alarm_name          = "${var.name}-sleeps"
+  alarm_description   = "Nobody asked ${var.name} for ${var.ecs.idle_minutes} minutes: this ends its copies"
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  evaluation_periods  = var.ecs.idle_minutes
+  datapoints_to_alarm = var.ecs.idle_minutes
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_appautoscaling_policy.ecs_sleeps[0].arn]
+  tags                = local.tags
+
+  metric_query {
+    id          = "idle"
+    expression  = "IF(FILL(healthy, 0) > 0 AND FILL(requests, 0) < 1, 1, 0)"
+    label       = "A copy could have answered, and nobody asked"
+    return_data = true
+  }
+
+  metric_query {
+    id = "healthy"
+
+    metric {
+      namespace   = "AWS/ApplicationELB"
+      metric_name = "HealthyHostCount"
+      stat        = "Maximum"
+      period      = 60
+      dimensions  = { LoadBalancer = aws_lb.this[0].arn_suffix, TargetGroup = aws_lb_target_group.this[0].arn_suffix }
+    }
+  }
+
+  metric_query {
+    id = "requests"
+
+    metric {
+      namespace   = "AWS/ApplicationELB"
+      metric_name = "RequestCount"
+      stat        = "Sum"
+      period      = 60
+      dimensions  = { LoadBalancer = aws_lb.this[0].arn_suffix, TargetGroup = aws_lb_target_group.this[0].arn_suffix }
+    }
+  }
 }

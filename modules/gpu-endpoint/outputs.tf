@@ -22,7 +22,7 @@ data "aws_iam_policy_document" "invoke" {
 }
 
 output "backend" {
-  description = "What a router needs to reach the model: `kind` of the backend (sagemaker, lambda_invoke or openai_http), `model`, `region`, and of each kind its own: `endpoint_name` and `inference_component`, `function` (the ARN of an alias), or `url`. `scales_to_zero`: requests fail for minutes while a copy is started."
+  description = "What a router needs to reach the model: `kind` of the backend (sagemaker, lambda_invoke or openai_http), `model`, `region`, and of each kind its own: `endpoint_name` and `inference_component`, `function` (the ARN of an alias), or `url`. `arns`: what its role must be allowed to ask. `scales_to_zero`: requests fail for minutes while a copy is started."
   value = {
     kind                = { sagemaker = "sagemaker", lambda-gpu = "lambda_invoke", ecs = "openai_http" }[var.kind]
     model               = var.name
@@ -31,6 +31,7 @@ output "backend" {
     inference_component = var.kind == "sagemaker" ? var.name : null
     function            = local.alias_arn
     url                 = var.kind == "ecs" ? "https://${var.ecs.host}" : null
+    arns                = try(local.invocations.resources, [])
     scales_to_zero      = var.copies.min == 0
   }
 
@@ -39,7 +40,8 @@ output "backend" {
     aws_appautoscaling_policy.sagemaker_wakes,
     aws_cloudwatch_metric_alarm.sagemaker_wakes,
     aws_ecs_service.this,
-    aws_cloudwatch_metric_alarm.ecs,
+    aws_appautoscaling_policy.ecs,
+    aws_cloudwatch_metric_alarm.ecs_wakes,
   ]
 }
 

@@ -227,7 +227,9 @@ resource "aws_appautoscaling_policy" "sagemaker_wakes" {
   step_scaling_policy_configuration {
     adjustment_type         = "ChangeInCapacity"
     metric_aggregation_type = "Maximum"
-    cooldown                = 60
+
+    # While the copy that was started downloads and loads the model, each minute's failure asks for the same one.
+    cooldown = 2 * var.sagemaker.start_seconds
 
     step_adjustment {
       metric_interval_lower_bound = "0"

@@ -229,7 +229,7 @@ variable "lambda_gpu" {
 }
 
 variable "ecs" {
-  description = "For `kind = \"ecs\"`: the instance type and the GPUs and MB of memory of one copy; `fetch_image`, an image with the AWS CLI and a shell, which loads the model; `certificate_arn` and `host`, the name that it is for; `callers`, security groups that may connect; `ami_parameter`, the SSM parameter with the AMI; GB of disk for image and model; minutes without a request after which the last copy ends; and further `arguments` of the server."
+  description = "For `kind = \"ecs\"`: the instance type and the GPUs and MB of memory of one copy; `fetch_image`, an image with the AWS CLI and a shell, which loads the model; `certificate_arn` and `host`, the name that it is for; `callers`, security groups that may connect; `ami_parameter`, the SSM parameter with the AMI; GB of disk for image and model; minutes without a request after which all copies end; the seconds of a usual answer, from which follows how many requests a minute are `copies.requests` at a time; and further `arguments` of the server."
   type = object({
     instance_type   = string
     gpus            = optional(number, 1)
@@ -241,6 +241,7 @@ variable "ecs" {
     ami_parameter   = optional(string, "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id")
     disk_gb         = optional(number, 100)
     idle_minutes    = optional(number, 30)
+    answer_seconds  = optional(number, 15)
     arguments       = optional(list(string), [])
   })
   default = null
@@ -288,6 +289,11 @@ variable "ecs" {
   validation {
     condition     = var.ecs == null || try(var.ecs.idle_minutes >= 15 && var.ecs.idle_minutes <= 1440 && floor(var.ecs.idle_minutes) == var.ecs.idle_minutes, false)
     error_message = "ecs.idle_minutes must be a whole number from 15, so that a long answer ends before its copy does, to 1,440."
+  }
+
+  validation {
+    condition     = var.ecs == null || try(var.ecs.answer_seconds > 0 && var.ecs.answer_seconds <= 900, false)
+    error_message = "ecs.answer_seconds must be above 0, and at most the 900 for which the load balancer waits."
   }
 }
 

@@ -26,7 +26,7 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/big/1", arn_suffix = "app/big/1", dns_name = "internal-big-1.eu-central-1.elb.amazonaws.com", zone_id = "Z215JYRZR1TBD5" }
   }
   mock_resource "aws_lb_target_group" {
-    defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/big/1" }
+    defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/big/1", arn_suffix = "targetgroup/big/1" }
   }
   mock_resource "aws_lb_listener" {
     defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener/app/big/1/2" }
@@ -81,6 +81,7 @@ run "a_service" {
     condition = { for one in jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].environment : one.name => one.value } == {
       BUCKET  = "my-models"
       FILE    = "llama.gguf"
+      HOME    = "/tmp"
       KEY     = "models/llama.gguf"
       SHA256  = "0000000000000000000000000000000000000000000000000000000000000000"
       VERSION = "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY"
@@ -94,12 +95,37 @@ run "a_service" {
   }
 
   assert {
-    condition     = { for name, alarm in aws_cloudwatch_metric_alarm.ecs : name => [alarm.metric_name, tostring(alarm.evaluation_periods), alarm.treat_missing_data] } == { sleeps = ["RequestCount", "30", "breaching"], wakes = ["HTTPCode_ELB_503_Count", "1", "notBreaching"] } && aws_appautoscaling_target.ecs[0].min_capacity == 0 && aws_ecs_capacity_provider.this[0].auto_scaling_group_provider[0].managed_scaling[0].status == "ENABLED"
-    error_message = "It does not scale to zero and back."
+    condition     = jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].readonlyRootFilesystem && jsondecode(aws_ecs_task_definition.this[0].container_definitions)[0].linuxParameters.tmpfs == [{ containerPath = "/tmp", size = 64 }]
+    error_message = "What loads the model can write everywhere, or has no home."
   }
 
   assert {
-    condition     = output.backend.kind == "openai_http" && output.backend.url == "https://gpu.example.com" && output.invoke_policy_json == null && output.load_balancer.dns_name == "internal-big-1.eu-central-1.elb.amazonaws.com"
+    condition     = aws_appautoscaling_target.ecs[0].min_capacity == 0 && aws_ecs_capacity_provider.this[0].auto_scaling_group_provider[0].managed_scaling[0].status == "ENABLED"
+    error_message = "It does not scale to zero."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.ecs_wakes[0].metric_name == "HTTPCode_ELB_503_Count" && aws_cloudwatch_metric_alarm.ecs_wakes[0].evaluation_periods == 1 && aws_cloudwatch_metric_alarm.ecs_wakes[0].alarm_actions == toset([aws_appautoscaling_policy.ecs_wakes[0].arn]) && one(aws_appautoscaling_policy.ecs_wakes[0].step_scaling_policy_configuration).adjustment_type == "ChangeInCapacity" && one(aws_appautoscaling_policy.ecs_wakes[0].step_scaling_policy_configuration).cooldown == aws_ecs_service.this[0].health_check_grace_period_seconds
+    error_message = "A request does not wake it, or each minute of waiting starts another copy."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.ecs_sleeps[0].evaluation_periods == 30 && aws_cloudwatch_metric_alarm.ecs_sleeps[0].datapoints_to_alarm == 30 && aws_cloudwatch_metric_alarm.ecs_sleeps[0].treat_missing_data == "notBreaching" && aws_cloudwatch_metric_alarm.ecs_sleeps[0].alarm_actions == toset([aws_appautoscaling_policy.ecs_sleeps[0].arn]) && one(one(aws_appautoscaling_policy.ecs_sleeps[0].step_scaling_policy_configuration).step_adjustment).scaling_adjustment == 0
+    error_message = "It does not end after the idle minutes, or it does without any."
+  }
+
+  assert {
+    condition     = { for query in aws_cloudwatch_metric_alarm.ecs_sleeps[0].metric_query : query.id => try(query.metric[0].metric_name, query.expression) } == { idle = "IF(FILL(healthy, 0) > 0 AND FILL(requests, 0) < 1, 1, 0)", healthy = "HealthyHostCount", requests = "RequestCount" } && alltrue([for query in aws_cloudwatch_metric_alarm.ecs_sleeps[0].metric_query : query.metric[0].dimensions == tomap({ LoadBalancer = "app/big/1", TargetGroup = "targetgroup/big/1" }) if query.id != "idle"])
+    error_message = "A minute in which no copy could answer counts as idle, so that one that loads is ended."
+  }
+
+  assert {
+    condition     = one(aws_appautoscaling_policy.ecs[0].target_tracking_scaling_policy_configuration).target_value == 32 && one(one(aws_appautoscaling_policy.ecs[0].target_tracking_scaling_policy_configuration).predefined_metric_specification).resource_label == "app/big/1/targetgroup/big/1"
+    error_message = "It does not scale by the load of its copies."
+  }
+
+  assert {
+    condition     = output.backend.kind == "openai_http" && output.backend.url == "https://gpu.example.com" && length(output.backend.arns) == 0 && output.invoke_policy_json == null && output.load_balancer.dns_name == "internal-big-1.eu-central-1.elb.amazonaws.com"
     error_message = "A router is told something else than where the model is."
   }
 }
@@ -107,9 +133,9 @@ run "a_service" {
 run "llama_cpp_that_is_always_there" {
   variables {
     server      = "llama.cpp"
-    copies      = { min = 1, max = 2 }
+    copies      = { min = 1, max = 2, requests = 16 }
     kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd"
-    ecs         = { instance_type = "g6.xlarge", fetch_image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/aws-cli:2.31", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd", host = "gpu.example.com", callers = { router = "sg-0a1b2c3d" }, arguments = ["--ctx-size", "32768"] }
+    ecs         = { instance_type = "g6.xlarge", fetch_image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/aws-cli:2.31", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd", host = "gpu.example.com", callers = { router = "sg-0a1b2c3d" }, arguments = ["--ctx-size", "32768"], answer_seconds = 60 }
   }
 
   assert {
@@ -118,7 +144,7 @@ run "llama_cpp_that_is_always_there" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.ecs) == 0 && aws_autoscaling_group.this[0].max_size == 2 && aws_launch_template.this[0].block_device_mappings[0].ebs[0].kms_key_id == "arn:aws:kms:eu-central-1:123456789012:key/1234abcd"
+    condition     = length(aws_cloudwatch_metric_alarm.ecs_sleeps) + length(aws_cloudwatch_metric_alarm.ecs_wakes) == 0 && one(aws_appautoscaling_policy.ecs[0].target_tracking_scaling_policy_configuration).target_value == 16 && aws_autoscaling_group.this[0].max_size == 2 && aws_launch_template.this[0].block_device_mappings[0].ebs[0].kms_key_id == "arn:aws:kms:eu-central-1:123456789012:key/1234abcd"
     error_message = "It scales otherwise than it was asked to, or its disk has another key."
   }
 }

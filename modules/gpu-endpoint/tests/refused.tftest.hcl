@@ -524,6 +524,20 @@ run "idle_for_a_minute" {
   expect_failures = [var.ecs]
 }
 
+run "answers_in_no_time" {
+  command = plan
+
+  variables {
+    kind      = "ecs"
+    sagemaker = null
+    ecs       = { instance_type = "g6.xlarge", fetch_image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/aws-cli:2.31", certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd", host = "gpu.example.com", callers = { router = "sg-0a1b2c3d" }, answer_seconds = 0 }
+    vpc       = { id = "vpc-1", subnet_ids = ["subnet-1", "subnet-2"] }
+    model     = { bucket = "my-models", key = "models/llama.gguf", version_id = "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
+  }
+
+  expect_failures = [var.ecs]
+}
+
 run "an_alias_of_a_key" {
   command = plan
 

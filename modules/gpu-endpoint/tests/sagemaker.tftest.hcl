@@ -54,7 +54,7 @@ run "an_endpoint" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.sagemaker_wakes[0].metric_name == "NoCapacityInvocationFailures" && aws_cloudwatch_metric_alarm.sagemaker_wakes[0].dimensions == tomap({ InferenceComponentName = "big" }) && aws_cloudwatch_metric_alarm.sagemaker_wakes[0].alarm_actions == toset([aws_appautoscaling_policy.sagemaker_wakes[0].arn])
+    condition     = aws_cloudwatch_metric_alarm.sagemaker_wakes[0].metric_name == "NoCapacityInvocationFailures" && aws_cloudwatch_metric_alarm.sagemaker_wakes[0].dimensions == tomap({ InferenceComponentName = "big" }) && aws_cloudwatch_metric_alarm.sagemaker_wakes[0].alarm_actions == toset([aws_appautoscaling_policy.sagemaker_wakes[0].arn]) && one(aws_appautoscaling_policy.sagemaker_wakes[0].step_scaling_policy_configuration).cooldown == 3600
     error_message = "A request does not wake it."
   }
 
@@ -85,6 +85,7 @@ run "an_endpoint" {
       inference_component = "big"
       function            = null
       url                 = null
+      arns                = ["arn:aws:sagemaker:eu-central-1:123456789012:endpoint/big", "arn:aws:sagemaker:eu-central-1:123456789012:inference-component/big"]
       scales_to_zero      = true
     })
     error_message = "A router is told something else than where the model is."
