@@ -43,14 +43,16 @@ resource "aws_sqs_queue" "background" {
   kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : 3600
   tags                              = var.tags
 
-  # Six times the worker's timeout, as Lambda may be throttled while it has a message.
+  # Six times the worker's timeout, as Lambda may be throttled while it has a message. The worker brings one back earlier
+  # whose backends had no room.
   # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
   visibility_timeout_seconds = 6 * var.background.timeout
   message_retention_seconds  = 4 * 24 * 3600
 
+  # The worker itself gives a request up after 5 attempts, and writes so into its answer; here comes what it could not write.
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letters[0].arn
-    maxReceiveCount     = var.background.receives
+    maxReceiveCount     = 10
   })
 }
 

@@ -21,7 +21,7 @@ locals {
 
 data "aws_iam_policy_document" "common" {
   #checkov:skip=CKV_AWS_111:The actions for network interfaces and traces take no resource.
-  #checkov:skip=CKV_AWS_356:The actions for network interfaces and traces take no resource.
+  #checkov:skip=CKV_AWS_356:The actions for metrics, network interfaces and traces take no resource.
   dynamic "statement" {
     for_each = var.configuration.appconfig == null ? [local.configuration_object] : []
 
@@ -145,6 +145,17 @@ data "aws_iam_policy_document" "common" {
       sid       = "AskFunctions"
       actions   = ["lambda:InvokeFunction"]
       resources = statement.value
+    }
+  }
+
+  # How busy functions are decides between them and servers by the hour. It takes no resource.
+  dynamic "statement" {
+    for_each = length(var.backends.functions) + length(var.backends.function_urls) == 0 ? [] : [""]
+
+    content {
+      sid       = "ReadMetrics"
+      actions   = ["cloudwatch:GetMetricData"]
+      resources = ["*"]
     }
   }
 

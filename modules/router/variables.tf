@@ -179,12 +179,11 @@ variable "budgets" {
 }
 
 variable "background" {
-  description = "Requests with `background: true`, which are answered beside the connection: days after which an answer is deleted, seconds for an answer, how many are answered at a time, and how often one is tried. Default: none are taken."
+  description = "Requests with `background: true`, which are answered beside the connection: days after which an answer is deleted (clients read it for 24 hours), seconds for an answer, and how many are answered at a time. Default: none are taken."
   type = object({
-    result_days = optional(number, 7)
+    result_days = optional(number, 1)
     timeout     = optional(number, 900)
     concurrency = optional(number, 5)
-    receives    = optional(number, 3)
   })
   default = null
 
@@ -201,11 +200,6 @@ variable "background" {
   validation {
     condition     = var.background == null || try(var.background.concurrency >= 2 && var.background.concurrency <= 1000 && floor(var.background.concurrency) == var.background.concurrency, false)
     error_message = "background.concurrency must be a whole number from 2 to 1,000, which is all that an event source mapping accepts."
-  }
-
-  validation {
-    condition     = var.background == null || try(var.background.receives >= 1 && var.background.receives <= 1000 && floor(var.background.receives) == var.background.receives, false)
-    error_message = "background.receives must be a whole number from 1 to 1,000, which is all that SQS accepts."
   }
 }
 

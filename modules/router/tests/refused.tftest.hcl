@@ -299,16 +299,6 @@ run "one_at_a_time" {
   expect_failures = [var.background]
 }
 
-run "never_tried" {
-  command = plan
-
-  variables {
-    background = { receives = 0 }
-  }
-
-  expect_failures = [var.background]
-}
-
 run "a_request_of_an_hour" {
   command = plan
 

@@ -116,7 +116,7 @@ run "a_router" {
 
 run "with_background" {
   variables {
-    background = { result_days = 3, timeout = 300, concurrency = 10, receives = 2 }
+    background = { result_days = 3, timeout = 300, concurrency = 10 }
   }
 
   assert {
@@ -141,7 +141,7 @@ run "with_background" {
   }
 
   assert {
-    condition     = aws_sqs_queue.background[0].visibility_timeout_seconds == 1800 && jsondecode(aws_sqs_queue.background[0].redrive_policy).maxReceiveCount == 2 && aws_sqs_queue.background[0].sqs_managed_sse_enabled && jsondecode(aws_sqs_queue.dead_letters[0].redrive_allow_policy).sourceQueueArns == ["arn:aws:sqs:eu-central-1:123456789012:llm-background"] && aws_sqs_queue.dead_letters[0].message_retention_seconds > aws_sqs_queue.background[0].message_retention_seconds
+    condition     = aws_sqs_queue.background[0].visibility_timeout_seconds == 1800 && jsondecode(aws_sqs_queue.background[0].redrive_policy).maxReceiveCount == 10 && aws_sqs_queue.background[0].sqs_managed_sse_enabled && jsondecode(aws_sqs_queue.dead_letters[0].redrive_allow_policy).sourceQueueArns == ["arn:aws:sqs:eu-central-1:123456789012:llm-background"] && aws_sqs_queue.dead_letters[0].message_retention_seconds > aws_sqs_queue.background[0].message_retention_seconds
     error_message = "A message comes back while it is being answered, or is lost in the end."
   }
 
@@ -179,7 +179,7 @@ run "with_every_kind_of_backend" {
   }
 
   assert {
-    condition = jsonencode([for statement in slice(tolist(data.aws_iam_policy_document.common.statement), 2, 12) : [statement.sid, statement.actions, statement.resources]]) == jsonencode([
+    condition = jsonencode([for statement in slice(tolist(data.aws_iam_policy_document.common.statement), 2, 13) : [statement.sid, statement.actions, statement.resources]]) == jsonencode([
       ["ReadSecrets", ["secretsmanager:GetSecretValue"], [var.secrets[0]]],
       ["ReadParameters", ["ssm:GetParameter"], [var.secrets[1]]],
       ["Decrypt", ["kms:Decrypt"], var.secret_kms_key_arns],
@@ -188,9 +188,10 @@ run "with_every_kind_of_backend" {
       ["AskMantle", ["bedrock-mantle:CreateInference"], var.backends.bedrock_projects],
       ["AskEndpoints", ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream"], var.backends.sagemaker_endpoints],
       ["AskFunctions", ["lambda:InvokeFunction"], var.backends.functions],
+      ["ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]],
       ["AskURLs", ["lambda:InvokeFunctionUrl"], var.backends.function_urls],
       ["ByURLOnly", ["lambda:InvokeFunction"], var.backends.function_urls],
-    ]) && length(data.aws_iam_policy_document.common.statement) == 12 && one(data.aws_iam_policy_document.common.statement[11].condition).variable == "lambda:InvokedViaFunctionUrl"
+    ]) && length(data.aws_iam_policy_document.common.statement) == 13 && one(data.aws_iam_policy_document.common.statement[12].condition).variable == "lambda:InvokedViaFunctionUrl"
     error_message = "The role may not ask what it was given, or may ask more."
   }
 }
