@@ -127,9 +127,10 @@ def _routed(
 def _parameters(
     operation: OperationModel, path: Mapping[str, str], query: Mapping[str, list[str]], headers: Any, body: bytes
 ) -> dict[str, Any]:
-    parameters: dict[str, Any] = json.loads(body) if body else {}
     shape = operation.input_shape
     assert shape is not None
+    payload = shape.serialization.get("payload")
+    parameters: dict[str, Any] = ({payload: body} if payload else json.loads(body)) if body else {}
     for name, member in shape.members.items():
         wire = member.serialization.get("name", name)
         place = member.serialization.get("location")
@@ -138,7 +139,8 @@ def _parameters(
         elif place == "querystring" and wire in query:
             parameters[name] = query[wire][0]
         elif place == "header" and headers.get(wire):
-            parameters[name] = headers[wire]
+            number = member.type_name in ("integer", "long")
+            parameters[name] = int(headers[wire]) if number else headers[wire]
     _check(shape, parameters)
     return parameters
 
@@ -151,15 +153,25 @@ def _check(shape: Any, value: Any) -> None:
         assert set(shape.required_members) <= set(value), f"missing: {set(shape.required_members) - set(value)}"
         for name, each in value.items():
             _check(shape.members[name], each)
+    elif shape.type_name == "blob":
+        assert len(value) <= rules.get("max", 10**9), (shape.name, len(value))
     elif shape.type_name == "list":
         for each in value:
             _check(shape.member, each)
     elif shape.type_name == "string":
         assert rules.get("min", 0) <= len(value) <= rules.get("max", 10**9), (shape.name, value)
-        assert re.fullmatch(rules.get("pattern", r"[\s\S]*"), value), (shape.name, value)
+        assert re.fullmatch(_python(rules.get("pattern", r"[\s\S]*")), value), (shape.name, value)
         assert not rules.get("enum") or value in rules["enum"], (shape.name, value)
     elif shape.type_name in ("integer", "long"):
         assert rules.get("min", value) <= value <= rules.get("max", value), (shape.name, value)
+
+
+def _python(pattern: str) -> str:
+    """A pattern in Python's words."""
+    words = {r"[\p{Print}]": "[ -~]", r"\p{ASCII}": r"[\x00-\x7f]", r"\A": "", r"\z": ""}
+    for theirs, ours in words.items():
+        pattern = pattern.replace(theirs, ours)
+    return pattern
 
 
 def _answer(operation: OperationModel, result: Any) -> tuple[int, dict[str, str], bytes]:

@@ -39,6 +39,16 @@ def written() -> dict[str, Any]:
                 "context": 32_768,
                 "price": {"hourly": 1.13, "prefill": 20_000, "decode": 1_000},
             },
+            "queued": {
+                "kind": "sagemaker_async",
+                "place": "account",
+                "region": "eu-central-1",
+                "endpoint": "queued",
+                "model": "llama",
+                "inputs": "s3://bucket/inputs/",
+                "context": 32_768,
+                "price": {"hourly": 1.13, "prefill": 20_000, "decode": 1_000},
+            },
             "elsewhere": {
                 "kind": "openai_http",
                 "place": "anywhere",

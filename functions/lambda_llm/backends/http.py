@@ -109,15 +109,21 @@ class HTTP:
 
     @asynccontextmanager
     async def post(
-        self, request: Request, path: str, body: bytes, headers: Mapping[str, str] | None = None
+        self,
+        request: Request,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        expected: HTTPStatus = HTTPStatus.OK,
     ) -> AsyncIterator[httpx2.Response]:
-        """Send a request; the context has the response, of status 200, whose content is still to be read.
+        """Send a request; the context has the response, of the expected status, whose content is still to be read.
 
         Args:
             request: that this is for: its deadline bounds everything within the context.
             path: after the server's address.
             body: JSON.
             headers: further ones.
+            expected: status of an answer.
 
         Raises:
             BackendError: the server was not reached, refused, was too slow, or the connection broke.
@@ -134,7 +140,7 @@ class HTTP:
                 response = await self._client.send(built, stream=True)
             try:
                 response.stream = _Bounded(cast("httpx2.AsyncByteStream", response.stream), request)
-                if response.status_code != HTTPStatus.OK:
+                if response.status_code != expected:
                     raise await self._refused(response)
                 yield response
             finally:

@@ -1,7 +1,7 @@
 """A real-time endpoint of SageMaker whose container has OpenAI's chat completions at `/invocations`.
 
-vLLM's, SGLang's, LMI's and llama.cpp's images of AWS do so. Asynchronous endpoints are none of these; a gateway of
-SageMaker's is `openai_http`.
+vLLM's, SGLang's, LMI's and llama.cpp's images of AWS do so. An asynchronous endpoint is `sagemaker_async`, and a
+gateway of SageMaker's is `openai_http`.
 
 Sources: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointWithResponseStream.html

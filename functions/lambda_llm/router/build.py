@@ -13,6 +13,7 @@ from lambda_llm.backends.endpoints import endpoint
 from lambda_llm.backends.lambda_invoke import LambdaInvoke
 from lambda_llm.backends.openai_http import OpenAIHTTP
 from lambda_llm.backends.sagemaker import Endpoint, SageMaker
+from lambda_llm.backends.sagemaker_async import AsyncEndpoint, SageMakerAsync
 from lambda_llm.router.config import (
     BackendEntry,
     Bearer,
@@ -21,6 +22,7 @@ from lambda_llm.router.config import (
     GuardrailEntry,
     LambdaInvokeEntry,
     NoAuth,
+    SageMakerAsyncEntry,
     SageMakerEntry,
     SigV4,
 )
@@ -83,6 +85,10 @@ def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backe
             url = entry.url or endpoint("runtime.sagemaker", entry.region)
             where = Endpoint(entry.endpoint, entry.component)
             return SageMaker(name, url, where, entry.model, auth=SigV4Auth("sagemaker", entry.region))
+        case SageMakerAsyncEntry():
+            url = entry.url or endpoint("runtime.sagemaker", entry.region)
+            queued = AsyncEndpoint(entry.endpoint, entry.region, entry.inputs, frozenset(entry.operations))
+            return SageMakerAsync(name, url, queued, entry.model, auth=SigV4Auth("sagemaker", entry.region))
         case LambdaInvokeEntry():
             return LambdaInvoke(
                 name,

@@ -251,6 +251,24 @@ class SageMakerEntry(_Backend):
     url: URL | None = None
 
 
+class SageMakerAsyncEntry(_Backend):
+    """An asynchronous endpoint of SageMaker, for requests that are not streamed.
+
+    Attributes:
+        endpoint: name.
+        model: as the container calls it.
+        inputs: `s3://bucket/prefix/` for requests of more than 128,000 bytes; left out: they are refused.
+        url: of a VPC endpoint; left out: the service's own.
+    """
+
+    kind: Literal["sagemaker_async"]
+    region: Region
+    endpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$")]
+    model: Annotated[str, Field(min_length=1)]
+    inputs: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$")] | None = None
+    url: URL | None = None
+
+
 class LambdaInvokeEntry(_Backend):
     """A function of ours, or one with a GPU, through Lambda's Invoke.
 
@@ -268,7 +286,8 @@ class LambdaInvokeEntry(_Backend):
 
 
 BackendEntry = Annotated[
-    OpenAIHTTPEntry | ConverseEntry | SageMakerEntry | LambdaInvokeEntry, Field(discriminator="kind")
+    OpenAIHTTPEntry | ConverseEntry | SageMakerEntry | SageMakerAsyncEntry | LambdaInvokeEntry,
+    Field(discriminator="kind"),
 ]
 
 

@@ -97,7 +97,7 @@ def test_a_configuration_is_checked(run: Run, tmp_path: Path) -> None:
     right.write_text(yaml.safe_dump(written()))
     told = run("router", "check", right)
     assert told.status == 0, told.err
-    assert told.out.startswith("The configuration can be used (backends: 4, models: 2, tenants: 2); its digest is ")
+    assert told.out.startswith("The configuration can be used (backends: 5, models: 2, tenants: 2); its digest is ")
     assert json.loads(run("router", "check", right, "--json").out)["models"] == 2
     wrong.write_text(yaml.safe_dump({**written(), "version": 2}))
     told = run("router", "check", wrong)

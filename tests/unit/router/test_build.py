@@ -78,6 +78,20 @@ async def test_a_backend_of_aws_is_asked_with_a_signature(name: str, given: Answ
     )
 
 
+async def test_an_asynchronous_endpoint_is_asked_with_a_signature(local_aws: LocalAWS) -> None:
+    """And its answer is read from S3."""
+    local_aws.make_bucket("queued-answers")
+    with closing(local_aws.client("s3")) as s3:
+        s3.put_object(Bucket="queued-answers", Key="1", Body=COMPLETION)
+    told = Answer([b"{}"], 202, {"x-amzn-sagemaker-outputlocation": "s3://queued-answers/1"})
+    with answering(told) as server:
+        assert b"Hi" in await answer(configured(server.url), "queued", Secrets())
+    [asked] = server.asked
+    assert asked.path == "/endpoints/queued/async-invocations"
+    assert "/eu-central-1/sagemaker/aws4_request" in asked.headers["authorization"]
+    assert asked.json["model"] == "llama"
+
+
 async def test_bedrock_gets_its_options() -> None:
     """Guardrail, tier and cache points."""
     with answering(Answer([CONVERSED], headers=JSON)) as server:
