@@ -141,7 +141,9 @@ def erase(
     state: Annotated[
         str | None, typer.Option(help="Where agents' state is: LAMBDA_LLM_STATE of their function.")
     ] = None,
-    results: Annotated[str | None, typer.Option(help="Where results of background responses are.")] = None,
+    results: Annotated[
+        str | None, typer.Option(help="Where responses in the background are: LAMBDA_LLM_ROUTER_RESULTS of the router.")
+    ] = None,
     table: Annotated[str | None, typer.Option(help="DynamoDB table of the budgets, by name or ARN.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     as_json: JSON = False,
@@ -149,8 +151,10 @@ def erase(
     """Erase what a tenant left in the places that are named, every version of it, and check that nothing is left.
 
     Says what is there and asks first. Interrupted, run it again: it goes on with what is left. Revoke the tenant's keys
-    before, as its requests would leave something new. What it spent is forgotten. Logs, backups of the table, histories
-    of agents' executions, and multipart uploads that were never completed are not touched.
+    before, as its requests would leave something new. What it spent is forgotten. A response in the background that
+    is being answered ends within seconds and is not stored any more, but may still be charged: run it again after a
+    minute. Logs, backups of the table, histories of agents' executions, multipart uploads that were never completed,
+    and what asynchronous endpoints of SageMaker have in buckets of their own are not touched.
 
     Needs `s3:ListBucketVersions` on the buckets, `s3:DeleteObject` and `s3:DeleteObjectVersion` below the prefixes,
     `dynamodb:Query` and `dynamodb:BatchWriteItem` on the table.

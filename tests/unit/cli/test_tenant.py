@@ -18,6 +18,8 @@ from lambda_llm.aws.tenant_folder import tenant_folder
 from lambda_llm.cli import tenant as command
 from lambda_llm.router.budget import Amount, Limits
 from lambda_llm.router.ledger import Ledger
+from lambda_llm.router.results import Job, Results, Stored
+from lambda_llm.router.results import Run as Attempt
 from scripts.local_aws.server import LocalAWS
 from support.budgets import make_table
 from support.command_line import Run
@@ -58,9 +60,20 @@ class Left:
         self.add(tenant, "0", "0", "1", "2")
         self.s3.delete_object(Bucket=self.bucket, Key=f"sessions/{tenant_folder(tenant)}1")
         S3Store(f"s3://{self.bucket}/state/", tenant, self.s3).put(b"a document", "text/plain")
-        self.s3.put_object(Bucket=self.bucket, Key=f"results/{tenant_folder(tenant)}resp_1.json", Body=b"{}")
+        self.background(tenant)
         self.ledger.settle(self.ledger.reserve(tenant, Amount(1), Limits(), "one", NOW), Amount(1))
         self.ledger.reserve(tenant, Amount(1), Limits(), "two", NOW)
+
+    def background(self, tenant: str) -> Stored:
+        """A response in the background."""
+        job = Job("resp_1", tenant, "one", "", NOW, NOW, {"input": "Hello"}, None, {"status": "queued"})
+        stored = self.results.create(job)
+        assert stored is not None
+        return stored
+
+    @property
+    def results(self) -> Results:
+        return Results(f"s3://{self.bucket}/results/", self.s3)
 
     def of(self, tenant: str) -> tuple[list[str], int]:
         """Keys of versions and markers, and how many items."""
@@ -147,6 +160,17 @@ def bar(then: Callable[[int], None]) -> Callable[..., Any]:
         yield step
 
     return bar_of
+
+
+def test_what_is_answered_in_the_background_does_not_come_back(run: Run, left: Left) -> None:
+    """Its worker has claimed it before, and has an answer afterwards."""
+    stored = left.background("a")
+    claimed = left.results.replace(stored, stored.job.running(Attempt("worker", NOW)))
+    assert claimed is not None
+    assert run("tenant", "erase", "a", left.places[2], "--yes").status == 0
+    assert left.results.changed(claimed)
+    assert left.results.replace(claimed, claimed.job.end(status="completed")) is None
+    assert left.of("a")[0] == []
 
 
 def test_interrupted_it_goes_on_with_what_is_left(run: Run, left: Left, monkeypatch: pytest.MonkeyPatch) -> None:
