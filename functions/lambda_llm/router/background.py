@@ -134,7 +134,7 @@ class Background:
         """
         for _ in range(_TURNS):
             stored = await self._found(tenant, response_id)
-            if stored.job.ended or self._clock() < stored.job.answer_by:
+            if not stored.job.overdue(self._clock()):
                 return dict(stored.job.response)
             if (ended := await self._end(stored, too_late(stored.job))) is not None:
                 return ended

@@ -55,7 +55,7 @@ class Job:
         tenant: whose it is.
         request_id: of the request, in the ledger and in backends' logs: however often it is tried, it is charged once.
         digest: SHA-256 of what the client sent.
-        answer_by: when it fails at the latest, in seconds since 1970.
+        answer_by: when it fails unless a worker answers, in seconds since 1970.
         expires_at: when nobody can read it any more, likewise.
         request: body for the backend; None: the response has ended.
         run: who answers; None: nobody, at the moment.
@@ -76,6 +76,14 @@ class Job:
     def ended(self) -> bool:
         """Whether the response stays as it is."""
         return self.response["status"] in ENDED
+
+    def busy(self, now: float) -> bool:
+        """Whether a worker answers at a time, in seconds since 1970."""
+        return self.run is not None and self.run.until > now
+
+    def overdue(self, now: float) -> bool:
+        """Whether it is too late for an answer, likewise."""
+        return now >= self.answer_by and not self.ended and not self.busy(now)
 
     def queued(self) -> Self:
         """The same, waiting for a worker."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -138,7 +139,7 @@ class Router:
                 await settled(asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge)))
 
     async def check(self, operation: Operation, body: Mapping[str, Any], tenant: str) -> None:
-        """Refuse what `answer` would refuse now, for a request that is answered later; nothing is sent or reserved.
+        """Refuse what `answer` would refuse now, for a request that is answered later; nothing is sent or kept.
 
         A model whose backends are left alone for a while may have one that answers by then.
 
@@ -166,9 +167,12 @@ class Router:
         limits, now = rights_of(self._configuration, tenant).limits(), self._clock()
         standing = await asyncio.to_thread(self._budgets.left, tenant, limits, now)
         used = {window: each.spent + each.reserved for window, each in standing.items()}
-        refused = refusal(_estimate(facts, asked, hedged=_hedge(model, request, asked) is not None), used, limits, now)
-        if refused is not None:
-            raise refused
+        estimate = _estimate(facts, asked, hedged=_hedge(model, request, asked) is not None)
+        if refusal(estimate, used, limits, now) is not None:
+            # Only who reserves gives back what lost requests have reserved.
+            probe = f"check-{secrets.token_hex(16)}"
+            kept = await asyncio.to_thread(self._budgets.reserve, tenant, estimate, limits, probe, now)
+            await asyncio.to_thread(self._budgets.release, kept)
 
     async def close(self) -> None:
         """Close every connection, as before a snapshot; the next request opens new ones."""

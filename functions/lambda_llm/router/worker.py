@@ -137,11 +137,11 @@ class Worker:
             if stored is None or stored.job.ended or now >= stored.job.expires_at:
                 return None
             job = stored.job
-            if job.run is not None and job.run.until > now:
+            if job.run is not None and job.busy(now):
                 return job.run.until - now + 1  # another worker answers
             if seconds < MARGIN_SECONDS + WORTH_SECONDS:
                 return 1
-            if now >= job.answer_by:
+            if job.overdue(now):
                 next_job = too_late(job)
             elif reference.receives > RECEIVES_MAX:
                 sentence = f"The request was given up after {RECEIVES_MAX} attempts to answer it: send it again."

@@ -20,8 +20,9 @@ from lambda_llm.router.errors import (
     ResultsError,
     UnknownError,
 )
+from lambda_llm.router.ledger import LAPSE_SECONDS
 from scripts.local_aws.server import LocalAWS
-from support.background import BODY, PRICE, Fate, KilledError, Stage, answered, clients_of
+from support.background import BODY, PRICE, SECONDS, Fate, KilledError, Stage, answered, clients_of
 from support.budgets import make_table
 from support.event_streams import answering
 
@@ -193,6 +194,17 @@ def test_what_nobody_answers_fails_when_it_is_read(stage: Stage) -> None:
     assert stage.spent() == (NOTHING, NOTHING)
 
 
+def test_while_a_worker_answers_it_is_not_too_late(stage: Stage) -> None:
+    sent = stage.submit()
+    stage.now += ANSWER_SECONDS - 1
+    with pytest.raises(KilledError):
+        stage.deliver(stage.received(), function=stage.function(Fate(1, done=True)))
+    stage.now += SECONDS - 1
+    assert stage.get(sent["id"])["status"] == "in_progress"
+    stage.now += 1
+    assert stage.get(sent["id"])["status"] == "failed"
+
+
 @pytest.mark.parametrize(
     ("changes", "param"),
     [
@@ -239,6 +251,18 @@ def test_what_a_tenant_may_not_do_is_refused_at_once(stage: Stage) -> None:
     with pytest.raises(BudgetError, match="has 60 tokens left"):
         stage.submit()
     assert (stage.objects(), stage.received()) == ([], [])
+
+
+def test_what_lost_requests_have_reserved_does_not_keep_others_out(stage: Stage) -> None:
+    """Whoever has nothing but responses in the background would be kept out for as long as the window lasts."""
+    url = json.loads(stage.configuration.read_text())["backends"]["server"]["url"]
+    stage.configure(url, month={"tokens": 70})
+    stage.ledger.reserve(stage.tenant, Amount(60), Limits(), "lost", stage.now)
+    with pytest.raises(BudgetError):
+        stage.submit()
+    stage.now += LAPSE_SECONDS
+    assert stage.submit()["status"] == "queued"
+    assert stage.spent() == (NOTHING, NOTHING)
 
 
 def test_where_s3_or_the_queue_is_not_there_it_says_so(stage: Stage) -> None:

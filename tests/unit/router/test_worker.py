@@ -5,11 +5,13 @@ A death is tried at every call of AWS, before it and after it. Then the message 
 
 import json
 import logging
+import random
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 from lambda_llm.router import worker as module
 from lambda_llm.router.budget import Amount, Limits
 from lambda_llm.router.errors import NotConfiguredError, NotFoundError
+from lambda_llm.router.results import ENDED
 from lambda_llm.router.settings import Identity, Settings
 from lambda_llm.router.worker import RECEIVES_MAX, WAIT_SECONDS, Function, handle
 from scripts.local_aws.server import LocalAWS
@@ -187,6 +190,45 @@ def test_a_worker_that_others_take_for_dead_changes_nothing(stage: Stage) -> Non
         assert len(server.asked) == 2
     assert text(stage.get(sent["id"])) == "second"
     assert stage.spent() == (PRICE, NOTHING)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_happens_there_is_one_end_and_one_charge(stage: Stage, seed: int) -> None:
+    """Deaths, refusals, second deliveries and a cancellation, in an order of chance."""
+    chance = random.Random(seed)  # noqa: S311 - for a test
+    answers = [chance.choice([answered("Hi"), refused(503)]) for _ in range(RECEIVES_MAX)]
+    with answering(*answers, answered("Hi")) as server:
+        stage.configure(server.url)
+        sent = stage.submit()
+        records = [{**each, "copy": copy} for each in stage.received() for copy in range(chance.randint(1, 2))]
+        for receives in range(1, RECEIVES_MAX + 2):
+            fate = Fate(chance.choice([None, *range(len(STEPS))]), done=chance.random() < 0.5)
+            if chance.random() < 0.1:
+                fate.meanwhile = {chance.randrange(len(STEPS)): lambda: stage.cancel(sent["id"])}
+            with suppress(KilledError):
+                records = each_of(stage.function(fate), records, receives)
+            stage.now += chance.choice([0, SECONDS + 1])
+            seen = stage.get(sent["id"])
+            if seen["status"] in ENDED:
+                break
+        stage.now += SECONDS + 1
+        each_of(stage.function(), records, RECEIVES_MAX + 1)
+    ended = stage.get(sent["id"])
+    assert ended["status"] in ENDED
+    if seen["status"] in ENDED:
+        assert ended == seen
+    assert len({asked.headers["x-request-id"] for asked in server.asked}) <= 1
+    spent, _ = stage.spent()
+    assert spent == PRICE or (spent == NOTHING and ended["status"] != "completed")
+
+
+def each_of(function: Function, records: list[dict[str, Any]], receives: int) -> list[dict[str, Any]]:
+    """Have a function handle records together; returns those that come again."""
+    for record in records:
+        record["attributes"] = {"ApproximateReceiveCount": str(receives)}
+    told = function.handle({"Records": records}, SECONDS)["batchItemFailures"]
+    again = {each["itemIdentifier"] for each in told}
+    return [record for record in records if record["messageId"] in again]
 
 
 def test_backends_without_room_are_asked_again(stage: Stage) -> None:
