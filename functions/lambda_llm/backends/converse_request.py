@@ -23,7 +23,7 @@ _IMAGE: Final = re.compile(r"data:image/(png|jpe?g|gif|webp);base64,(.+)", re.DO
 
 
 class UnsupportedFieldError(Exception):
-    """A field that Converse can't honour; its path, such as `messages.0.content`, is the only argument."""
+    """A field that a backend can't honour; its path, such as `messages.0.content`, is the only argument."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from lambda_llm.backends.contract import Operation
+from lambda_llm.backends.responses_chat import echoed
 from lambda_llm.router.errors import ConflictError, NotFoundError, RequestError, ResultsError
 from lambda_llm.router.results import Job, Results, Stored
 from lambda_llm.router.service import Router
@@ -257,7 +258,6 @@ def _derived(tenant: str, key: str) -> str:
 
 def _queued(response_id: str, body: Mapping[str, Any], now: int) -> dict[str, Any]:
     """A response that has not begun; it repeats what was asked, but for the input."""
-    text = body.get("text")
     return {
         "id": response_id,
         "object": "response",
@@ -267,21 +267,8 @@ def _queued(response_id: str, body: Mapping[str, Any], now: int) -> dict[str, An
         "background": True,
         "error": None,
         "incomplete_details": None,
-        "instructions": body.get("instructions"),
-        "max_output_tokens": body.get("max_output_tokens"),
-        "metadata": body.get("metadata") or {},
-        "model": body.get("model"),
         "output": [],
-        "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
-        "previous_response_id": None,
-        "reasoning": body.get("reasoning"),
         "store": True,
-        "temperature": body.get("temperature"),
-        "text": text if text is not None else {"format": {"type": "text"}},
-        "tool_choice": body.get("tool_choice") or "auto",
-        "tools": body.get("tools") or [],
-        "top_p": body.get("top_p"),
-        "truncation": body.get("truncation") or "disabled",
         "usage": None,
-        "user": body.get("user"),
+        **echoed(body),
     }

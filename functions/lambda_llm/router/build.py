@@ -6,12 +6,13 @@ import httpx2
 
 from lambda_llm.aws.signing import SigV4Auth
 from lambda_llm.backends.auth import BearerAuth, Key
-from lambda_llm.backends.contract import Backend
+from lambda_llm.backends.contract import Backend, Operation
 from lambda_llm.backends.converse import Converse
 from lambda_llm.backends.converse_request import ConverseOptions
 from lambda_llm.backends.endpoints import endpoint
 from lambda_llm.backends.lambda_invoke import LambdaInvoke
 from lambda_llm.backends.openai_http import OpenAIHTTP
+from lambda_llm.backends.responses_chat import ResponsesOverChat
 from lambda_llm.backends.sagemaker import Endpoint, SageMaker
 from lambda_llm.backends.sagemaker_async import AsyncEndpoint, SageMakerAsync
 from lambda_llm.router.config import (
@@ -42,7 +43,9 @@ def backends(
     Raises:
         CredentialsError: a backend is authorized with IAM, and there are no credentials.
     """
-    return {name: _backend(name, entry, key) for name, entry in configuration.backends.items() if name not in without}
+    return {
+        name: _with_responses(name, entry, key) for name, entry in configuration.backends.items() if name not in without
+    }
 
 
 def guardrails(configuration: Configuration) -> dict[str, Guardrail]:
@@ -70,6 +73,13 @@ def _guardrail(name: str, entry: GuardrailEntry) -> Guardrail:
     )
 
 
+def _with_responses(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backend:
+    """A backend, and responses over its chat completions where it has none of its own."""
+    backend = _backend(name, entry, key)
+    translates = isinstance(entry, ConverseEntry | SageMakerEntry | SageMakerAsyncEntry)
+    return ResponsesOverChat(name, backend) if translates and Operation.RESPONSES in entry.operations else backend
+
+
 def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backend:
     match entry:
         case ConverseEntry():
@@ -87,7 +97,9 @@ def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backe
             return SageMaker(name, url, where, entry.model, auth=SigV4Auth("sagemaker", entry.region))
         case SageMakerAsyncEntry():
             url = entry.url or endpoint("runtime.sagemaker", entry.region)
-            queued = AsyncEndpoint(entry.endpoint, entry.region, entry.inputs, frozenset(entry.operations))
+            queued = AsyncEndpoint(
+                entry.endpoint, entry.region, entry.inputs, frozenset(entry.operations) | {Operation.CHAT}
+            )
             return SageMakerAsync(name, url, queued, entry.model, auth=SigV4Auth("sagemaker", entry.region))
         case LambdaInvokeEntry():
             return LambdaInvoke(

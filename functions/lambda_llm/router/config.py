@@ -148,7 +148,8 @@ class _Backend(_Part):
         region: that it is in.
         context: tokens of prompt and answer together.
         features: that it has.
-        operations: that it has, by their paths.
+        operations: that it has, by their paths. With /v1/responses, Converse and SageMaker have it over their chat
+            completions, in one piece.
         price: of it.
         seconds: longest time for an answer.
     """

@@ -92,6 +92,22 @@ async def test_an_asynchronous_endpoint_is_asked_with_a_signature(local_aws: Loc
     assert asked.json["model"] == "llama"
 
 
+@pytest.mark.parametrize(("name", "given"), [("bedrock", CONVERSED), ("gpu", COMPLETION)])
+async def test_responses_are_had_over_chat_completions(name: str, given: bytes) -> None:
+    """Of backends that have none of their own, and only where the configuration says so."""
+    operations = ["/v1/chat/completions", "/v1/responses"]
+    request = Request(Operation.RESPONSES, {"model": "chat", "input": "Hello"}, time.monotonic() + 60, "an-id")
+    with answering(Answer([given], headers=JSON)) as server:
+        made = backends(configured(server.url, **{name: {"operations": operations}}), Secrets().key)[name]
+        async with opened(made, request) as chunks:
+            [response] = [json.loads(chunk.data) async for chunk in chunks]
+        await made.close()
+        alone = backends(configured(server.url), Secrets().key)[name]
+    assert response["output"][0]["content"][0]["text"] == "Hi"
+    assert made.unsupported(request) is None
+    assert alone.unsupported(request) == "/v1/responses"
+
+
 async def test_bedrock_gets_its_options() -> None:
     """Guardrail, tier and cache points."""
     with answering(Answer([CONVERSED], headers=JSON)) as server:

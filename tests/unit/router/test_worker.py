@@ -47,7 +47,12 @@ def table(local_aws: LocalAWS) -> str:
 
 
 @pytest.fixture
-def stage(made: dict[str, Any], table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(
+    local_aws: LocalAWS, made: dict[str, Any], table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stage:
+    for name, value in local_aws.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
     return Stage(made, table, tmp_path, monkeypatch)
 
 
@@ -366,6 +371,30 @@ def test_what_is_no_message_of_the_router_comes_again_and_harms_no_other(stage: 
         [left] = stage.deliver(stage.received())
     assert left["body"] == body
     assert stage.get(sent["id"])["status"] == "completed"
+
+
+def test_an_asynchronous_endpoint_answers_in_the_background(stage: Stage) -> None:
+    """It has chat completions alone, and its answer in S3."""
+    message = {"role": "assistant", "content": "Hi"}
+    usage = {"prompt_tokens": 12, "completion_tokens": 5}
+    answer = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+    stage.s3.put_object(Bucket=stage.bucket, Key="out/1", Body=json.dumps(answer).encode())
+    told = Answer([b"{}"], 202, {"x-amzn-sagemaker-outputlocation": f"s3://{stage.bucket}/out/1"})
+    with answering(told) as server:
+        stage.configure(server.url)
+        written = json.loads(stage.configuration.read_text())
+        own = {
+            name: written["backends"]["server"][name]
+            for name in ("place", "url", "model", "context", "operations", "price")
+        }
+        written["backends"]["server"] = own | {"kind": "sagemaker_async", "region": "us-east-1", "endpoint": "gpu"}
+        stage.configuration.write_text(json.dumps(written))
+        sent = stage.submit()
+        assert stage.deliver(stage.received()) == []
+    assert server.asked[0].json["messages"] == [{"role": "user", "content": "a secret question"}]
+    response = stage.get(sent["id"])
+    assert (response["status"], text(response), response["id"]) == ("completed", "Hi", sent["id"])
+    assert stage.spent() == (PRICE, NOTHING)
 
 
 def test_the_handler_of_lambda(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
