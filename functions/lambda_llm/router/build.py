@@ -43,9 +43,14 @@ def backends(
     Raises:
         CredentialsError: a backend is authorized with IAM, and there are no credentials.
     """
-    return {
-        name: _with_responses(name, entry, key) for name, entry in configuration.backends.items() if name not in without
-    }
+    entries = ((name, entry) for name, entry in configuration.backends.items() if name not in without)
+    return {name: _with_responses(name, entry, SigV4Auth, key) for name, entry in entries}
+
+
+def strangers(configuration: Configuration) -> dict[str, Backend]:
+    """The same for who has no credentials and no key: each should refuse."""
+    entries = configuration.backends.items()
+    return {name: _with_responses(name, entry, lambda *_: httpx2.Auth(), None) for name, entry in entries}
 
 
 def guardrails(configuration: Configuration) -> dict[str, Guardrail]:
@@ -73,14 +78,18 @@ def _guardrail(name: str, entry: GuardrailEntry) -> Guardrail:
     )
 
 
-def _with_responses(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backend:
+def _with_responses(
+    name: str, entry: BackendEntry, sign: Callable[[str, str], httpx2.Auth], key: Callable[[str], Key] | None
+) -> Backend:
     """A backend, and responses over its chat completions where it has none of its own."""
-    backend = _backend(name, entry, key)
+    backend = _backend(name, entry, sign, key)
     translates = isinstance(entry, ConverseEntry | SageMakerEntry | SageMakerAsyncEntry)
     return ResponsesOverChat(name, backend) if translates and Operation.RESPONSES in entry.operations else backend
 
 
-def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backend:
+def _backend(
+    name: str, entry: BackendEntry, sign: Callable[[str, str], httpx2.Auth], key: Callable[[str], Key] | None
+) -> Backend:
     match entry:
         case ConverseEntry():
             guardrail = None if entry.guardrail is None else entry.guardrail.partition(":")
@@ -90,24 +99,24 @@ def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backe
                 cache_points=entry.cache_points,
             )
             url = entry.url or endpoint("bedrock-runtime", entry.region)
-            return Converse(name, url, entry.model, auth=SigV4Auth("bedrock", entry.region), options=options)
+            return Converse(name, url, entry.model, auth=sign("bedrock", entry.region), options=options)
         case SageMakerEntry():
             url = entry.url or endpoint("runtime.sagemaker", entry.region)
             where = Endpoint(entry.endpoint, entry.component)
-            return SageMaker(name, url, where, entry.model, auth=SigV4Auth("sagemaker", entry.region))
+            return SageMaker(name, url, where, entry.model, auth=sign("sagemaker", entry.region))
         case SageMakerAsyncEntry():
             url = entry.url or endpoint("runtime.sagemaker", entry.region)
             queued = AsyncEndpoint(
                 entry.endpoint, entry.region, entry.inputs, frozenset(entry.operations) | {Operation.CHAT}
             )
-            return SageMakerAsync(name, url, queued, entry.model, auth=SigV4Auth("sagemaker", entry.region))
+            return SageMakerAsync(name, url, queued, entry.model, auth=sign("sagemaker", entry.region))
         case LambdaInvokeEntry():
             return LambdaInvoke(
                 name,
                 entry.url or endpoint("lambda", entry.region),
                 entry.function,
                 entry.model,
-                auth=SigV4Auth("lambda", entry.region),
+                auth=sign("lambda", entry.region),
                 operations=frozenset(entry.operations),
             )
         case _:
@@ -115,17 +124,19 @@ def _backend(name: str, entry: BackendEntry, key: Callable[[str], Key]) -> Backe
                 name,
                 entry.url,
                 entry.model,
-                auth=_auth(entry.auth, key),
+                auth=_auth(entry.auth, sign, key),
                 operations=frozenset(entry.operations),
                 fixed=entry.fixed,
             )
 
 
-def _auth(auth: NoAuth | Bearer | SigV4, key: Callable[[str], Key]) -> httpx2.Auth | None:
+def _auth(
+    auth: NoAuth | Bearer | SigV4, sign: Callable[[str, str], httpx2.Auth], key: Callable[[str], Key] | None
+) -> httpx2.Auth | None:
     match auth:
         case Bearer():
-            return BearerAuth(key(auth.secret), auth.header, auth.prefix)
+            return None if key is None else BearerAuth(key(auth.secret), auth.header, auth.prefix)
         case SigV4():
-            return SigV4Auth(auth.service, auth.region)
+            return sign(auth.service, auth.region)
         case _:
             return None

@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rich.markup import escape
 from rich.table import Table
 
 from lambda_llm import __version__
-from lambda_llm.cli.probes.base import Finding, Outcome, Probe
-from lambda_llm.cli.probes.deployment import Deployment
+from lambda_llm.cli.probes.base import Finding, Outcome
 from lambda_llm.units import printable
 
 WORDS: Final[Mapping[Outcome, str]] = {
@@ -20,10 +19,39 @@ WORDS: Final[Mapping[Outcome, str]] = {
 }
 _STYLES: Final[Mapping[Outcome, str]] = {Outcome.OK: "green", Outcome.WRONG: "bold red", Outcome.UNKNOWN: "yellow"}
 
-Findings = Sequence[tuple[Probe, Finding]]
+
+class Question(Protocol):
+    """What was asked: `Probe`, or one of a backend."""
+
+    @property
+    def name(self) -> str:
+        """Stable, for `--json`."""
+
+    @property
+    def question(self) -> str:
+        """For people."""
 
 
-def as_json(deployment: Deployment, findings: Findings) -> dict[str, Any]:
+class Subject(Protocol):
+    """Who was asked: `Deployment`, or a backend.
+
+    Attributes:
+        url: of it.
+        region: that it is in; None: on this machine.
+    """
+
+    url: str
+    region: str | None
+
+    @property
+    def health(self) -> Mapping[str, Any]:
+        """With its `model`."""
+
+
+Findings = Sequence[tuple[Question, Finding]]
+
+
+def as_json(deployment: Subject, findings: Findings) -> dict[str, Any]:
     """The whole result; docs/verify.md documents the keys."""
     counts = _counts(findings)
     return {
@@ -59,7 +87,7 @@ def as_table(findings: Findings) -> Table:
     return table
 
 
-def as_markdown(deployment: Deployment, findings: Findings) -> str:
+def as_markdown(deployment: Subject, findings: Findings) -> str:
     """A section for docs/verified.md; without the URL, which is nobody's business."""
     where = f"in {deployment.region}" if deployment.region else "on this machine"
     rows = [
