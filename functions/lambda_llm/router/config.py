@@ -539,6 +539,11 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
         return mapping
 
 
+_Loader.add_implicit_resolver(  # JSON's numbers with an exponent, which YAML 1.1 takes for text without a point
+    "tag:yaml.org,2002:float", re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?[eE][-+]?[0-9]+$"), list("-0123456789")
+)
+
+
 def _listed(names: Any) -> list[Any]:
     if not isinstance(names, list | tuple):
         raise ValueError("it must be a list")  # noqa: TRY004 - what pydantic makes an error of

@@ -35,6 +35,15 @@ def test_a_right_one() -> None:
     assert configuration.models["large"].prefer is Prefer.ORDER
 
 
+def test_numbers_are_those_of_json() -> None:
+    """Those with an exponent too, which YAML 1.1 takes for text."""
+    given = written()
+    given["backends"]["bedrock"]["price"] = {"input": 1e-6, "output": 2.5e-7, "cached": 1e3}
+    content = json.dumps(given).replace("1000.0", "1E+3")
+    price = parse(content.encode()).options("chat")[1].price
+    assert price == TokenPrice(1e-6, 2.5e-7, 1000.0)
+
+
 def test_a_tenant_has_its_own_rights_or_those_of_anybody() -> None:
     """Where there is no entry for anybody, who is not named has none."""
     configuration = parse(json.dumps(written()).encode())
