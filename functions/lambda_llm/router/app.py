@@ -222,9 +222,12 @@ def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
 
 
 def _headers(asked: Asked, answer: Answer) -> dict[str, str]:
-    """Who has answered, and after whom: `gpu=throttled, small`."""
-    failed = {each.backend: f"={each.failed}" for each in answer.attempts if each.failed is not None}
-    tried = ", ".join(f"{each.backend}{failed.get(each.backend, '')}" for each in answer.attempts)
+    """Who has answered, and after or instead of whom: `gpu=throttled, slow=left, small`."""
+    became = [each.failed or ("left" if each.left else None) for each in answer.attempts]
+    tried = ", ".join(
+        each.backend if what is None else f"{each.backend}={what}"
+        for each, what in zip(answer.attempts, became, strict=True)
+    )
     return {"x-request-id": asked.id, "x-lambda-llm-backend": answer.backend, "x-lambda-llm-attempts": tried}
 
 

@@ -72,6 +72,22 @@ def test_a_whole_answer_says_which_backend_gave_it(tmp_path: Path, book: Book) -
         assert list(book.charged) == [answer.headers["x-request-id"]]
 
 
+def test_a_backend_that_is_slow_to_begin_is_left_for_another_one(tmp_path: Path, book: Book) -> None:
+    """Its connection ends, and the tenant pays for its prompt too."""
+    with answering(Answer([SILENCE], headers=SSE)) as slow, answering(STREAM) as server:
+        given = configuration(slow.url, server.url)
+        given["models"]["chat"]["hedge_seconds"] = 0.01
+        with routing(tmp_path, given, book) as router, router.client() as asking:
+            answer = asking.post("/v1/chat/completions", json={**BODY, "stream": True})
+            assert answer.headers["x-lambda-llm-attempts"] == "backend-0=left, backend-1"
+            assert answer.headers["x-lambda-llm-backend"] == "backend-1"
+            assert answer.text.endswith("data: [DONE]\n\n")
+            assert slow.left.wait(60)
+            until(lambda: book.charged)
+    ((_, amount),) = book.charged.values()
+    assert amount.tokens > 9
+
+
 def test_when_every_backend_is_throttled_the_client_is_told_when_to_come_back(tmp_path: Path, book: Book) -> None:
     with answering(THROTTLED) as full, routing(tmp_path, configuration(full.url), book) as router:
         with client(router) as asking, pytest.raises(openai.RateLimitError) as refused:
