@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
+from lambda_llm.aws import clients
 from lambda_llm.aws.tenant_folder import tenant_folder
-from lambda_llm.router import clients
 from lambda_llm.router.background import Background
 from lambda_llm.router.budget import Amount, Limits, Window
 from lambda_llm.router.ledger import Ledger

@@ -31,10 +31,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx2
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import get_session
 
+from lambda_llm.aws import clients
 from lambda_llm.aws.errors import S3URIError
 from lambda_llm.aws.s3_client import close, redirect_once
 from lambda_llm.aws.s3_uri import parse_object, parse_prefix
@@ -55,11 +53,7 @@ WAITS_SECONDS: Final = range(60, 21_600 + 1)
 POLL_SECONDS: Final = 2.0
 """How often S3 is asked for the answer."""
 
-CONNECT_SECONDS: Final = 2
 READ_SECONDS: Final = 10
-ATTEMPTS: Final = 3
-"""Of each request to S3, by botocore."""
-
 _ID_LENGTH: Final = 64
 """Longest `InferenceId`."""
 
@@ -222,6 +216,8 @@ class SageMakerAsync:
         return await asyncio.to_thread(self._asked, operation, place, most, more)
 
     def _asked(self, operation: str, place: tuple[str, str], most: int, more: Mapping[str, Any]) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - importing does without AWS's SDK
+
         bucket, key = place
         try:
             answer = getattr(self._ready(), operation)(Bucket=bucket, Key=key, **more)
@@ -249,12 +245,7 @@ class SageMakerAsync:
     def _ready(self) -> Any:
         with self._lock:
             if self._client is None:
-                config = Config(
-                    connect_timeout=CONNECT_SECONDS,
-                    read_timeout=READ_SECONDS,
-                    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                )
-                self._client = get_session().create_client("s3", region_name=self._endpoint.region, config=config)
+                self._client = clients.create("s3", self._endpoint.region, read_seconds=READ_SECONDS)
                 redirect_once(self._client)
             return self._client
 

@@ -26,9 +26,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
+from lambda_llm.aws import clients
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
-from lambda_llm.router import clients
 from lambda_llm.router.budget import Amount, Limit, Limits, What, Window, refusal
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from lambda_llm.aws import clients
 from lambda_llm.backends.auth import Key
-from lambda_llm.router import clients
 from lambda_llm.router.errors import SecretError
 
 KEPT_SECONDS: Final = 300.0

@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lambda_llm.aws import clients
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.router import clients
 from lambda_llm.router.app import create_app
 from lambda_llm.router.background import Background
 from lambda_llm.router.identity import tenant_of

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from lambda_llm.aws import clients
 from lambda_llm.aws.s3_uri import parse_object
 from lambda_llm.limits import APPCONFIG_BYTES
-from lambda_llm.router import clients
 from lambda_llm.router.config import Configuration, digest, parse
 from lambda_llm.router.errors import ConfigurationError, SourceError
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from lambda_llm.router import clients
+from lambda_llm.aws import clients
 from lambda_llm.router.config import Configuration, LambdaInvokeEntry, OpenAIHTTPEntry
 from lambda_llm.router.policy import TimePrice
 

@@ -30,11 +30,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NoReturn
 
+from lambda_llm.aws import clients
 from lambda_llm.backends.contract import Operation
 from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
-from lambda_llm.router import clients
 from lambda_llm.router.background import failed, too_late
 from lambda_llm.router.budget import BudgetError
 from lambda_llm.router.build import backends, guardrails

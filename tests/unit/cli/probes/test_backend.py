@@ -179,7 +179,7 @@ def test_an_encoder_and_a_server_without_authorization(tmp_path: Path, run: Run)
 
 def test_who_calls_it_wrongly_is_told(tmp_path: Path, run: Run) -> None:
     with served(tmp_path, "elsewhere", ONE) as (server, command):
-        assert "no backend 'none': use one of small, bedrock, gpu, elsewhere" in run(
+        assert "no backend 'none': use one of small, bedrock, gpu, queued, elsewhere" in run(
             *command[:2], "none", *command[3:]
         ).err.replace("\n", " ")
         for wrong in (
