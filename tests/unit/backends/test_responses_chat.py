@@ -1,9 +1,14 @@
 """Responses over chat completions: the same conversation there, the same answer back, and nothing dropped."""
 
+import copy
+import importlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai.types.responses import Response
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 
@@ -278,3 +283,100 @@ async def test_an_answer_that_is_no_chat_completion(content: bytes) -> None:
     with answering(Answer([content], headers=JSON)) as server:
         failed = await failure(over(server.url), asking(BODY, operation=Operation.RESPONSES))
     assert failed.kind is Kind.BROKEN
+
+
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["role", "content", "type", "name", "call_id", "output", "text"]), inner),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200)
+@given(
+    body=st.dictionaries(
+        st.sampled_from(["input", "instructions", "tools", "tool_choice", "text", "reasoning", "include"]), anything
+    )
+)
+def test_whatever_comes_is_a_request_or_refused_by_name(body: dict[str, Any]) -> None:
+    whole = BODY | body
+    path = over("").unsupported(asking(whole, operation=Operation.RESPONSES))
+    if path is None:
+        assert chat_request(whole)["messages"]
+    else:
+        assert path.split(".")[0] in whole
+
+
+# -- LiteLLM as a second opinion --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def transformation() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network as it is imported
+        module = importlib.import_module("litellm.responses.litellm_completion_transformation.transformation")
+        yield module.LiteLLMCompletionResponsesConfig
+
+
+words = st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=8)
+questions = st.one_of(words, st.lists(words.map(lambda text: {"type": "input_text", "text": text}), min_size=1)).map(
+    lambda content: {"role": "user", "content": content}
+)
+
+
+@st.composite
+def rounds(draw: st.DrawFn, number: int) -> list[dict[str, Any]]:
+    """A question, a call with its result or none, and an answer."""
+    items: list[dict[str, Any]] = [draw(questions)]
+    if draw(st.booleans()):
+        call_id = f"call_{number}"
+        items.append(
+            CALL | {"call_id": call_id, "arguments": json.dumps(draw(st.dictionaries(words, words, max_size=2)))}
+        )
+        items.append({"type": "function_call_output", "call_id": call_id, "output": draw(words)})
+    answer = [{"type": "output_text", "text": draw(words), "annotations": []}]
+    return [*items, {"type": "message", "role": "assistant", "content": answer}]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    past = [item for number in range(draw(st.integers(0, 3))) for item in draw(rounds(number))]
+    schema = {"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": True}
+    optional = {
+        "instructions": words,
+        "max_output_tokens": st.integers(1, 99),
+        "temperature": st.sampled_from([0.0, 0.5, 1.0]),
+        "top_p": st.sampled_from([0.1, 1.0]),
+        "tool_choice": st.sampled_from(["auto", "required", "none"]),
+        "parallel_tool_calls": st.booleans(),
+        "text": st.just({"format": schema}),
+    }
+    question = draw(st.one_of(words, questions.map(lambda asked: [*past, asked])))
+    return {"input": question, "tools": [TOOL], **draw(st.fixed_dictionaries({}, optional=optional))}
+
+
+def alike(message: dict[str, Any]) -> dict[str, Any]:
+    """A message, whose text is one or has parts, without what is nothing."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "\n".join(part["text"] for part in content)
+    calls = [{name: each[name] for name in ("id", "type", "function")} for each in message.get("tool_calls") or ()]
+    told = {"role": message["role"], "tool_call_id": message.get("tool_call_id"), "content": content}
+    return {name: value for name, value in (told | {"tool_calls": calls}).items() if value not in (None, [])}
+
+
+@settings(max_examples=60)
+@given(body=requests())
+def test_litellm_makes_the_same_of_it(transformation: Any, body: dict[str, Any]) -> None:
+    parameters = copy.deepcopy({name: value for name, value in body.items() if name != "input"})
+    translate = transformation.transform_responses_api_request_to_chat_completion_request
+    theirs = translate(model="m", input=copy.deepcopy(body["input"]), responses_api_request=parameters)
+    theirs = json.loads(json.dumps(theirs, default=lambda each: each.model_dump(exclude_none=True)))
+    ours = chat_request({"model": "m", **body})
+    assert [alike(message) for message in ours.pop("messages")] == [alike(each) for each in theirs.pop("messages")]
+    for each in theirs["tools"]:
+        each["function"].pop("description")  # an empty one
+    assert ours == {name: value for name, value in theirs.items() if value is not None}
