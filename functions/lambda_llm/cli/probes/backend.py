@@ -81,9 +81,14 @@ class BackendUnderTest:
         self._stranger = build.strangers(alone)[name]
 
     @property
-    def streams(self) -> bool:
+    def generates(self) -> bool:
         """Whether it generates text."""
         return bool(_REQUESTS[self.operation][0])
+
+    @property
+    def streams(self) -> bool:
+        """Whether it does so in pieces, which not every kind of backend does for each operation."""
+        return self.generates and self._backend.unsupported(self._request(stream=True)) is None
 
     async def ask(self, *, stream: bool = False, tokens: int = _TOKENS, stranger: bool = False) -> list[Chunk]:
         """All of an answer.
@@ -91,16 +96,18 @@ class BackendUnderTest:
         Raises:
             BackendError: there is none.
         """
-        limit, body = _REQUESTS[self.operation]
-        limits = {limit: tokens, "stream": stream} if limit else {}
-        request = Request(
-            self.operation, {**body, **limits, "model": "verify"}, time.monotonic() + ANSWER_SECONDS, "verify"
-        )
+        request = self._request(stream=stream, tokens=tokens)
         backend: Backend = self._stranger if stranger else self._backend
         if (field := backend.unsupported(request)) is not None:
             raise BackendError(Kind.UNSUPPORTED, f"This kind of backend does not have {field}.")
         async with opened(backend, request) as chunks:
             return [chunk async for chunk in chunks]
+
+    def _request(self, *, stream: bool, tokens: int = _TOKENS) -> Request:
+        limit, body = _REQUESTS[self.operation]
+        limits = {limit: tokens, "stream": stream} if limit else {}
+        deadline = time.monotonic() + ANSWER_SECONDS
+        return Request(self.operation, {**body, **limits, "model": "verify"}, deadline, "verify")
 
     async def close(self) -> None:
         """Close its connections."""
@@ -162,7 +169,7 @@ async def _awake(asked: BackendUnderTest) -> Finding:
 
 async def _streaming(asked: BackendUnderTest) -> Finding:
     if not asked.streams:
-        return unknown("It generates no text.")
+        return unknown("It streams no answers to this operation.")
     chunks = await asked.ask(stream=True)
     pieces = sum(not chunk.usage_only for chunk in chunks)
     if pieces < 3:  # noqa: PLR2004 - a beginning or an end, and one text
@@ -192,7 +199,7 @@ async def _usage(asked: BackendUnderTest) -> Finding:
 
 
 async def _limit(asked: BackendUnderTest) -> Finding:
-    if not asked.streams:
+    if not asked.generates:
         return unknown("It generates no text.")
     chunks = await asked.ask(tokens=1)
     usage = next((chunk.usage for chunk in chunks if chunk.usage is not None), None)

@@ -177,11 +177,26 @@ def test_an_encoder_and_a_server_without_authorization(tmp_path: Path, run: Run)
     assert {each.path for each in server.asked} == {"/v1/embeddings"}
 
 
+def test_a_backend_that_answers_in_one_piece_alone(tmp_path: Path, run: Run) -> None:
+    """As Converse answers responses: nothing is wrong with it."""
+    converse = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "One"}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10},
+    }
+    one = Answer([json.dumps(converse).encode()], headers=JSON)
+    with served(tmp_path, "bedrock", one, one, one, REFUSED, operations=["/v1/responses"]) as (server, command):
+        told = run(*command, "--json")
+    assert {name: outcome for name, (outcome, _) in outcomes(told.out).items()} == {
+        "awake": "ok", "streaming": "unknown", "usage": "ok", "limit": "ok", "strangers": "ok",
+    }  # fmt: skip
+    assert (told.status, len(server.asked)) == (0, 4)
+
+
 def test_who_calls_it_wrongly_is_told(tmp_path: Path, run: Run) -> None:
     with served(tmp_path, "elsewhere", ONE) as (server, command):
-        assert "no backend 'none': use one of small, bedrock, gpu, queued, elsewhere" in run(
-            *command[:2], "none", *command[3:]
-        ).err.replace("\n", " ")
+        told = run(*command[:2], "none", *command[3:])
+        assert f"no backend 'none': use one of {', '.join(written()['backends'])}." in told.err.replace("\n", " ")
         for wrong in (
             command[:3],
             ["verify", *command[3:]],
