@@ -41,6 +41,7 @@ def _section(name: str, thing: Any) -> str:
 def _signature(thing: Any) -> str:
     """Return the signature with unqualified types, and functions as defaults by name."""
     text = re.sub(r"<function (\w+) at \w+>", r"\1", str(inspect.signature(thing)))
+    text = re.sub(r"(: |-> )'([^']+)'", r"\1\2", text)  # of a name that only type checkers import
     return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).removesuffix(" -> None")
 
 
