@@ -20,6 +20,7 @@ class Scripted:
         sent: bodies that it got, likewise.
         closed: ids of requests whose answer was closed, however it ended.
         begun: whether it was asked at all.
+        deadlines: of the requests that it got, in order.
         may_answer: what it waits for before its first chunk or failure.
         turns: of the event loop that it takes until then.
     """
@@ -35,6 +36,7 @@ class Scripted:
         self.sent: dict[str, dict[str, object]] = {}
         self.closed: list[str] = []
         self.begun = asyncio.Event()
+        self.deadlines: list[float] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.turns = 0
@@ -46,6 +48,7 @@ class Scripted:
         taken = self.yielded.setdefault(request.id, [])
         self.sent[request.id] = dict(request.body)
         self.begun.set()
+        self.deadlines.append(request.deadline)
         try:
             await self.may_answer.wait()
             for _ in range(self.turns):

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from lambda_llm.aws.s3_client import redirect_once
+
 CONNECT_SECONDS: Final = 2
 READ_SECONDS: Final = 5
 ATTEMPTS: Final = 3
@@ -39,4 +41,7 @@ def create(
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=connections,
     )
-    return get_session().create_client(service, region_name=region, config=config)
+    client: Any = get_session().create_client(service, region_name=region, config=config)
+    if service == "s3":
+        redirect_once(client)
+    return client

@@ -34,7 +34,7 @@ import httpx2
 
 from lambda_llm.aws import clients
 from lambda_llm.aws.errors import S3URIError
-from lambda_llm.aws.s3_client import close, redirect_once
+from lambda_llm.aws.s3_client import close
 from lambda_llm.aws.s3_uri import parse_object, parse_prefix
 from lambda_llm.backends.contract import Chunk, Operation, Request
 from lambda_llm.backends.errors import BackendError, Kind
@@ -246,7 +246,6 @@ class SageMakerAsync:
         with self._lock:
             if self._client is None:
                 self._client = clients.create("s3", self._endpoint.region, read_seconds=READ_SECONDS)
-                redirect_once(self._client)
             return self._client
 
 

@@ -6,6 +6,7 @@ import httpx2
 
 from lambda_llm.aws.signing import SigV4Auth
 from lambda_llm.backends.auth import BearerAuth, Key
+from lambda_llm.backends.bounded import Bounded
 from lambda_llm.backends.contract import Backend, Operation
 from lambda_llm.backends.converse import Converse
 from lambda_llm.backends.converse_request import ConverseOptions
@@ -44,13 +45,13 @@ def backends(
         CredentialsError: a backend is authorized with IAM, and there are no credentials.
     """
     entries = ((name, entry) for name, entry in configuration.backends.items() if name not in without)
-    return {name: _with_responses(name, entry, SigV4Auth, key) for name, entry in entries}
+    return {name: _bounded(name, entry, SigV4Auth, key) for name, entry in entries}
 
 
 def strangers(configuration: Configuration) -> dict[str, Backend]:
     """The same for who has no credentials and no key: each should refuse."""
     entries = configuration.backends.items()
-    return {name: _with_responses(name, entry, lambda *_: httpx2.Auth(), None) for name, entry in entries}
+    return {name: _bounded(name, entry, lambda *_: httpx2.Auth(), None) for name, entry in entries}
 
 
 def guardrails(configuration: Configuration) -> dict[str, Guardrail]:
@@ -78,11 +79,11 @@ def _guardrail(name: str, entry: GuardrailEntry) -> Guardrail:
     )
 
 
-def _with_responses(
+def _bounded(
     name: str, entry: BackendEntry, sign: Callable[[str, str], httpx2.Auth], key: Callable[[str], Key] | None
 ) -> Backend:
-    """A backend, and responses over its chat completions where it has none of its own."""
-    backend = _backend(name, entry, sign, key)
+    """A backend within its limit of time, and with responses over its chat completions where it has none of its own."""
+    backend: Backend = Bounded(_backend(name, entry, sign, key), entry.seconds)
     translates = isinstance(entry, ConverseEntry | SageMakerEntry | SageMakerAsyncEntry)
     return ResponsesOverChat(name, backend) if translates and Operation.RESPONSES in entry.operations else backend
 
