@@ -23,6 +23,7 @@ _LEFTOVERS: Final = {
 _PACKAGES: Final = {
     "package": "inference",
     "pruner_package": "pruner",
+    "router_package": "router",
     "worker_package": "queue-worker",
     "rollback_package": "canary-rollback",
     "authorizer_package": "authorizer",

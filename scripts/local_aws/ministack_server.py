@@ -15,7 +15,9 @@ exceptions:
 - A Function URL with invoke mode RESPONSE_STREAM returns the adapter's status, headers and body.
 - REST APIs by OpenAPI documents, and API keys that an authorizer names: see `ministack_api_gateway`.
 - CloudWatch's alarms in XML, as Terraform reads them, have all that was set.
-- IAM's actions of an alias that exists: `GetAlias`, `UpdateAlias`, `DeleteAlias`.
+- IAM's actions of an alias that exists: `GetAlias`, `UpdateAlias`, `DeleteAlias`; that of a streaming invocation.
+- A Function URL with IAM tells the function who signed the request (docs.aws.amazon.com/lambda/latest/dg/
+  urls-invocation.html).
 - No second listener on port 443, which ministack opens where it can, and no health page of its own that hides a
   function's.
 """
@@ -28,8 +30,9 @@ from xml.sax.saxutils import escape
 
 import ministack_api_gateway
 from ministack import app
-from ministack.core import iam_actions, lambda_runtime
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import error_response_json
+from ministack.core.router import extract_access_key_id
 from ministack.services import cloudwatch, lambda_svc
 
 LOG_GROUP_COLONS = 6
@@ -45,6 +48,7 @@ _create_alias, _update_alias = lambda_svc._create_alias, lambda_svc._update_alia
 _reserved_concurrency = lambda_svc._reserved_concurrency  # noqa: SLF001
 _record_of = lambda_svc._effective_func_record_for_qualifier  # noqa: SLF001
 _stream_response = lambda_svc._function_url_stream_response  # noqa: SLF001
+_build_url_event = lambda_svc._build_function_url_event  # noqa: SLF001
 
 
 def _with_version(
@@ -87,6 +91,8 @@ def _alarms_as_set(*request: Any) -> tuple[Any, ...]:
 
 def _action_on_alias(method: str, path: str) -> str | None:
     *_, collection, name = ["", *path.strip("/").split("/")]
+    if name == "response-streaming-invocations":
+        return "InvokeFunction"
     if collection == "aliases" and name:
         return {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}.get(method)
     action: str | None = _lambda_action(method, path)
@@ -157,6 +163,18 @@ def _adapter_response(result: dict[str, Any], cors_headers: dict[str, str]) -> t
     return streamed
 
 
+def _event_with_caller(*arguments: Any, **named: Any) -> dict[str, Any]:
+    event: dict[str, Any] = _build_url_event(*arguments, **named)
+    *_, headers, _body, query = arguments
+    caller = (
+        None if named["anonymous"] else iam_evaluator.resolve_caller_identity(extract_access_key_id(headers, query))
+    )
+    if caller is not None:
+        told = {name: caller[name] for name in ("accessKey", "accountId", "principalOrgId", "userArn", "userId")}
+        event["requestContext"]["authorizer"] = {"iam": {**told, "callerId": caller["userId"], "cognitoIdentity": None}}
+    return event
+
+
 iam_actions.s3_service_context = _with_version
 iam_actions.extract_resource_arn = _arn_as_in_policies
 cloudwatch._describe_alarms = _alarms_as_set  # noqa: SLF001
@@ -168,6 +186,7 @@ lambda_svc._update_alias = _unless_failed(_update_alias)  # noqa: SLF001
 lambda_svc._reserved_concurrency = _reserved_of_function  # noqa: SLF001
 lambda_svc._effective_func_record_for_qualifier = _record_by_weight  # noqa: SLF001
 lambda_svc._function_url_stream_response = _adapter_response  # noqa: SLF001
+lambda_svc._build_function_url_event = _event_with_caller  # noqa: SLF001
 ministack_api_gateway.install()
 app._port_is_bindable = lambda *_: False  # noqa: SLF001
 app._HEALTH_PATHS = ("/_ministack/health",)  # noqa: SLF001
