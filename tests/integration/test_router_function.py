@@ -1,12 +1,15 @@
 """The router's function as a process behind the web adapter: its start, its snapshot, and what it refuses."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import openai
 import psutil
 import pytest
 
@@ -14,7 +17,7 @@ from lambda_llm.router.ledger import Ledger
 from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED
 from scripts.local_aws.server import LocalAWS
 from support.budgets import make_table
-from support.event_streams import AnsweringServer, answering
+from support.event_streams import Answer, AnsweringServer, answering
 from support.routing import BODY, WHOLE, configuration, signed_by
 from support.servers import AFTER, BEFORE, LIMIT_SECONDS, ROOT, Server, serving, started
 
@@ -25,7 +28,18 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[AnsweringServer]:
-    with answering(WHOLE) as server:
+    """What it answers is a chat completion and a response at once."""
+    (chat,) = WHOLE.pieces
+    assert isinstance(chat, bytes)
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": "Hello", "annotations": []}],
+    }
+    both = {**json.loads(chat), "output": [message], "status": "completed"}
+    with answering(Answer([json.dumps(both).encode()], headers=WHOLE.headers)) as server:
         yield server
 
 
@@ -37,8 +51,13 @@ def environment(local_aws: LocalAWS, backend: AnsweringServer) -> dict[str, str]
         s3.put_object(
             Bucket="router-configurations", Key="router.json", Body=json.dumps(configuration(backend.url)).encode()
         )
+    local_aws.make_bucket("router-results")
+    with closing(local_aws.client("sqs")) as sqs:
+        queue: str = sqs.create_queue(QueueName="router-requests")["QueueUrl"]
     return {
         **local_aws.environment,
+        "LAMBDA_LLM_ROUTER_RESULTS": "s3://router-results/background/",
+        "LAMBDA_LLM_ROUTER_QUEUE": queue,
         "LAMBDA_LLM_ROUTER_CONFIGURATION": "s3://router-configurations/router.json",
         "LAMBDA_LLM_ROUTER_TABLE": TABLE,
         "LAMBDA_LLM_ROUTER_IDENTITY": "iam",
@@ -77,6 +96,65 @@ def test_a_snapshot_has_no_connection_and_a_restored_router_answers(
         assert Ledger(TABLE, dynamodb).tenants() == ["acme"]
     assert not [line for line in server.lines() if line["level"] == "ERROR"]
     assert "Hello" not in server.log.read_text()
+
+
+def worked(environment: dict[str, str], local_aws: LocalAWS) -> None:
+    """Have a worker answer what waits in the queue, in a process of its own as Lambda starts it."""
+    queue = environment["LAMBDA_LLM_ROUTER_QUEUE"]
+    with closing(local_aws.client("sqs")) as sqs:
+        (message,) = sqs.receive_message(
+            QueueUrl=queue, MessageSystemAttributeNames=["ApproximateReceiveCount"], WaitTimeSeconds=5
+        )["Messages"]
+        record = {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+        }
+        code = (
+            "import json, sys; from types import SimpleNamespace; from lambda_llm.router.worker import handle; "
+            "context = SimpleNamespace(get_remaining_time_in_millis=lambda: 300_000); "
+            "print(json.dumps(handle(json.load(sys.stdin), context)))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            input=json.dumps({"Records": [record]}),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"batchItemFailures": []}
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+
+def test_a_response_in_the_background_is_answered_once_and_read_by_its_tenant(
+    server: Server, environment: dict[str, str], local_aws: LocalAWS, backend: AnsweringServer
+) -> None:
+    asked = len(backend.asked)
+    with (
+        httpx2.Client(headers=signed_by("alice"), timeout=LIMIT_SECONDS) as http,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", http_client=http, max_retries=0) as client,
+    ):
+        key = {"Idempotency-Key": "the first"}
+        sent = client.responses.create(model="chat", input="Hello", background=True, extra_headers=key)
+        assert sent.status == "queued"
+        again = client.responses.create(model="chat", input="Hello", background=True, extra_headers=key)
+        assert again.id == sent.id
+        with pytest.raises(openai.ConflictError, match="another request"):
+            client.responses.create(model="chat", input="Bye", background=True, extra_headers=key)
+        worked(environment, local_aws)
+        found = client.responses.retrieve(sent.id)
+        assert (found.status, found.output_text) == ("completed", "Hello")
+        assert client.responses.cancel(sent.id).status == "completed"
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve("resp_" + 48 * "0")
+        with pytest.raises(openai.BadRequestError, match="stream can't be used together with background"):
+            client.responses.create(model="chat", input="Hello", background=True, stream=True)
+    assert len(backend.asked) == asked + 1
+    stranger = httpx2.get(f"{server.url}/v1/responses/{sent.id}", headers=signed_by("mallory"), timeout=LIMIT_SECONDS)
+    assert stranger.status_code == 404
 
 
 @pytest.mark.parametrize("path", [BEFORE, AFTER])
