@@ -145,25 +145,21 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # Answers, and requests that wait for one.
-  dynamic "rule" {
-    for_each = var.background == null ? [] : [var.background.result_days]
+  # Answers, and requests that wait for one; without `background` there are none.
+  rule {
+    id     = "results"
+    status = "Enabled"
 
-    content {
-      id     = "results"
-      status = "Enabled"
+    filter {
+      prefix = local.prefixes.results
+    }
 
-      filter {
-        prefix = local.prefixes.results
-      }
+    expiration {
+      days = try(var.background.result_days, 1)
+    }
 
-      expiration {
-        days = rule.value
-      }
-
-      noncurrent_version_expiration {
-        noncurrent_days = 1
-      }
+    noncurrent_version_expiration {
+      noncurrent_days = 1
     }
   }
 

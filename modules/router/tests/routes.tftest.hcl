@@ -96,8 +96,8 @@ run "a_router" {
   }
 
   assert {
-    condition     = aws_s3_object.configuration[0].content == "{version: 1, backends: {}, models: {}, tenants: {}}" && [for rule in aws_s3_bucket_lifecycle_configuration.this[0].rule : rule.id] == ["abandoned-uploads", "replaced-configurations"]
-    error_message = "The configuration is another one, or the bucket expires what is not there."
+    condition     = aws_s3_object.configuration[0].content == "{version: 1, backends: {}, models: {}, tenants: {}}" && [for rule in aws_s3_bucket_lifecycle_configuration.this[0].rule : rule.filter[0].prefix if length(rule.expiration) > 0] == ["results/"]
+    error_message = "The configuration is another one, or expires."
   }
 
   assert {
