@@ -19,6 +19,9 @@ IMAGE_TOKENS: Final = 1600
 """What an image is counted as, whatever its size: about what the largest one takes of Anthropic's models.
 Source: https://docs.anthropic.com/en/docs/build-with-claude/vision"""
 
+_LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+"""Fields that say how long an answer may be; the first that is given counts."""
+
 _DEPTH_MAX: Final = 64
 """Nesting of a body below which nothing is counted: no API has as much."""
 
@@ -82,17 +85,19 @@ def facts_of(
         place: farthest that it may be answered at.
         region: that it must be answered in.
     """
-    said = [body.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
-    asked = next((each for each in said if isinstance(each, int) and not isinstance(each, bool) and each > 0), None)
+    asked = next((body[name] for name in _LIMITS if _is_count(body.get(name))), None)
     generates = operation not in {Operation.EMBEDDINGS, Operation.RERANK}
     most = min(asked or output_tokens, output_tokens) * answers_of(body) if generates else 0
     return Facts(operation, _tokens(body), most, frozenset(_features(body)), place, region)
 
 
 def answers_of(body: Mapping[str, Any]) -> int:
-    """How many answers a request wants, at least one."""
-    answers = body.get("n")
-    return answers if isinstance(answers, int) and not isinstance(answers, bool) and answers > 0 else 1
+    """How many answers a server makes for a request, at least one."""
+    return max(body[name] if _is_count(body.get(name)) else 1 for name in ("n", "best_of"))
+
+
+def _is_count(said: Any) -> bool:
+    return type(said) is int and said > 0
 
 
 def _tokens(body: Mapping[str, Any]) -> int:

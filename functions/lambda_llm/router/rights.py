@@ -1,12 +1,23 @@
 """What a tenant may ask for."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from lambda_llm.backends.contract import Operation
 from lambda_llm.router.config import Configuration, TenantEntry
-from lambda_llm.router.errors import UnknownError
+from lambda_llm.router.errors import RequestError, UnknownError
 from lambda_llm.router.facts import Facts, Place, facts_of
+
+_COUNTS: Final[Mapping[str, int]] = {
+    "max_tokens": 0,
+    "max_completion_tokens": 0,
+    "max_output_tokens": 0,
+    "n_predict": 0,
+    "n": 1,
+    "best_of": 1,
+}
+"""Fields by which a request's budget is reserved, and the least of each. What servers make of another kind of value
+differs: a number in quotes or with a point may count, and less than zero may mean without end."""
 
 
 def rights_of(configuration: Configuration, tenant: str) -> TenantEntry:
@@ -31,6 +42,7 @@ def facts_for(
 
     Raises:
         UnknownError: path, tenant or model are unknown, or the tenant may not use the model.
+        RequestError: how much is asked for can't be told.
     """
     rights = rights_of(configuration, tenant)
     if path not in set(Operation):
@@ -40,6 +52,7 @@ def facts_for(
     if model not in allowed:
         # The same whether it is there or not: which models others have is theirs to know.
         raise UnknownError("model", f"There is no model {model!r} for this tenant: use one of {', '.join(allowed)}.")
+    _require_countable(body)
     entry = configuration.models[model]
     return facts_of(
         Operation(path),
@@ -48,3 +61,12 @@ def facts_for(
         place=Place[rights.place.upper()],
         region=rights.region,
     )
+
+
+def _require_countable(body: Mapping[str, Any]) -> None:
+    for name, least in _COUNTS.items():
+        said = body.get(name)
+        if said is not None and (type(said) is not int or said < least):
+            raise RequestError(name, f"{name} must be a whole number of at least {least}: correct it, or leave it out.")
+    if not isinstance(body.get("stream"), bool | None):
+        raise RequestError("stream", "stream must be true or false: correct it, or leave it out.")

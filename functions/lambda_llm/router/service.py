@@ -28,6 +28,10 @@ _LIMITS: Final[Mapping[Operation, tuple[str, ...]]] = {
 }
 """Fields that limit an answer; the first is set where there is none."""
 
+_LLAMA_CPP: Final = "n_predict"
+"""Another one, of llama.cpp's server alone, where it counts more than they do.
+Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md"""
+
 logger = logging.getLogger(__name__)
 
 
@@ -118,7 +122,9 @@ class Router:
         asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
         hedge_seconds = _hedge(model, request, asked)
         hedged = hedge_seconds is not None
-        reservation = await self._reserved(tenant, facts, asked, request_id, hedged=hedged) if asked else None
+        reservation = None
+        if asked:
+            reservation = await self._reserved(tenant, _estimate(facts, asked, hedged=hedged), request_id)
         charge: Amount | None = None
         try:
             guardrails = [self._guardrails[name] for name in self._configuration.guardrails_of(body["model"], tenant)]
@@ -170,21 +176,26 @@ class Router:
         estimate = _estimate(facts, asked, hedged=_hedge(model, request, asked) is not None)
         if refusal(estimate, used, limits, now) is not None:
             # Only who reserves gives back what lost requests have reserved.
-            probe = f"check-{secrets.token_hex(16)}"
-            kept = await asyncio.to_thread(self._budgets.reserve, tenant, estimate, limits, probe, now)
-            await asyncio.to_thread(self._budgets.release, kept)
+            kept = await self._reserved(tenant, estimate, f"check-{secrets.token_hex(16)}")
+            await settled(asyncio.ensure_future(asyncio.to_thread(self._close, kept, None)))
 
     async def close(self) -> None:
         """Close every connection, as before a snapshot; the next request opens new ones."""
         await asyncio.gather(self._dispatcher.close(), *(each.close() for each in self._guardrails.values()))
 
-    async def _reserved(
-        self, tenant: str, facts: Facts, asked: list[Option], request_id: str, *, hedged: bool
-    ) -> Reservation:
-        """Reserve what the request takes at most."""
+    async def _reserved(self, tenant: str, estimate: Amount, request_id: str) -> Reservation:
+        """Reserve what the request takes at most; a client that leaves meanwhile has reserved nothing."""
         limits = rights_of(self._configuration, tenant).limits()
-        estimate = _estimate(facts, asked, hedged=hedged)
-        return await asyncio.to_thread(self._budgets.reserve, tenant, estimate, limits, request_id, self._clock())
+        work = asyncio.ensure_future(
+            asyncio.to_thread(self._budgets.reserve, tenant, estimate, limits, request_id, self._clock())
+        )
+        try:
+            await settled(work)
+        except asyncio.CancelledError:
+            if work.exception() is None:
+                await settled(asyncio.ensure_future(asyncio.to_thread(self._close, work.result(), None)))
+            raise
+        return await work
 
     def _close(self, reservation: Reservation, charge: Amount | None) -> None:
         try:
@@ -259,8 +270,9 @@ def _bounded(operation: Operation, body: Mapping[str, Any], facts: Facts) -> Map
         return body
     most = facts.output_tokens // answers_of(body)
     given = {name: body[name] for name in names if body.get(name) is not None} or {names[0]: most}
-    # What is no number is the backend's to refuse.
-    return {**body, **{name: min(said, most) if type(said) is int else said for name, said in given.items()}}
+    if body.get(_LLAMA_CPP) is not None:
+        given[_LLAMA_CPP] = body[_LLAMA_CPP]
+    return {**body, **{name: min(said, most) for name, said in given.items()}}
 
 
 def _charge(usage: Usage, option: Option) -> Amount:

@@ -56,6 +56,7 @@ def test_the_longest_answer_is_bounded_and_counts_for_each_choice() -> None:
     assert of(max_completion_tokens=30, n=3).output_tokens == 90
     assert of(max_tokens=10**9).output_tokens == 500
     assert of(max_tokens=True).output_tokens == 500
+    assert of(max_tokens=20, n=2, best_of=5).output_tokens == 100
     assert of(Operation.EMBEDDINGS, input="a", max_tokens=20).output_tokens == 0
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import threading
 import time
 from contextlib import closing
 from typing import Any
@@ -14,9 +15,9 @@ from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.router.budget import Amount, BudgetError, Limits, What, Window, micro_dollars
 from lambda_llm.router.config import Configuration, parse
 from lambda_llm.router.dispatch import Dispatcher
-from lambda_llm.router.errors import NoBackendError, UnknownError
+from lambda_llm.router.errors import NoBackendError, RequestError, UnknownError
 from lambda_llm.router.guardrail import Guardrail, Source
-from lambda_llm.router.ledger import Ledger, LedgerError
+from lambda_llm.router.ledger import Ledger, LedgerError, Reservation
 from lambda_llm.router.rights import facts_for
 from lambda_llm.router.service import Router
 from scripts.local_aws.server import LocalAWS
@@ -172,15 +173,73 @@ async def test_a_client_that_leaves_at_once_leaves_no_reservation() -> None:
         ({"max_tokens": 10**6}, {"max_tokens": 1000}),
         ({"max_completion_tokens": 10**6}, {"max_completion_tokens": 1000}),
         ({"max_tokens": 5, "max_completion_tokens": 10**6}, {"max_tokens": 5, "max_completion_tokens": 1000}),
-        ({"max_tokens": "many"}, {"max_tokens": "many"}),
         ({"max_tokens": 10**6, "n": 2}, {"max_tokens": 1000, "n": 2}),
+        ({"max_tokens": 10**6, "best_of": 2}, {"max_tokens": 1000, "best_of": 2}),
+        ({"max_tokens": 0, "n": None}, {"max_tokens": 0, "n": None}),
+        ({"n_predict": 10**6}, {"n_predict": 1000, "max_tokens": 1000}),
+        ({"n_predict": 10**6, "max_tokens": 900}, {"n_predict": 900, "max_tokens": 900}),
     ],
 )
 async def test_no_answer_is_longer_than_what_was_reserved(given: dict[str, Any], sent: dict[str, Any]) -> None:
-    """What is no number is the backend's to refuse."""
     setting = Setting()
     await setting.ask(**given)
     assert setting.backends["bedrock"].sent["one"] == BODY | sent
+
+
+@pytest.mark.parametrize("said", [-1, 1000.0, "1000", True, [1000], {}])
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "n", "best_of"]
+)
+async def test_what_can_t_be_counted_is_not_sent(name: str, said: Any) -> None:
+    """To some servers it would be a number, or no limit at all."""
+    setting = Setting()
+    with pytest.raises(RequestError, match=f"{name} must be a whole number") as refused:
+        await setting.ask(**{name: said})
+    assert refused.value.param == name
+    with pytest.raises(RequestError):
+        await setting.router.check(Operation.CHAT, BODY | {name: said}, "acme")
+    assert setting.backends["bedrock"].sent == setting.book.charged == setting.book.held == {}
+
+
+@pytest.mark.parametrize("said", [1, 0, "true", []])
+async def test_whether_an_answer_is_streamed_is_not_guessed(said: object) -> None:
+    with pytest.raises(RequestError, match="stream must be true or false"):
+        await Setting().ask(stream=said)
+
+
+class SlowBook(Book):
+    """Takes its time to reserve."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+        self.may = threading.Event()
+
+    def reserve(self, *given: Any) -> Reservation:
+        self.asked.set()
+        assert self.may.wait(60)
+        return super().reserve(*given)
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_client_that_leaves_while_its_budget_is_asked_for_has_reserved_nothing(*, later: bool) -> None:
+    """Nor has one whose request would be answered later, and needs room that lost requests may hold."""
+    book = SlowBook()
+    limits = {"day": {"tokens": 1100}}
+    setting = Setting(configured(acme={"models": ["*"], **limits}), book)
+    if later:
+        book.charged["before"] = ("acme", Amount(1000))
+    asking = setting.router.check(Operation.CHAT, BODY, "acme") if later else setting.ask()
+    task = asyncio.create_task(asking)
+    await asyncio.to_thread(book.asked.wait, 60)
+    task.cancel()
+    book.charged.pop("before", None)
+    book.may.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert book.held == {}
+    assert len(book.released) == 1
+    assert setting.backends["bedrock"].sent == {}
 
 
 def hedging(**tenants: dict[str, Any]) -> Configuration:
