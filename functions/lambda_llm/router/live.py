@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from lambda_llm.aws.errors import CredentialsError
 from lambda_llm.backends.contract import Backend
 from lambda_llm.router.build import backends, guardrails
 from lambda_llm.router.config import Configuration
@@ -78,26 +79,28 @@ class Live:
         self._current: Current | None = None
         self._in_use: list[Current] = []
         self._refresh: asyncio.Task[None] | None = None
+        self._measure: asyncio.Task[None] | None = None
+        self._unusable: str | None = None
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[Current]:
         """What a request is answered with; its connections stay open until the context is left.
 
         Raises:
-            CredentialsError: a backend is authorized with IAM, and there are no credentials.
+            CredentialsError: a backend is authorized with IAM, there are no credentials, and no configuration is in
+                use yet that needs none.
         """
         age = self._reloading.age
-        measures = self._utilization is not None and self._utilization.due
-        if self._refresh is None and (age >= REFRESH_SECONDS or measures):
+        if self._refresh is None and age >= REFRESH_SECONDS:
             self._refresh = asyncio.ensure_future(self._refreshed())
+        if self._measure is None and self._utilization is not None and self._utilization.due:
+            self._measure = asyncio.ensure_future(self._measures(self._utilization))
         if self._refresh is not None and age >= WAIT_SECONDS:
             await asyncio.shield(self._refresh)
-        if self._current is None or self._current.digest != self._reloading.digest:
-            await self._renew()
-        current = self._current
-        assert current is not None  # noqa: S101 - made above
+        current = self._newest()
         current.requests += 1
         try:
+            await self._close_unused()
             yield current
         finally:
             current.requests -= 1
@@ -105,32 +108,64 @@ class Live:
 
     @property
     def router(self) -> Router:
-        """The router in use, for what asks no backend; within a request."""
-        assert self._current is not None  # noqa: S101 - made by the request
-        return self._current.router
+        """The router in use, for what asks no backend.
+
+        Raises:
+            CredentialsError: see `request`.
+        """
+        return self._newest().router
 
     async def close(self) -> None:
-        """Close every connection and forget every key; the next request begins anew."""
-        self._current = None
-        open_ones, self._in_use = self._in_use, []
+        """Close every connection and forget every key; the next request begins anew, with the newest configuration.
+
+        What running requests open after that is closed at their end.
+        """
+        if running := [each for each in (self._refresh, self._measure) if each is not None]:
+            await asyncio.wait(running)
+        self._reloading.expire()
+        open_ones, self._current = self._in_use, None
+        self._in_use = [each for each in open_ones if each.requests]
         await asyncio.gather(*(each.router.close() for each in open_ones))
         self._secrets.forget()
 
     async def _refreshed(self) -> None:
         try:
-            if self._reloading.age >= REFRESH_SECONDS:
-                await asyncio.to_thread(self._reloading.refresh)
-            if self._utilization is not None and self._utilization.due:
-                functions = functions_of(self._reloading.current)
-                self._measured = await asyncio.to_thread(self._utilization.refresh, functions)
-                if self._current is not None:
-                    self._current.dispatcher.measured(self._measured)
+            await asyncio.to_thread(self._reloading.refresh)
+        except Exception:
+            logger.exception("the configuration %s stays in use", self._reloading.digest)
         finally:
             self._refresh = None
 
-    async def _renew(self) -> None:
+    async def _measures(self, utilization: Utilization) -> None:
+        try:
+            functions = functions_of(self._reloading.current)
+            self._measured = await asyncio.to_thread(utilization.refresh, functions)
+            if self._current is not None:
+                self._current.dispatcher.measured(self._measured)
+        except Exception:
+            logger.exception("the utilization of functions was not read, and stays what it was")
+        finally:
+            self._measure = None
+
+    def _newest(self) -> Current:
+        """The configuration that was read last, or the one before where that one can't be used."""
+        digest, before = self._reloading.digest, self._current
+        if before is not None and digest in {before.digest, self._unusable}:
+            return before
+        try:
+            return self._renewed(digest, before)
+        except CredentialsError as error:
+            if before is None:
+                raise
+            self._unusable = digest
+            logger.error(  # noqa: TRY400 - the message is complete
+                "the configuration %s stays in use instead of %s: %s", before.digest, digest, error
+            )
+            return before
+
+    def _renewed(self, digest: str, before: Current | None) -> Current:
         """Take the configuration that was read last. What both have in common keeps connections and health."""
-        configuration, digest, before = self._reloading.current, self._reloading.digest, self._current
+        configuration = self._reloading.current
         kept: dict[str, Backend] = {}
         health: dict[str, Health] = {}
         if before is not None:
@@ -148,7 +183,7 @@ class Live:
         router = Router(configuration, dispatcher, self._budgets, guardrails=checks)
         self._current = Current(configuration, digest, all_of_them, checks, dispatcher, router)
         self._in_use.append(self._current)
-        await self._close_unused()
+        return self._current
 
     async def _close_unused(self) -> None:
         """Close what only configurations have that were replaced, once no request is left that could use it."""

@@ -1,6 +1,7 @@
 """Where the configuration is, read again while the router runs: a wrong one never replaces a right one."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,15 +196,18 @@ class Reloading:
 
     @property
     def age(self) -> float:
-        """Seconds since the source was asked whether there is another one."""
+        """Seconds since the source has said whether there is another one."""
         return self._clock() - self._asked
+
+    def expire(self) -> None:
+        """Let it be older than any time: nobody knows for how long a snapshot is kept."""
+        self._asked = -math.inf
 
     def refresh(self) -> bool:
         """Ask for another one, and take it if it can be used; whether there is one now.
 
         One that can't be read or used is logged, and changes nothing.
         """
-        self._asked = self._clock()
         try:
             content = self._source.read()
             if content is None:
@@ -214,6 +218,8 @@ class Reloading:
                 "the configuration %s stays in use: %s", self.digest, error
             )
             return False
+        finally:
+            self._asked = self._clock()  # not before: until then, whoever needs a young one waits
         self.current, self.digest = found, digest(content)
         logger.info("the configuration %s is in use", self.digest)
         return True

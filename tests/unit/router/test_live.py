@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from support.budgets import Book
 from support.event_streams import JSON, SILENCE, SSE, Answer, answering
 from support.router import written
 from support.routing import BODY, THROTTLED, WHOLE, Routing, configuration, delta, routing, sse
+from support.servers import until
 
 CHAT = "/v1/chat/completions"
 
@@ -102,6 +104,81 @@ def test_after_closing_everything_it_begins_anew(tmp_path: Path) -> None:
             router.run(router.live.close())
             assert backend_of(router) == "backend-0"
         assert len(server.asked) == 2
+
+
+def test_a_restored_router_has_the_newest_configuration_from_its_first_request_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However old its snapshot is, and whether its clock went on or not."""
+    monkeypatch.setattr(module, "REFRESH_SECONDS", 60.0)
+    monkeypatch.setattr(module, "WAIT_SECONDS", 300.0)
+    with answering(WHOLE) as server, routing(tmp_path, configuration(server.url), Book()) as router:
+        assert backend_of(router) == "backend-0"
+        router.path.write_text(json.dumps(renamed(configuration(server.url), "backend-0", "another")))
+        assert backend_of(router) == "backend-0"
+        router.run(router.live.close())
+        assert backend_of(router) == "another"
+
+
+def test_what_is_opened_after_closing_is_closed_at_its_end(tmp_path: Path) -> None:
+    """A snapshot hook while a request runs, which then asks another backend."""
+    with answering(Answer([SILENCE])) as slow, answering(WHOLE) as server:
+        given = configuration(slow.url, server.url)
+        with routing(tmp_path, given, Book()) as router, ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(backend_of, router)
+            until(lambda: slow.asked)
+            (current,) = router.live._in_use  # noqa: SLF001 - which backends it made
+            closed: list[str] = []
+            for name, backend in current.backends.items():
+                noting_close(backend, name, closed)
+            router.run(router.live.close())
+            assert closed == ["backend-0", "backend-1"]
+            assert asked.result() == "backend-1"
+            assert closed == ["backend-0", "backend-1"] * 2
+
+
+def noting_close(backend: Any, name: str, closed: list[str]) -> None:
+    """Have a backend note when it is closed."""
+    close = backend.close
+
+    async def told() -> None:
+        closed.append(name)
+        await close()
+
+    backend.close = told
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_PROFILE"])
+def test_a_configuration_that_can_t_be_used_here_replaces_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It needs credentials, and there are none, or none that can be read; it is told once."""
+    for each in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for each in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(each, str(tmp_path / "nothing"))
+    monkeypatch.setenv(name, "nobody")
+    with answering(WHOLE) as server, routing(tmp_path, configuration(server.url), Book()) as router:
+        assert backend_of(router) == "backend-0"
+        signed = configuration(server.url)
+        signed["backends"]["backend-0"]["auth"] = {"kind": "sigv4", "service": "lambda", "region": "us-east-1"}
+        router.path.write_text(json.dumps(signed))
+        for _ in range(2):
+            assert backend_of(router) == "backend-0"
+        assert caplog.text.count("stays in use instead of") == 1
+        router.path.write_text(json.dumps(renamed(configuration(server.url), "backend-0", "another")))
+        assert backend_of(router) == "another"
+
+
+def test_whatever_happens_to_the_source_the_configuration_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(WHOLE) as server, routing(tmp_path, configuration(server.url), Book()) as router:
+        assert backend_of(router) == "backend-0"
+        monkeypatch.setattr(FileSource, "read", lambda _: 1 / 0)
+        assert backend_of(router) == "backend-0"
+    assert "stays in use" in caplog.text
 
 
 class Measured:

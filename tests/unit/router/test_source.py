@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,29 @@ def test_another_configuration_is_taken(tmp_path: Path) -> None:
     assert running.refresh()
     assert (set(running.current.tenants), running.digest, running.age) == ({"*"}, digest(OTHER), 0)
     assert not running.refresh()
+
+
+def test_it_is_as_old_as_what_is_known_of_it(tmp_path: Path) -> None:
+    """While its source is asked, and in a snapshot, which is kept for any time."""
+    clock, path = Clock(), tmp_path / "router.json"
+    path.write_bytes(RIGHT)
+    ages: list[float] = []
+
+    class Looking(FileSource):
+        def read(self) -> bytes | None:
+            if ages:
+                ages.append(running.age)
+            return super().read()
+
+    running = Reloading(Looking(path), clock)
+    clock.now += 600
+    ages.append(running.age)
+    assert not running.refresh()
+    assert (ages, running.age) == ([600, 600], 0)
+    running.expire()
+    assert running.age == math.inf
+    assert not running.refresh()
+    assert running.age == 0
 
 
 @pytest.mark.parametrize("content", [WRONG, b"", b"\xff", RIGHT[:-1], None])
