@@ -64,6 +64,10 @@ class EventStream(StreamingResponse):
         except Exception as error:  # noqa: BLE001 - the status line has been sent: any error must be an event
             yield self._failure(error)
 
+    async def aclose(self) -> None:
+        """End a stream that nobody sends."""
+        await self._events.aclose()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         async with aclosing(self._events):
@@ -125,6 +129,8 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         # Even if the work has just been done: whoever comes next might not be told again.
         task.cancel()
         await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None and isinstance(result := task.result(), EventStream):
+            await result.aclose()
         raise ClientDisconnect
     finally:
         task.cancel()
