@@ -39,6 +39,11 @@ _KINDS: Final[Mapping[Kind, tuple[int, str]]] = {
     Kind.BROKEN: (HTTPStatus.BAD_GATEWAY, "backend_failed"),
 }
 
+RETRY_SECONDS: Final = 1.0
+"""When to come back where nobody knows when it helps."""
+
+_AGAIN: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
 _UNKNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "tenant": (HTTPStatus.FORBIDDEN, "no_tenant"),
     "model": (HTTPStatus.NOT_FOUND, "model_not_found"),
@@ -66,6 +71,8 @@ def explain(error: Exception) -> APIError:
         return unexpected(error)
     answer = APIError(status, str(error), param=_param(error), code=code)
     seconds = error.choice.retry_after if isinstance(error, NoBackendError) else getattr(error, "retry_after", None)
+    if seconds is None and status in _AGAIN and not isinstance(error, BudgetError):
+        seconds = RETRY_SECONDS
     if seconds is not None:
         answer.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return answer

@@ -1,8 +1,9 @@
 """The router's ASGI application: OpenAI's API, and Anthropic's messages, for every model of the configuration."""
 
 import functools
+import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from lambda_llm.backends.contract import Chunk, Operation
 from lambda_llm.errors import LambdaLLMError
@@ -40,6 +42,11 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 _WITH_DONE: Final = frozenset({Operation.CHAT, Operation.COMPLETIONS})
 """Streams that end with `[DONE]`."""
 
+_ID: Final = "lambda_llm.request_id"
+"""Key of the ASGI scope under which a request's id is."""
+
+logger = logging.getLogger(__name__)
+
 TenantOf = Callable[[Origin, Configuration], str]
 """Whose a request is, by what the front door says; raises UnknownError."""
 
@@ -52,7 +59,7 @@ class Asked:
         operation: what is asked for.
         body: its JSON.
         tenant: who asks.
-        id: of the request.
+        id: of the request, as its answer, logs and backends have it.
         deadline: when the answer must have ended, as `time.monotonic` tells it.
         most: tokens that the authorizer allows for an answer.
     """
@@ -75,7 +82,29 @@ class Asked:
         return not chunk.usage_only or (isinstance(options, dict) and options.get("include_usage") is True)
 
 
-def create_app(live: Live, tenant_of: TenantOf, background: Background | None = None) -> Starlette:
+class RouterApp(Starlette):
+    """An application that gives every request an id, and its answer the header with it, whatever it is."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope[_ID] = uuid.uuid4().hex
+
+        def identified(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", scope[_ID].encode())]
+            return send(message)
+
+        try:
+            await super().__call__(scope, receive, identified)
+        except Exception:  # answered and logged by whoever raises it again
+            logger.error("request %s has failed so", scope[_ID])  # noqa: TRY400
+            raise
+
+
+def create_app(live: Live, tenant_of: TenantOf, background: Background | None = None) -> RouterApp:
     """Create the application.
 
     Args:
@@ -93,7 +122,7 @@ def create_app(live: Live, tenant_of: TenantOf, background: Background | None = 
         Route("/v1/models/{name:path}", handlers.model, methods=["GET"]),
         Route("/health", handlers.health, methods=["GET"]),
     ]
-    app = Starlette(routes=routes)
+    app = RouterApp(routes=routes)
     app.router.redirect_slashes = False  # `Paths` finds what was meant
     known = {route.path for route in routes if "{" not in route.path}
     install(app, explain, [LambdaLLMError], lambda: sorted(known))
@@ -118,15 +147,8 @@ class _Handlers:
         if operation is Operation.RESPONSES and body.get("background") is True:
             key = request.headers.get("idempotency-key")
             return JSONResponse(await self._later().submit(tenant, _bounded(body, most), key))
-        asked = Asked(operation, body, tenant, uuid.uuid4().hex, deadline_of(request, ANSWER_SECONDS), most)
-        try:
-            return await while_connected(
-                request, _begun(self._live, asked) if asked.streams else _whole(self._live, asked)
-            )
-        except LambdaLLMError as error:
-            refused = explain(error)
-            refused.headers["x-request-id"] = asked.id  # as logs and backends have it
-            raise refused from error
+        asked = Asked(operation, body, tenant, request.scope[_ID], deadline_of(request, ANSWER_SECONDS), most)
+        return await while_connected(request, _begun(self._live, asked) if asked.streams else _whole(self._live, asked))
 
     async def response(self, request: Request) -> Response:
         """A response that is or was answered in the background."""
@@ -173,7 +195,7 @@ async def _whole(live: Live, asked: Asked) -> Response:
     """An answer in one piece."""
     async with _answered(live, asked) as answer:
         data = b"".join([chunk.data async for chunk in answer.chunks])
-    return Response(data, media_type="application/json", headers=_headers(asked, answer))
+    return Response(data, media_type="application/json", headers=_headers(answer))
 
 
 async def _begun(live: Live, asked: Asked) -> Response:
@@ -198,7 +220,7 @@ async def _begun(live: Live, asked: Asked) -> Response:
     except BaseException:
         await stream.aclose()
         raise
-    response.headers.update(_headers(asked, answers[0]))
+    response.headers.update(_headers(answers[0]))
     return response
 
 
@@ -221,14 +243,14 @@ def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
     return {**body, "max_output_tokens": most}
 
 
-def _headers(asked: Asked, answer: Answer) -> dict[str, str]:
+def _headers(answer: Answer) -> dict[str, str]:
     """Who has answered, and after or instead of whom: `gpu=throttled, slow=left, small`."""
     became = [each.failed or ("left" if each.left else None) for each in answer.attempts]
     tried = ", ".join(
         each.backend if what is None else f"{each.backend}={what}"
         for each, what in zip(answer.attempts, became, strict=True)
     )
-    return {"x-request-id": asked.id, "x-lambda-llm-backend": answer.backend, "x-lambda-llm-attempts": tried}
+    return {"x-lambda-llm-backend": answer.backend, "x-lambda-llm-attempts": tried}
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -87,7 +87,8 @@ class FrontDoor:
         if self._tenants and not known:
             await formed(scope["path"], no_tenant())(scope, receive, send)
             return
-        await self._app({**scope, SCOPE: origin}, receive, send)
+        scope[SCOPE] = origin  # no copy: what stands before this has to know the path that is found behind it
+        await self._app(scope, receive, send)
 
 
 def _origin(context: Any) -> Origin:

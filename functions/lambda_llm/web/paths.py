@@ -57,4 +57,7 @@ class Paths:
                 return candidate
         if stage and path.startswith(f"/{stage}/"):
             return self._meant(path.removeprefix(f"/{stage}"))
-        return f"/v1{shorter}" if shorter.startswith("/models/") else path
+        if any(shorter.startswith(f"{each}/") for each in self._known):
+            return shorter
+        longer = f"/v1{shorter}"
+        return longer if any(longer.startswith(f"{each}/") for each in self._known) else path

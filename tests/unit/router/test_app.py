@@ -1,6 +1,7 @@
 """The router's API over HTTP: real clients in front, servers on loopback behind."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import anthropic
 import openai
 import pytest
 
+from lambda_llm.router import app as module
 from lambda_llm.router.budget import Amount
 from lambda_llm.router.settings import Identity
 from lambda_llm.web.front_door import REQUEST_CONTEXT
@@ -276,3 +278,94 @@ def test_without_the_books_nothing_is_sent(idle: Routing, book: Book) -> None:
     with idle.client() as asking:
         answer = asking.post("/v1/chat/completions", json=BODY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "budgets_unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_every_answer_has_an_id_of_the_router_s_own(idle: Routing, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it is, and whatever the client calls it."""
+    with idle.client() as asking:
+        asking.headers["x-request-id"] = "mine"
+        answers = [
+            asking.get("/v1/models"),
+            asking.head("/v1/models"),
+            asking.get("/health"),
+            asking.get("/v1/nothing"),
+            asking.options("/v1/models"),
+            asking.get("/v1/responses/resp_1"),
+            asking.post("/v1/chat/completions", content=b"{"),
+            asking.post("/v1/chat/completions", content=b"{}", headers={"content-encoding": "br"}),
+            asking.post("/v1/chat/completions", json={**BODY, "model": "other"}),
+            asking.post("/v1/chat/completions", json={**BODY, "n": 0}),
+        ]
+        with idle.client("mallory") as other:
+            answers.append(other.get("/v1/models"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "listed", lambda *_: 1 / 0)
+            answers.append(asking.get("/v1/models"))
+    assert [each.status_code for each in answers] == [200, 200, 200, 404, 405, 400, 400, 415, 404, 400, 403, 500]
+    ids = [each.headers.get_list("x-request-id") for each in answers]
+    assert all(len(each) == 1 and re.fullmatch("[0-9a-f]{32}", each[0]) for each in ids), ids
+    assert len({each for (each,) in ids}) == len(answers)
+    assert f"request {answers[-1].headers['x-request-id']} has failed" in caplog.text
+
+
+def test_a_front_door_s_refusal_has_one_too(tmp_path: Path, book: Book) -> None:
+    given = configuration("http://127.0.0.1:9")
+    with routing(tmp_path, given, book, Identity.AUTHORIZER) as router, router.client() as asking:
+        answer = asking.get("/v1/models")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "no_tenant")
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/messages", "/prod/v1/messages/", "/prod/messages"])
+def test_what_nobody_has_foreseen_is_told_in_the_api_s_form_and_its_message_to_nobody(
+    idle: Routing, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a secret")
+
+    monkeypatch.setattr(module, "_begun", broken)
+    with idle.client() as asking:
+        context = json.loads(asking.headers[REQUEST_CONTEXT])
+        asking.headers[REQUEST_CONTEXT] = json.dumps({**context, "stage": "prod"})
+        answer = asking.post(path, json={**BODY, "stream": True})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "api_error"
+    assert "a secret" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/responses/resp_1", "/v1/responses/resp_1/", "/prod/responses/resp_1"])
+def test_a_response_is_found_however_its_path_is_spelled(idle: Routing, path: str) -> None:
+    with idle.client() as asking:
+        context = json.loads(asking.headers[REQUEST_CONTEXT])
+        asking.headers[REQUEST_CONTEXT] = json.dumps({**context, "stage": "prod"})
+        for answer in (asking.get(path), asking.post(f"{path.rstrip('/')}/cancel")):
+            assert answer.json()["error"]["param"] == "background"  # this router has none: the path was found
+
+
+def test_a_silent_stream_is_kept_alive(tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEEP_ALIVE_SECONDS", 0.01)
+    silent = Answer([*sse(delta("Hel"), done=False), SILENCE], headers=SSE)
+    with (
+        answering(silent) as server,
+        routing(tmp_path, configuration(server.url), book) as router,
+        router.client() as asking,
+    ):
+        with asking.stream("POST", "/v1/chat/completions", json={**BODY, "stream": True}) as answer:
+            lines = answer.iter_lines()
+            got = [next(lines) for _ in range(6)]
+        assert got[0].startswith("data: ")
+        assert got[1:] == ["", ": keep-alive", "", ": keep-alive", ""]
+        assert server.left.wait(60)
+
+
+@pytest.mark.parametrize("refusal", [429, 500, 503])
+def test_whoever_may_come_again_is_told_when(tmp_path: Path, book: Book, refusal: int) -> None:
+    """Even where the backend does not say it."""
+    with (
+        answering(Answer([b"{}"], refusal, JSON)) as server,
+        routing(tmp_path, configuration(server.url), book) as router,
+        router.client() as asking,
+    ):
+        answer = asking.post("/v1/chat/completions", json=BODY)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429 if refusal == 429 else 503, "1")

@@ -31,7 +31,9 @@ async def test_other_servers_paths_lead_to_the_same_place(client: httpx2.AsyncCl
     assert (error["code"], "does not rerank" in error["message"]) == ("unsupported_model", True)
 
 
-@pytest.mark.parametrize("path", ["/v1/health", "/health/", "/models", "/v1/models/", "/models/demo", "/v1/tokenize"])
+@pytest.mark.parametrize(
+    "path", ["/v1/health", "/health/", "/models", "/v1/models/", "/models/demo", "/v1/models/demo/", "/v1/tokenize"]
+)
 async def test_everything_is_found_in_both_places(client: httpx2.AsyncClient, path: str) -> None:
     response = await client.post(path, json={"content": "a"}) if "token" in path else await client.get(path)
     assert response.status_code == 200
