@@ -238,9 +238,9 @@ async def _answered(live: Live, asked: Asked) -> AsyncIterator[Answer]:
 def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
     """A response that is answered later, with the limit of whoever asks now."""
     said = body.get("max_output_tokens")
-    if most is None or (type(said) is int and said <= most):
-        return body
-    return {**body, "max_output_tokens": most}
+    if most is not None and (said is None or (type(said) is int and said > most)):
+        return {**body, "max_output_tokens": most}
+    return body  # what is no number is refused later
 
 
 def _headers(answer: Answer) -> dict[str, str]:

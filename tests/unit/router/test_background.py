@@ -1,15 +1,18 @@
 """Background responses as clients see them: once by key, theirs alone, and gone in the end."""
 
 import asyncio
+import functools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from openai.types.responses import Response
 
+from lambda_llm.router.app import create_app
 from lambda_llm.router.background import ANSWER_SECONDS, KEPT_SECONDS
 from lambda_llm.router.budget import Amount, BudgetError, Limits
 from lambda_llm.router.errors import (
@@ -20,11 +23,16 @@ from lambda_llm.router.errors import (
     ResultsError,
     UnknownError,
 )
+from lambda_llm.router.identity import tenant_of
 from lambda_llm.router.ledger import LAPSE_SECONDS
+from lambda_llm.router.live import Live
+from lambda_llm.router.settings import Identity
+from lambda_llm.router.source import FileSource, Reloading
+from lambda_llm.web.front_door import REQUEST_CONTEXT, FrontDoor, from_adapter
 from scripts.local_aws.server import LocalAWS
 from support.background import BODY, PRICE, SECONDS, Fate, KilledError, Stage, answered, clients_of
 from support.budgets import make_table
-from support.event_streams import answering
+from support.event_streams import AnsweringServer, answering
 
 STEPS = ["get_object", "get_item", "get_item", "get_item", "put_object", "send_message"]
 """What the front door asks AWS for where there is a key: look for the response, the budgets' windows, store, queue."""
@@ -45,11 +53,18 @@ def table(local_aws: LocalAWS) -> str:
 
 
 @pytest.fixture
-def stage(made: dict[str, Any], table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    stage = Stage(made, table, tmp_path, monkeypatch)
+def server() -> Iterator[AnsweringServer]:
     with answering(answered()) as server:
-        stage.configure(server.url)
-        yield stage
+        yield server
+
+
+@pytest.fixture
+def stage(
+    made: dict[str, Any], table: str, server: AnsweringServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stage:
+    stage = Stage(made, table, tmp_path, monkeypatch)
+    stage.configure(server.url)
+    return stage
 
 
 def work(stage: Stage) -> None:
@@ -110,6 +125,51 @@ def test_a_key_makes_one_request_of_many(stage: Stage) -> None:
     assert stage.received() == []
     assert len(stage.objects()) == 1
     assert stage.spent() == (PRICE, NOTHING)
+
+
+async def over_http(stage: Stage, authorized: dict[str, str], *bodies: dict[str, Any]) -> list[httpx2.Response]:
+    """What the router answers behind an authorizer, to all at once."""
+    live = Live(Reloading(FileSource(stage.configuration)), stage.ledger)
+    app = create_app(live, functools.partial(tenant_of, Identity.AUTHORIZER), stage.background())
+    app.add_middleware(FrontDoor, context_of=from_adapter, tenants=True)
+    headers = {
+        REQUEST_CONTEXT: json.dumps({"authorizer": {"lambda": {"tenant": stage.tenant, **authorized}}}),
+        "idempotency-key": "key",
+    }
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://router", headers=headers
+    ) as asking:
+        answers = await asyncio.gather(*(asking.post("/v1/responses", json=body) for body in bodies))
+    await live.close()
+    return answers
+
+
+@pytest.mark.parametrize(("said", "sent"), [(None, 7), (50, 7), (7, 7), (5, 5)])
+async def test_the_authorizer_limits_what_is_answered_later(
+    stage: Stage, server: AnsweringServer, said: int | None, sent: int
+) -> None:
+    body = {name: value for name, value in BODY.items() if name != "max_output_tokens"}
+    body |= {} if said is None else {"max_output_tokens": said}
+    (answer,) = await over_http(stage, {"max_tokens": "7"}, body)
+    assert (answer.status_code, answer.json()["max_output_tokens"]) == (200, sent)
+    await asyncio.to_thread(work, stage)
+    (asked,) = server.asked
+    assert asked.json["max_output_tokens"] == sent
+
+
+@pytest.mark.parametrize("said", [-1, 0.5, "50", True])
+async def test_nobody_talks_an_authorizer_out_of_its_limit(stage: Stage, server: AnsweringServer, said: object) -> None:
+    (answer,) = await over_http(stage, {"max_tokens": "7"}, {**BODY, "max_output_tokens": said})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "max_output_tokens")
+    assert (stage.objects(), stage.received(), server.asked) == ([], [], [])
+
+
+async def test_a_key_makes_one_request_of_many_over_http(stage: Stage, server: AnsweringServer) -> None:
+    answers = await over_http(stage, {}, *[BODY] * 8)
+    assert [each.status_code for each in answers] == [200] * 8
+    assert len({each.json()["id"] for each in answers}) == 1
+    await asyncio.to_thread(work, stage)
+    assert len(server.asked) == 1
 
 
 def test_a_key_does_not_depend_on_the_order_of_fields(stage: Stage) -> None:
