@@ -127,6 +127,14 @@ def test_one_question_is_asked_in_words_and_in_json(demo_server: Server) -> None
     assert answer["tokens_per_second"] > 0
 
 
+def test_one_of_several_models_is_named(demo_server: Server) -> None:
+    named = run("chat", demo_server.url, "--model", MODEL_ID, "--temperature", 0, "--ask", QUESTION)
+    assert (named.returncode, EXPECTED in named.stdout) == (0, True)
+    other = run("chat", demo_server.url, "--model", "other", "--ask", QUESTION)
+    assert (other.returncode, other.stdout) == (1, "")
+    assert other.stderr == f"Error: The server has no model 'other': use one of {MODEL_ID}.\n"
+
+
 def test_a_refusal_of_the_server_is_one_sentence(demo_server: Server) -> None:
     told = run("chat", demo_server.url, "--ask", "word " * 3000)
     assert (told.returncode, told.stdout) == (1, "")

@@ -13,6 +13,10 @@ def chat(
     ] = "http://127.0.0.1:8080/v1",
     *,
     ask: Annotated[str | None, typer.Option(help="Ask one question, print the answer, and exit.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="One of the server's models; default: the first that it lists.", show_default=False),
+    ] = None,
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0: always the most likely token.")] = None,
     key: Annotated[
@@ -32,7 +36,7 @@ def chat(
     """
     from lambda_llm.cli.conversation import connected, converse
 
-    with connected(url, system=system, temperature=temperature, key=key) as conversation:
+    with connected(url, system=system, temperature=temperature, key=key, model=model) as conversation:
         if ask is None:
             converse(conversation)
             return

@@ -94,18 +94,24 @@ def explained(error: OpenAIError) -> ServerError:
 
 @contextlib.contextmanager
 def connected(
-    url: str, *, system: str | None, temperature: float | None, key: str | None = None
+    url: str,
+    *,
+    system: str | None,
+    temperature: float | None,
+    key: str | None = None,
+    model: str | None = None,
 ) -> Iterator[Conversation]:
-    """Connect to the server at `url`, with the first model that it lists.
+    """Connect to the server at `url`.
 
     Args:
         url: of the server, its `/v1` or not.
         system: system prompt.
         temperature: None: the server's default.
         key: for a server that knows its callers by keys.
+        model: one of its models, as a router has several; None: the first that it lists.
 
     Raises:
-        ServerError: it can't be reached, or refuses the request.
+        ServerError: it can't be reached, refuses the request, or does not have the model.
         CredentialsError: it is a Function URL, and there are no AWS credentials.
     """
     base = url.rstrip("/").removesuffix("/v1")
@@ -113,14 +119,17 @@ def connected(
     with httpx2.Client(auth=function_url_auth(base), timeout=timeout) as http:
         client = OpenAI(base_url=f"{base}/v1", api_key=key or "unused", http_client=http, max_retries=0)
         try:
-            model = client.models.list().data[0].id
+            names = [each.id for each in client.models.list().data]
+            chosen = names[0] if model is None else model
         except OpenAIError as error:
             raise explained(error) from error
         except (AttributeError, IndexError, TypeError, ValueError) as error:  # the client does not validate responses
             raise ServerError(
                 f"The response of {base}/v1/models is not a list of models: give an OpenAI-compatible server."
             ) from error
-        yield Conversation(client, model, temperature, system)
+        if chosen not in names:
+            raise ServerError(f"The server has no model {chosen!r}: use one of {', '.join(names)}.")
+        yield Conversation(client, chosen, temperature, system)
 
 
 def converse(conversation: Conversation) -> None:
