@@ -1,17 +1,19 @@
 """A port without TLS that leads to one with it, for programs that trust no certificate authority of a test's own."""
 
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from socketserver import BaseRequestHandler, ThreadingTCPServer
+from contextlib import closing, contextmanager
+from http.client import HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from support.servers import LIMIT_SECONDS
 
 
 @contextmanager
 def bridged(url: str, authority: str) -> Iterator[str]:
-    """Carry bytes to and from a server with TLS as they are, signatures and the host's name included.
+    """Carry requests to a server with TLS as they are, signatures and the host's name included.
 
     Args:
         url: of the server.
@@ -20,37 +22,33 @@ def bridged(url: str, authority: str) -> Iterator[str]:
     Yields:
         The address without TLS.
     """
-    there = urlsplit(url)
+    there = urlsplit(url).netloc
     context = ssl.create_default_context(cafile=authority)
 
-    class Handler(BaseRequestHandler):
-        def handle(self) -> None:
-            with (
-                suppress(OSError),
-                socket.create_connection((there.hostname, there.port)) as plain,
-                context.wrap_socket(plain, server_hostname=there.hostname) as tls,
-            ):
-                back = threading.Thread(target=_carry, args=(tls, self.request), daemon=True)
-                back.start()
-                _carry(self.request, tls)
-                back.join()
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            with closing(HTTPSConnection(there, context=context, timeout=LIMIT_SECONDS)) as connection:
+                connection.request("POST", self.path, body, dict(self.headers.items()))
+                answer = connection.getresponse()
+                content = answer.read()
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
-    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
-
-
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    """Until one of both ends; then neither has anything more to say."""
-    with suppress(OSError):
-        while content := source.recv(65536):
-            target.sendall(content)
-    for one in (source, target):
-        with suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
