@@ -50,14 +50,16 @@ class Book:
     def settle(self, reservation: Reservation, actual: Amount) -> None:
         if self.gone:
             raise LedgerError("It is gone.")
-        del self.held[reservation.request_id]
+        assert reservation.request_id in self.held
         self.charged[reservation.request_id] = (reservation.tenant, actual)
+        del self.held[reservation.request_id]  # last: whoever waits for it reads the rest
 
     def release(self, reservation: Reservation) -> None:
         if self.gone:
             raise LedgerError("It is gone.")
-        del self.held[reservation.request_id]
+        assert reservation.request_id in self.held
         self.released.append(reservation.request_id)
+        del self.held[reservation.request_id]
 
     def left(self, tenant: str, limits: Limits, now: float) -> dict[Window, Standing]:  # noqa: ARG002 - the ledger's
         if self.gone:

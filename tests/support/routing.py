@@ -103,12 +103,13 @@ def role(name: str) -> str:
 
 @dataclass
 class Routing:
-    """`url` of the router, `path` of its configuration, and its event loop."""
+    """`url` of the router, `path` of its configuration, its event loop and its server."""
 
     url: str
     path: Path
     live: Live
     loop: asyncio.AbstractEventLoop
+    server: Server
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Do something where the router runs."""
@@ -127,7 +128,7 @@ def routing(
     live = Live(Reloading(FileSource(path)), budgets)
     app = create_app(live, functools.partial(tenant_of, identity))
     app.add_middleware(FrontDoor, context_of=from_adapter, tenants=identity is Identity.AUTHORIZER)
-    server = Server(app, lambda: None, host="127.0.0.1", port=0, log_config=None)
+    server = Server(app, live.stop, host="127.0.0.1", port=0, log_config=None)
 
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -141,7 +142,7 @@ def routing(
     try:
         until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Routing(f"http://127.0.0.1:{port}", path, live, loops[0])
+        yield Routing(f"http://127.0.0.1:{port}", path, live, loops[0], server)
     finally:
         server.should_exit = True
         thread.join()

@@ -272,9 +272,10 @@ def serve(
         else:
             names = ", ".join(reloading.current.models)
             err.print(f"Routing to {names} on [bold]{url}[/] (Ctrl-C stops).")
-        app_ = create_app(Live(reloading, budgets), lambda _, __: tenant)
+        live = Live(reloading, budgets)
+        app_ = create_app(live, lambda _, __: tenant)
         app_.add_middleware(LocalOnly, names=LocalNames.of(host, allow_host))
-        Server(app_, lambda: None, log_level="warning").run(sockets=[bound])
+        Server(app_, live.stop, log_level="warning").run(sockets=[bound])
 
 
 def _read(file: Path) -> bytes:

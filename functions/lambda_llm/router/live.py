@@ -80,6 +80,7 @@ class Live:
         self._in_use: list[Current] = []
         self._refresh: asyncio.Task[None] | None = None
         self._measure: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._unusable: str | None = None
 
     @asynccontextmanager
@@ -120,13 +121,17 @@ class Live:
 
         What running requests open after that is closed at their end.
         """
-        if running := [each for each in (self._refresh, self._measure) if each is not None]:
-            await asyncio.wait(running)
-        self._reloading.expire()
         open_ones, self._current = self._in_use, None
         self._in_use = [each for each in open_ones if each.requests]
         await asyncio.gather(*(each.router.close() for each in open_ones))
+        if running := [each for each in (self._refresh, self._measure) if each is not None]:
+            await asyncio.wait(running)
+        self._reloading.expire()
         self._secrets.forget()
+
+    def stop(self) -> None:
+        """Begin to close, within the event loop: running answers end with an error."""
+        self._stopping = asyncio.ensure_future(self.close())
 
     async def _refreshed(self) -> None:
         try:

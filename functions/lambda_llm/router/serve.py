@@ -52,6 +52,10 @@ class SnapshotHooks:
         self._closing = closing
         self._loop = asyncio.get_running_loop()
 
+    def stop(self) -> None:
+        """End running answers, within the event loop: the process ends."""
+        self._live.stop()
+
     def before_snapshot(self) -> None:
         """Close every connection and forget every key; called on a thread."""
         asyncio.run_coroutine_threadsafe(self._live.close(), self._loop).result()
@@ -107,7 +111,7 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
 
 async def _serve() -> None:
     app, hooks = application(Settings.load(os.environ))
-    server = Server(app, lambda: None, host="127.0.0.1", port=port_of(os.environ), log_config=None)
+    server = Server(app, hooks.stop, host="127.0.0.1", port=port_of(os.environ), log_config=None)
     add_hook_routes(app, hooks, os.environ, server.hang_up)
     with contextlib.suppress(KeyboardInterrupt):
         await server.serve()

@@ -359,6 +359,24 @@ def test_a_silent_stream_is_kept_alive(tmp_path: Path, book: Book, monkeypatch: 
         assert server.left.wait(60)
 
 
+def test_a_router_that_is_stopped_ends_its_streams_with_an_error(tmp_path: Path, book: Book) -> None:
+    silent = Answer([*sse(delta("Hel"), done=False), SILENCE], headers=SSE)
+    with (
+        answering(silent) as server,
+        routing(tmp_path, configuration(server.url), book) as router,
+        router.client() as asking,
+    ):
+        with asking.stream("POST", "/v1/chat/completions", json={**BODY, "stream": True}) as answer:
+            lines = answer.iter_lines()
+            assert next(lines).startswith("data: ")
+            router.server.should_exit = True
+            *_, last = [line for line in lines if line]
+        assert json.loads(last.removeprefix("data: "))["error"]["code"] == "unavailable"
+        assert server.left.wait(60)
+        until(lambda: book.charged)
+    assert not book.held
+
+
 @pytest.mark.parametrize("refusal", [429, 500, 503])
 def test_whoever_may_come_again_is_told_when(tmp_path: Path, book: Book, refusal: int) -> None:
     """Even where the backend does not say it."""
