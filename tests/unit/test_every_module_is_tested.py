@@ -158,7 +158,6 @@ TESTED_ELSEWHERE = {
         "integration/test_web_adapter.py",
         "integration/test_cli.py",
     ],
-    "web/streaming": ["unit/serving/test_streaming.py"],
     "web/waiting": ["unit/router/test_service.py", "unit/serving/test_streaming.py"],
 }
 """Modules without a test file of their own, because what they do shows only together with others."""
