@@ -32,9 +32,9 @@ class Book:
         self.gone = False
 
     def used(self, tenant: str) -> Amount:
-        """Spent and reserved by a tenant."""
-        held = [each.amount for each in self.held.values() if each.tenant == tenant]
-        spent = [amount for whose, amount in self.charged.values() if whose == tenant]
+        """Spent and reserved by a tenant; other threads may write meanwhile."""
+        held = [each.amount for each in list(self.held.values()) if each.tenant == tenant]
+        spent = [amount for whose, amount in list(self.charged.values()) if whose == tenant]
         return sum([*held, *spent], Amount())
 
     def reserve(self, tenant: str, estimate: Amount, limits: Limits, request_id: str, now: float) -> Reservation:
