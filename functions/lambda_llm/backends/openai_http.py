@@ -6,6 +6,7 @@ or a key), SageMaker's gateway, vLLM on ECS behind a load balancer, or any servi
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import httpx2
@@ -60,8 +61,10 @@ class OpenAIHTTP:
         body = json.dumps(sent(request, self._model, self._fixed)).encode()
         async with self._http.post(request, request.operation.value, body) as response:
             if request.stream:
-                async for chunk in streamed(request.operation, aiter(httpx2.EventSource(response)), self._http):
-                    yield chunk
+                events = aiter(httpx2.EventSource(response))
+                async with aclosing(streamed(request.operation, events, self._http)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
             else:
                 yield whole(await self._http.whole(response.aiter_bytes()), self._http)
 
@@ -114,6 +117,9 @@ async def streamed(
                 return
     except httpx2.SSEError:
         raise http.broken("is no stream of events, or has one that is too long") from None
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()  # now: left to the collector, its parts would be closed twice at once
     raise http.broken("ends in the middle")
 
 

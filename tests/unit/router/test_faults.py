@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,15 @@ class Schedule:
             if self.status != 200:
                 return
             assert answer.headers["content-type"].startswith(EVENTS)
-            async for event in httpx2.EventSource(answer):
-                if self.leaves_after is not None and len(self.tokens) >= self.leaves_after:
-                    self.left = True
-                    return
-                assert not self.done, "an event after the end"
-                assert not self.failed, "an event after the error"
-                self.read(event.data)
+            events: Any = aiter(httpx2.EventSource(answer))
+            async with aclosing(events):
+                async for event in events:
+                    if self.leaves_after is not None and len(self.tokens) >= self.leaves_after:
+                        self.left = True
+                        return
+                    assert not self.done, "an event after the end"
+                    assert not self.failed, "an event after the error"
+                    self.read(event.data)
 
     def read(self, data: str) -> None:
         if data == "[DONE]":
