@@ -138,6 +138,43 @@ data "aws_iam_policy_document" "common" {
     }
   }
 
+  # Answers of asynchronous endpoints are deleted once they are read. For s3:ListBucket see below.
+  dynamic "statement" {
+    for_each = length(var.backends.sagemaker_outputs) == 0 ? [] : [var.backends.sagemaker_outputs]
+
+    content {
+      sid       = "TakeAnswers"
+      actions   = ["s3:DeleteObject", "s3:GetObject"]
+      resources = [for arn in statement.value : "${arn}*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.backends.sagemaker_outputs) == 0 ? [] : [var.backends.sagemaker_outputs]
+
+    content {
+      sid       = "LookForAnswers"
+      actions   = ["s3:ListBucket"]
+      resources = distinct([for arn in statement.value : split("/", arn)[0]])
+
+      condition {
+        test     = "StringLikeIfExists"
+        variable = "s3:prefix"
+        values   = [for arn in statement.value : "${join("/", slice(split("/", arn), 1, length(split("/", arn))))}*"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.backends.sagemaker_inputs) == 0 ? [] : [var.backends.sagemaker_inputs]
+
+    content {
+      sid       = "WriteInputs"
+      actions   = ["s3:DeleteObject", "s3:PutObject"]
+      resources = [for arn in statement.value : "${arn}*"]
+    }
+  }
+
   dynamic "statement" {
     for_each = length(var.backends.functions) == 0 ? [] : [var.backends.functions]
 

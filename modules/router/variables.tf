@@ -93,12 +93,14 @@ variable "identity" {
 }
 
 variable "backends" {
-  description = "ARNs of what the configuration's backends need, and nothing else: `bedrock_models` (of an inference profile also the foundation models in each of its regions), `bedrock_guardrails`, `bedrock_projects` of bedrock-mantle, `sagemaker_endpoints` (and inference components), `functions` (aliases that are invoked), `function_urls` (aliases whose URLs are called). Servers that take a key need none."
+  description = "ARNs of what the configuration's backends need, and nothing else: `bedrock_models` (of an inference profile also the foundation models in each of its regions), `bedrock_guardrails`, `bedrock_projects` of bedrock-mantle, `sagemaker_endpoints` (and inference components), of asynchronous ones `sagemaker_outputs` and `sagemaker_inputs` (where answers and long requests are: arn:aws:s3:::BUCKET/PREFIX/), `functions` (aliases that are invoked), `function_urls` (aliases whose URLs are called). Servers that take a key need none."
   type = object({
     bedrock_models      = optional(list(string), [])
     bedrock_guardrails  = optional(list(string), [])
     bedrock_projects    = optional(list(string), [])
     sagemaker_endpoints = optional(list(string), [])
+    sagemaker_outputs   = optional(list(string), [])
+    sagemaker_inputs    = optional(list(string), [])
     functions           = optional(list(string), [])
     function_urls       = optional(list(string), [])
   })
@@ -123,6 +125,11 @@ variable "backends" {
   validation {
     condition     = alltrue([for arn in var.backends.sagemaker_endpoints : can(regex("^arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:(endpoint|inference-component)/[A-Za-z0-9-]+$", arn))])
     error_message = "Each of backends.sagemaker_endpoints must be the ARN of one endpoint or inference component (arn:aws:sagemaker:REGION:ACCOUNT:endpoint/NAME)."
+  }
+
+  validation {
+    condition     = alltrue([for arn in concat(var.backends.sagemaker_outputs, var.backends.sagemaker_inputs) : can(regex("^arn:[a-z-]+:s3:::[a-z0-9.-]{3,63}/([^*?$\\s]+/)?$", arn))])
+    error_message = "Each of backends.sagemaker_outputs and backends.sagemaker_inputs must be the ARN of a bucket with a prefix that ends in a slash (arn:aws:s3:::BUCKET/PREFIX/): the role may do something with the objects below it."
   }
 
   validation {

@@ -67,7 +67,7 @@ def failures(framework: str, name: str, found: dict[str, dict[str, Found]]) -> s
 
 def test_every_case_was_looked_at() -> None:
     of_others = {"marks", "modules", "pruner-by-arn", "pruner-of-another", "reads", "repeated", "skipped", "unmarked"}
-    of_others |= {"across", "callers", "documents", "gateways", "gpu-planes", "reads-otherwise", "services"}
+    of_others |= {"across", "callers", "documents", "gateways", "gpu-planes", "reads-otherwise", "routers", "services"}
     assert {name for name in trees() if not name.startswith("CKV")} == of_others
 
 
@@ -178,6 +178,13 @@ def test_a_service_acts_for_one_resource(framework: str, found: dict[str, dict[s
     assert passed == {"good_rule", "good_bucket", "good_api", "good_reference", "good_voice"}
     assert failed == {"without", "account_alone", "any_rule", "bucket", "voice"}
     assert {check for check, _ in failures(framework, "services", found)} == {"18"}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_who_asks_a_router_is_known(framework: str, found: dict[str, dict[str, Found]]) -> None:
+    assert named(framework, "routers", "11", found) == ({"signed"}, {"open"})
+    assert named(framework, "routers", "13", found) == ({"named"}, {"anybody"})
+    assert {check for check, _ in failures(framework, "routers", found)} == {"11", "13"}
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

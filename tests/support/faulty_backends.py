@@ -59,12 +59,21 @@ class FaultyBackends:
     url: str = ""
     sent: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     asked: dict[int, list[str]] = field(default_factory=dict)
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await self.one(reader, writer):
-                pass
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.add(task)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await self.one(reader, writer):
+                    pass
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self.connections.discard(task)
 
     async def one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection goes on."""
@@ -107,3 +116,7 @@ async def faulty_backends() -> AsyncIterator[FaultyBackends]:
     running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield running
+        left = list(running.connections)
+        for connection in left:
+            connection.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -1,8 +1,8 @@
-"""Rules for access to the inference function: alias, URL, permissions."""
+"""Rules for access to functions that answer for models: alias, URL, permissions."""
 
 from typing import Final
 
-from lambda_llm.policies.function import equals, every, of_inference
+from lambda_llm.policies.function import equals, every, of_inference, of_models
 from lambda_llm.policies.graph import ALIAS, Resource
 from lambda_llm.policies.rules import Severity, rule
 from lambda_llm.policies.values import is_known, strings, without_expressions
@@ -35,7 +35,13 @@ def url_on_alias(url: Resource) -> bool | None:
     return bool(url.get("qualifier"))
 
 
-@rule(11, Severity.CRITICAL, "The URL of an inference function requires IAM authorization", URL, applies=of_inference)
+@rule(
+    11,
+    Severity.CRITICAL,
+    "The URL of an inference function or a router requires IAM authorization",
+    URL,
+    applies=of_models,
+)
 def url_authorization(url: Resource) -> bool | None:
     """Without it, anyone who finds the URL can invoke the function at the account's expense."""
     return equals(url.get("authorization_type"), "AWS_IAM")
@@ -47,7 +53,13 @@ def url_streams(url: Resource) -> bool | None:
     return equals(url.get("invoke_mode"), "RESPONSE_STREAM")
 
 
-@rule(13, Severity.CRITICAL, "No wildcard principal may call an inference function", PERMISSION, applies=of_inference)
+@rule(
+    13,
+    Severity.CRITICAL,
+    "No wildcard principal may call an inference function or a router",
+    PERMISSION,
+    applies=of_models,
+)
 def permission(granted: Resource) -> bool | None:
     """The principal `*` is everyone, and so is anyone with a URL authorization type of `NONE`."""
     principals = strings(granted.get("principal"))
@@ -56,18 +68,18 @@ def permission(granted: Resource) -> bool | None:
 
 
 def by_service(granted: Resource) -> bool | None:
-    """Whether a permission lets a service call an inference function."""
+    """Whether a permission lets a service call an inference function or a router."""
     principal = granted.get("principal")
     if is_known(principal) and not str(principal).endswith(SERVICES):
         return False
-    owned = of_inference(granted)
+    owned = of_models(granted)
     return None if owned and not is_known(principal) else owned
 
 
 @rule(
     18,
     Severity.HIGH,
-    "A service may call an inference function on behalf of one resource only",
+    "A service may call an inference function or a router on behalf of one resource only",
     PERMISSION,
     applies=by_service,
 )

@@ -1,5 +1,6 @@
 """Rules for the inference function's arguments: the one configuration in which a model runs well."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from lambda_llm import limits
@@ -16,6 +17,11 @@ def is_inference(resource: Resource) -> bool:
     return kind_of(resource) is Kind.INFERENCE
 
 
+def answers_models(resource: Resource) -> bool:
+    """Whether a resource is a function that callers ask for models: one for inference, or a router."""
+    return kind_of(resource) in {Kind.INFERENCE, Kind.ROUTER}
+
+
 def of_inference(resource: Resource, name: str = "function_name") -> bool | None:
     """Whether a resource belongs to an inference function.
 
@@ -26,12 +32,28 @@ def of_inference(resource: Resource, name: str = "function_name") -> bool | None
     Returns:
         None if that can't be told, and there is an inference function in the stack.
     """
+    return _of(resource, name, is_inference)
+
+
+def of_models(resource: Resource) -> bool | None:
+    """Whether a resource belongs to a function that callers ask for models, named by `function_name`.
+
+    Args:
+        resource: Whose argument names the function.
+
+    Returns:
+        None if that can't be told, and there is such a function in the stack.
+    """
+    return _of(resource, "function_name", answers_models)
+
+
+def _of(resource: Resource, name: str, belongs: Callable[[Resource], bool]) -> bool | None:
     function = resource.function(name)
     if function is not None:
-        return is_inference(function)
+        return belongs(function)
     if is_known(resource.get(name)):
         return False
-    return None if any(is_inference(one) for one in resource.siblings(FUNCTION)) else False
+    return None if any(belongs(one) for one in resource.siblings(FUNCTION)) else False
 
 
 def equals(value: Any, wanted: Any) -> bool | None:

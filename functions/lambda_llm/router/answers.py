@@ -73,6 +73,8 @@ def explain(error: Exception) -> APIError:
     seconds = error.choice.retry_after if isinstance(error, NoBackendError) else getattr(error, "retry_after", None)
     if seconds is None and status in _AGAIN and not isinstance(error, BudgetError):
         seconds = RETRY_SECONDS
+    if isinstance(error, BudgetError) and seconds is None:
+        answer.headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's clients try a 429 again otherwise
     if seconds is not None:
         answer.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     return answer

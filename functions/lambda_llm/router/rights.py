@@ -1,5 +1,6 @@
 """What a tenant may ask for."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -51,7 +52,8 @@ def facts_for(
     allowed = [name for name in configuration.models if rights.may_use(name)]
     if model not in allowed:
         # The same whether it is there or not: which models others have is theirs to know.
-        raise UnknownError("model", f"There is no model {model!r} for this tenant: use one of {', '.join(allowed)}.")
+        named = reprlib.repr(model)  # shortened: it is whatever a client has sent
+        raise UnknownError("model", f"There is no model {named} for this tenant: use one of {', '.join(allowed)}.")
     _require_countable(body)
     entry = configuration.models[model]
     return facts_of(

@@ -175,12 +175,12 @@ class Reloading:
     current: Configuration
     digest: str
 
-    def __init__(self, where: Source, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, where: Source, clock: Callable[[], float] = time.time) -> None:
         """Read the first one.
 
         Args:
             where: it is.
-            clock: time in seconds.
+            clock: seconds since 1970: that of the process may stand still while Lambda has frozen it.
 
         Raises:
             SourceError: it can't be read.
@@ -196,8 +196,9 @@ class Reloading:
 
     @property
     def age(self) -> float:
-        """Seconds since the source has said whether there is another one."""
-        return self._clock() - self._asked
+        """Seconds since the source has said whether there is another one; without end if the clock was set back."""
+        seconds = self._clock() - self._asked
+        return seconds if seconds >= 0 else math.inf
 
     def expire(self) -> None:
         """Let it be older than any time: nobody knows for how long a snapshot is kept."""

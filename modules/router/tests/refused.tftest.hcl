@@ -199,6 +199,16 @@ run "every_endpoint" {
   expect_failures = [var.backends]
 }
 
+run "a_prefix_without_its_end" {
+  command = plan
+
+  variables {
+    backends = { sagemaker_outputs = ["arn:aws:s3:::queued-answers/answers"] }
+  }
+
+  expect_failures = [var.backends]
+}
+
 run "a_function_without_alias" {
   command = plan
 

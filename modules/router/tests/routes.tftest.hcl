@@ -171,6 +171,8 @@ run "with_every_kind_of_backend" {
       bedrock_guardrails  = ["arn:aws:bedrock:us-east-1:123456789012:guardrail/abc123"]
       bedrock_projects    = ["arn:aws:bedrock-mantle:us-east-1:123456789012:project/default"]
       sagemaker_endpoints = ["arn:aws:sagemaker:eu-central-1:123456789012:endpoint/big", "arn:aws:sagemaker:eu-central-1:123456789012:inference-component/big"]
+      sagemaker_outputs   = ["arn:aws:s3:::queued-answers/answers/", "arn:aws:s3:::queued-answers/failures/"]
+      sagemaker_inputs    = ["arn:aws:s3:::queued-requests/"]
       functions           = ["arn:aws:lambda:eu-central-1:123456789012:function:small:live"]
       function_urls       = ["arn:aws:lambda:us-east-1:123456789012:function:other:live"]
     }
@@ -179,7 +181,7 @@ run "with_every_kind_of_backend" {
   }
 
   assert {
-    condition = jsonencode([for statement in slice(tolist(data.aws_iam_policy_document.common.statement), 2, 13) : [statement.sid, statement.actions, statement.resources]]) == jsonencode([
+    condition = jsonencode([for statement in slice(tolist(data.aws_iam_policy_document.common.statement), 2, 16) : [statement.sid, statement.actions, statement.resources]]) == jsonencode([
       ["ReadSecrets", ["secretsmanager:GetSecretValue"], [var.secrets[0]]],
       ["ReadParameters", ["ssm:GetParameter"], [var.secrets[1]]],
       ["Decrypt", ["kms:Decrypt"], var.secret_kms_key_arns],
@@ -187,11 +189,14 @@ run "with_every_kind_of_backend" {
       ["ApplyGuardrails", ["bedrock:ApplyGuardrail"], var.backends.bedrock_guardrails],
       ["AskMantle", ["bedrock-mantle:CreateInference"], var.backends.bedrock_projects],
       ["AskEndpoints", ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync", "sagemaker:InvokeEndpointWithResponseStream"], var.backends.sagemaker_endpoints],
+      ["TakeAnswers", ["s3:DeleteObject", "s3:GetObject"], [for arn in var.backends.sagemaker_outputs : "${arn}*"]],
+      ["LookForAnswers", ["s3:ListBucket"], ["arn:aws:s3:::queued-answers"]],
+      ["WriteInputs", ["s3:DeleteObject", "s3:PutObject"], ["arn:aws:s3:::queued-requests/*"]],
       ["AskFunctions", ["lambda:InvokeFunction"], var.backends.functions],
       ["ReadMetrics", ["cloudwatch:GetMetricData"], ["*"]],
       ["AskURLs", ["lambda:InvokeFunctionUrl"], var.backends.function_urls],
       ["ByURLOnly", ["lambda:InvokeFunction"], var.backends.function_urls],
-    ]) && length(data.aws_iam_policy_document.common.statement) == 13 && one(data.aws_iam_policy_document.common.statement[12].condition).variable == "lambda:InvokedViaFunctionUrl"
+    ]) && length(data.aws_iam_policy_document.common.statement) == 16 && one(data.aws_iam_policy_document.common.statement[15].condition).variable == "lambda:InvokedViaFunctionUrl"
     error_message = "The role may not ask what it was given, or may ask more."
   }
 }

@@ -44,7 +44,9 @@ def test_another_configuration_is_taken(tmp_path: Path) -> None:
     running = reloading(path, clock)
     assert set(running.current.tenants) == {"acme", "*"}
     assert (running.digest, running.age) == (digest(RIGHT), 0)
-    clock.now += 60
+    clock.now -= 1
+    assert running.age == math.inf
+    clock.now += 61
     assert running.age == 60
     path.write_bytes(OTHER)
     assert running.refresh()
