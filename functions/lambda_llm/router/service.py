@@ -16,7 +16,7 @@ from lambda_llm.router.errors import NoBackendError
 from lambda_llm.router.facts import Facts, answers_of
 from lambda_llm.router.guardrail import Guardrail
 from lambda_llm.router.ledger import LedgerError, Reservation, Standing
-from lambda_llm.router.policy import Option
+from lambda_llm.router.policy import Choice, Option
 from lambda_llm.router.rights import facts_for, rights_of
 from lambda_llm.web.waiting import settled
 
@@ -115,12 +115,9 @@ class Router:
                 the answer. From the chunks: the answer ends early.
         """
         facts = facts_for(self._configuration, operation.value, body, tenant, most)
-        model = self._configuration.models[body["model"]]
         options = {option.name: option for option in self._configuration.options(body["model"])}
         request = Request(operation, _bounded(operation, body, facts), deadline, request_id)
-        choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
-        asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
-        hedge_seconds = _hedge(model, request, asked)
+        choice, asked, hedge_seconds = self._choice(request, facts, options)
         hedged = hedge_seconds is not None
         reservation = None
         if asked:
@@ -161,11 +158,9 @@ class Router:
             LedgerError: nobody knows what the tenant has left.
         """
         facts = facts_for(self._configuration, operation.value, body, tenant)
-        model = self._configuration.models[body["model"]]
         options = {option.name: option for option in self._configuration.options(body["model"])}
         request = Request(operation, _bounded(operation, body, facts), time.monotonic(), "")
-        choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
-        asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
+        choice, asked, hedge_seconds = self._choice(request, facts, options)
         if not asked:
             if choice.retry_after is None:
                 raise NoBackendError(choice)
@@ -173,11 +168,20 @@ class Router:
         limits, now = rights_of(self._configuration, tenant).limits(), self._clock()
         standing = await asyncio.to_thread(self._budgets.left, tenant, limits, now)
         used = {window: each.spent + each.reserved for window, each in standing.items()}
-        estimate = _estimate(facts, asked, hedged=_hedge(model, request, asked) is not None)
+        estimate = _estimate(facts, asked, hedged=hedge_seconds is not None)
         if refusal(estimate, used, limits, now) is not None:
             # Only who reserves gives back what lost requests have reserved.
             kept = await self._reserved(tenant, estimate, f"check-{secrets.token_hex(16)}")
             await settled(asyncio.ensure_future(asyncio.to_thread(self._close, kept, None)))
+
+    def _choice(
+        self, request: Request, facts: Facts, options: Mapping[str, Option]
+    ) -> tuple[Choice, list[Option], float | None]:
+        """What the policy says of a request, whom that may reach, and when a second of them is asked too."""
+        model = self._configuration.models[request.body["model"]]
+        choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
+        asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
+        return choice, asked, _hedge(model, request, asked)
 
     async def close(self) -> None:
         """Close every connection, as before a snapshot; the next request opens new ones."""
