@@ -2,7 +2,7 @@
 
 Used by the set-up and the packaging, or on its own:
 
-    python -m scripts.build.llama [--arch x86_64|aarch64] [--every-cpu] [--define NAME=VALUE] [--jobs N]
+    python -m scripts.build.llama [--arch x86_64|aarch64] [--every-cpu] [--define NAME=VALUE] [--unedited] [--jobs N]
 
 Uses the standard library only: it runs before anything is installed.
 """
@@ -19,14 +19,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scripts import ROOT
+from scripts.build.llama_edits import Edit, digest, read_edits
 from scripts.build.progress import Progress, SetupError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["SOURCE", "Target", "Toolchain", "build", "find_toolchain", "fingerprint", "libraries", "options"]
@@ -35,6 +37,7 @@ BUILD = ROOT / ".build"
 NATIVE = ROOT / "native" / "CMakeLists.txt"
 SOURCE = BUILD / "llama-cpp-python"
 SOURCE_STAMP = ".sha256"
+LLAMA_CPP = SOURCE / "vendor" / "llama.cpp"
 COMPILER_ENVIRONMENT = BUILD / "compiler"
 
 LINUX_GLIBC = {"x86_64": "2.28", "aarch64": "2.34"}
@@ -55,12 +58,14 @@ class Target:
         arch: `x86_64` or `aarch64`.
         every_cpu: one loadable library for each generation of CPUs, selected at run time, instead of one for all.
         defines: further CMake options, each as `NAME=VALUE`; they override this project's.
+        edited: with this project's edits of llama.cpp's source.
     """
 
     system: str
     arch: str
     every_cpu: bool = False
     defines: tuple[str, ...] = ()
+    edited: bool = True
 
     @classmethod
     def host(cls) -> Target:
@@ -72,7 +77,13 @@ class Target:
     def name(self) -> str:
         """Name of the build's folder below .build/llama."""
         other = hashlib.sha256("\n".join(self.defines).encode()).hexdigest()[:8] if self.defines else ""
-        return "-".join(filter(None, (self.system, self.arch, "every-cpu" * self.every_cpu, other)))
+        parts = (self.system, self.arch, "every-cpu" * self.every_cpu, "unedited" * (not self.edited), other)
+        return "-".join(filter(None, parts))
+
+    @property
+    def edits(self) -> list[Edit]:
+        """What is changed in llama.cpp's source before it is compiled."""
+        return read_edits() if self.edited else []
 
     @property
     def suffix(self) -> str:
@@ -157,7 +168,9 @@ def options(target: Target) -> dict[str, str]:
     return chosen | {name: value for name, _, value in (each.partition("=") for each in target.defines)}
 
 
-def fingerprint(source_hash: str, toolchain: Toolchain, chosen: Mapping[str, str], native: str) -> str:
+def fingerprint(
+    source_hash: str, toolchain: Toolchain, chosen: Mapping[str, str], native: str, edits: Sequence[Edit]
+) -> str:
     """Hash everything that determines the contents of the libraries.
 
     Args:
@@ -165,11 +178,12 @@ def fingerprint(source_hash: str, toolchain: Toolchain, chosen: Mapping[str, str
         toolchain: what to build with.
         chosen: CMake's options.
         native: the text of native/CMakeLists.txt.
+        edits: of the source.
 
     Returns:
         A hash; a build with an equal one is up to date.
     """
-    inputs = [source_hash, toolchain.identity, sorted(chosen.items()), native]
+    inputs = [source_hash, toolchain.identity, sorted(chosen.items()), native, digest(edits)]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
@@ -206,8 +220,13 @@ def build(
     folder = output / target.name
     stamp = folder / "stamp"
     chosen = options(target)
+    edits = target.edits
     wanted = fingerprint(
-        (source / SOURCE_STAMP).read_text(encoding="utf-8"), toolchain, chosen, NATIVE.read_text(encoding="utf-8")
+        (source / SOURCE_STAMP).read_text(encoding="utf-8"),
+        toolchain,
+        chosen,
+        NATIVE.read_text(encoding="utf-8"),
+        edits,
     )
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return folder / "lib"
@@ -215,9 +234,13 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "lib").mkdir(parents=True)
     work = folder / "work"
+    edited = folder / "source"
+    shutil.copytree(source / "vendor" / "llama.cpp", edited, symlinks=True)
+    for edit in edits:
+        edit.apply(edited)
     environment = os.environ | {
         # llama.cpp reads its version from git, and would read this repository's.
-        "GIT_CEILING_DIRECTORIES": str(source.parent),
+        "GIT_CEILING_DIRECTORIES": str(folder),
         "NINJA_STATUS": "[%f/%t] ",
         "CFLAGS": "",
         "CXXFLAGS": "",
@@ -230,7 +253,7 @@ def build(
             f"-DCMAKE_MAKE_PROGRAM={toolchain.ninja}",
             f"-DCMAKE_C_COMPILER={toolchain.cc}",
             f"-DCMAKE_CXX_COMPILER={toolchain.cxx}",
-            f"-DLLAMA_CPP={source / 'vendor' / 'llama.cpp'}",
+            f"-DLLAMA_CPP={edited}",
             *(f"-D{name}={value}" for name, value in chosen.items()),
         ],
         folder / "configure.log",
@@ -247,14 +270,15 @@ def build(
     )
     for library in libraries(work / "bin"):
         shutil.copy2(library.resolve(), folder / "lib" / library.name)
-    # 80 MB of objects that only an interrupted build could reuse.
+    # 200 MB of source and objects that only an interrupted build could reuse.
     shutil.rmtree(work)
+    shutil.rmtree(edited)
     stamp.write_text(wanted, encoding="utf-8")
     return folder / "lib"
 
 
 def _is_host(target: Target) -> bool:
-    return replace(target, defines=()) == Target.host()
+    return replace(target, defines=(), edited=True) == Target.host()
 
 
 def _find(name: str, search_path: str | None, installed: Path) -> str | None:
@@ -316,13 +340,31 @@ def main() -> None:
         metavar="NAME=VALUE",
         help="another CMake option of llama.cpp, for a build of its own to compare with; can be repeated",
     )
+    parser.add_argument(
+        "--unedited",
+        action="store_true",
+        help="without the edits of llama.cpp's source in native/edits, in a folder of its own to compare with",
+    )
+    parser.add_argument(
+        "--diff", action="store_true", help="build nothing; print the edits as a diff of llama.cpp, to offer them there"
+    )
     parser.add_argument("--jobs", type=int, help="compilers at a time; as many as CPUs if left out")
     given = parser.parse_args()
-    target = Target(Target.host().system, given.arch, every_cpu=given.every_cpu, defines=tuple(given.define))
+    target = Target(
+        Target.host().system,
+        given.arch,
+        every_cpu=given.every_cpu,
+        defines=tuple(given.define),
+        edited=not given.unedited,
+    )
     toolchain = find_toolchain(target)
     if toolchain is None or not (SOURCE / SOURCE_STAMP).is_file():
         sys.exit("The compiler or llama.cpp's source is missing: run `make build` first.")
     try:
+        if given.diff:
+            for edit in target.edits:
+                print(f"# {edit.title}\n{textwrap.indent(edit.why, '# ')}{edit.diff(LLAMA_CPP)}")
+            return
         with Progress() as progress:
             folder = build(target, toolchain, jobs=given.jobs, report=lambda state: progress.update("llama.cpp", state))
     except SetupError as error:

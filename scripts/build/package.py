@@ -9,6 +9,7 @@ already compiled for this machine, and wheels for this Python, which the local A
 
 import argparse
 import fcntl
+import hashlib
 import json
 import platform
 import sys
@@ -24,7 +25,7 @@ from lambda_llm.packaging.manifest import NativeBuild
 from scripts import ROOT
 from scripts.build import llama
 from scripts.build.bootstrap import Setup
-from scripts.build.llama import BUILD, SOURCE, SOURCE_STAMP, Target
+from scripts.build.llama import BUILD, LLAMA_CPP, SOURCE, SOURCE_STAMP, Target
 from scripts.build.progress import Progress, SetupError
 
 LOCK = ROOT / "requirements/functions.txt"
@@ -64,14 +65,16 @@ def native_libraries(destination: Destination, progress: Progress) -> Native:
     if toolchain is None:
         raise SetupError("The compiler, cmake or ninja is missing: remove .build/compiler and try again.")
     libraries = llama.build(target, toolchain, report=lambda state: progress.update("llama.cpp", state))
+    edits = {edit.name: edit.diff(LLAMA_CPP) for edit in target.edits}
     described = NativeBuild(
         llama_cpp_python=version(BINDINGS),
         llama_cpp_source_sha256=(SOURCE / SOURCE_STAMP).read_text(encoding="utf-8").strip(),
         compiler=toolchain.identity,
         build_options=llama.options(target),
+        source_edits={name: hashlib.sha256(diff.encode()).hexdigest() for name, diff in edits.items()},
         cpu_variants=[],
     )
-    return Native(libraries, SOURCE, described, every_cpu=target.every_cpu)
+    return Native(libraries, SOURCE, described, edits, every_cpu=target.every_cpu)
 
 
 def build_package(

@@ -24,6 +24,7 @@ from lambda_llm.packaging.closure import PACKAGE, closure
 from lambda_llm.packaging.functions import FUNCTIONS
 from lambda_llm.packaging.manifest import NAME, SBOM_NAME
 from scripts.build.llama import BUILD
+from scripts.build.llama_edits import EDITS
 from support.package import Build, Package
 
 ZIPPED_MAX_BYTES = 30_000_000
@@ -70,6 +71,7 @@ def test_its_manifest_says_what_it_is(package: Package, contents: dict[str, byte
     assert native["compiler"].startswith("zig ")
     assert native["build_options"]["GGML_CPU_ALL_VARIANTS"] == "ON"
     assert native["cpu_variants"] == VARIANTS
+    assert list(native["source_edits"]) == [path.stem for path in sorted(EDITS.glob("*.toml"))]
     assert inside["function"] == package.said["function"] == "inference"
     assert inside["glibc"] == "2.34"
     assert inside["exec_wrapper"] in contents
@@ -92,6 +94,10 @@ def test_its_sbom_names_everything_in_it(package: Package, contents: dict[str, b
     assert bom.metadata.component.version == __version__
     components = {component.name: component.version for component in bom.components}
     assert components["llama.cpp"] == f"llama-cpp-python-{version('llama-cpp-python')}"
+    (changed,) = [component for component in bom.components if component.pedigree]
+    assert changed.name == "llama.cpp"
+    diffs = {sha256(patch.diff.text.content.encode()).hexdigest() for patch in changed.pedigree.patches}
+    assert diffs == set(json.loads(contents[NAME])["native"]["source_edits"].values())
     folders = {name.partition("/")[0] for name in contents}
     installed = {name.removesuffix(".dist-info") for name in folders if name.endswith(".dist-info")}
     named = {f"{name.replace('-', '_')}-{number}" for name, number in components.items()}

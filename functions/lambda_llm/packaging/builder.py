@@ -78,12 +78,14 @@ class Native:
         libraries: folder with the shared libraries.
         bindings: folder with the source package of the Python bindings.
         build: how the libraries were built, without `cpu_variants`.
+        edits: changes of llama.cpp's source as unified diffs, by their names.
         every_cpu: whether the build must have loadable CPU backends.
     """
 
     libraries: Path
     bindings: Path
     build: NativeBuild
+    edits: Mapping[str, str]
     every_cpu: bool
 
 
@@ -298,7 +300,8 @@ def _copy_modules(stage: Path, modules: Mapping[str, Path], function: Function) 
 
 def _describe(stage: Path, function: Function, destination: Destination, native: Native | None) -> Manifest:
     compiled = {"llama.cpp": f"{BINDINGS}-{native.build.llama_cpp_python}"} if native else {}
-    (stage / SBOM_NAME).write_text(sbom(stage, __version__, compiled), encoding="utf-8")
+    edits = native.edits if native else {}
+    (stage / SBOM_NAME).write_text(sbom(stage, __version__, compiled, edits), encoding="utf-8")
     files = archive.files(stage)
     newest: tuple[int, ...] = ()
     for name, path in files.items():

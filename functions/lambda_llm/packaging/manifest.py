@@ -23,6 +23,7 @@ class NativeBuild(BaseModel):
         llama_cpp_source_sha256: of that source package.
         compiler: name and version.
         build_options: CMake's.
+        source_edits: SHA-256 of each change of llama.cpp's source as a diff, by its name.
         cpu_variants: CPU backends, one of which is chosen at run time; empty if the only one is built in.
     """
 
@@ -32,6 +33,7 @@ class NativeBuild(BaseModel):
     llama_cpp_source_sha256: Text
     compiler: Text
     build_options: dict[str, str]
+    source_edits: dict[str, str]
     cpu_variants: list[Text]
 
 
@@ -55,7 +57,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     function: Text
     version: Text
     architecture: Literal["arm64", "x86_64"]

@@ -44,6 +44,7 @@ def describe(files: Mapping[str, bytes], **changes: Any) -> Manifest:
             llama_cpp_source_sha256="0" * 64,
             compiler="zig 0.17.1",
             build_options={},
+            source_edits={"an-edit": "0" * 64},
             cpu_variants=["armv8.2_2"],
         ),
         "glibc": "2.34",

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.build import llama as build_llama
 from scripts.build.llama import Target, Toolchain, build, find_toolchain, options
+from scripts.build.llama_edits import read_edits
 from scripts.build.progress import SetupError
 
 HOST = Target("linux", "x86_64")
@@ -30,8 +31,21 @@ def _this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
-    folder.mkdir()
+    kernel = folder / "vendor/llama.cpp/kernel.c"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text("slow\n")
     (folder / build_llama.SOURCE_STAMP).write_text("a hash")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def edits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One edit, of the source above."""
+    folder = tmp_path / "edits"
+    folder.mkdir()
+    text = 'title = "Quick"\nwhy = "It was slow."\n[[edit]]\npath = "kernel.c"\nbefore = "slow"\nafter = "quick"\n'
+    (folder / "quick.toml").write_text(text)
+    monkeypatch.setattr(build_llama, "read_edits", lambda: read_edits(folder))
     return folder
 
 
@@ -42,7 +56,8 @@ def toolchain(tmp_path: Path) -> Toolchain:
     cmake = program(
         tmp_path / "bin" / "cmake",
         f'echo "$@" >>{calls}\n'
-        'for a; do case $w in -B) mkdir -p "$a/bin"; touch "$a/bin/libllama.so";; esac; w=$a; done',
+        'for a; do case $w in -B) mkdir -p "$a/bin"; touch "$a/bin/libllama.so";; esac; w=$a; '
+        f"case $a in -DLLAMA_CPP=*) cat ${{a#*=}}/kernel.c >>{calls}.source;; esac; done",
     )
     ninja = program(tmp_path / "bin" / "ninja", "echo '[1/2] Building CXX object a/llama.cpp.o'")
     return Toolchain("cc", "c++", str(cmake), str(ninja), "a compiler 1.0")
@@ -62,7 +77,7 @@ def test_an_unchanged_build_is_kept(tmp_path: Path, source: Path, toolchain: Too
 
 
 def test_each_input_that_changes_rebuilds(
-    tmp_path: Path, source: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, source: Path, edits: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def built() -> int:
         build(HOST, toolchain, source=source, output=tmp_path / "out")
@@ -79,7 +94,9 @@ def test_each_input_that_changes_rebuilds(
     changed.write_text("# another")
     monkeypatch.setattr(build_llama, "NATIVE", changed)
     assert built() == 5
-    assert built() == 5
+    (edits / "quick.toml").write_text((edits / "quick.toml").read_text().replace('"quick"', '"quicker"'))
+    assert built() == 6
+    assert built() == 6
 
 
 def test_a_build_that_failed_is_not_taken_for_one(tmp_path: Path, source: Path, toolchain: Toolchain) -> None:
@@ -168,3 +185,24 @@ def test_an_option_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], m
     with pytest.raises(SystemExit):
         build_llama.main()
     assert "NAME=VALUE" in capsys.readouterr().err
+
+
+def test_the_source_is_edited_in_a_copy_unless_the_build_is_to_be_without(
+    tmp_path: Path, source: Path, toolchain: Toolchain
+) -> None:
+    unedited = replace(HOST, edited=False)
+    folders = [build(each, toolchain, source=source, output=tmp_path / "out") for each in (HOST, unedited)]
+    assert folders[0] != folders[1]
+    assert (tmp_path / "calls.source").read_text().split() == ["quick", "slow"]
+    assert (source / "vendor/llama.cpp/kernel.c").read_text() == "slow\n"
+    assert not list((tmp_path / "out").rglob("kernel.c")), "nothing of the copies is left"
+
+
+def test_a_source_that_an_edit_does_not_expect_is_not_compiled(
+    tmp_path: Path, source: Path, toolchain: Toolchain
+) -> None:
+    (source / "vendor/llama.cpp/kernel.c").write_text("as quick as can be\n")
+    with pytest.raises(SetupError, match=r"native/edits/quick.toml expects the text that begins with 'slow' once"):
+        build(HOST, toolchain, source=source, output=tmp_path / "out")
+    assert not (tmp_path / "calls").exists()
+    build(replace(HOST, edited=False), toolchain, source=source, output=tmp_path / "out")
