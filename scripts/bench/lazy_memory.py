@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lambda_llm.engine.weight_order import Region
-from lambda_llm.inference.snapshot.prefetch import STEP_BYTES
+from lambda_llm.inference.snapshot.prefetch import STEP_BYTES, THREADS
+from scripts.bench.link import Link
 
 DEVICE: Final = Path("/dev/userfaultfd")
 CHUNK_BYTES: Final = STEP_BYTES
@@ -57,7 +58,7 @@ def _open() -> int:
 
 
 @contextmanager
-def lazily_loaded(regions: Sequence[Region], latency: float, bandwidth: float) -> Iterator["Loads"]:
+def lazily_loaded(regions: Sequence[Region], latency: float, bandwidth: float, *, ahead: int = 0) -> Iterator["Loads"]:
     """Drop some of this process's memory and load it on demand, chunk by chunk, for the duration of the context.
 
     A fork of this process, made on entry, is the snapshot: it serves the memory as it was then. A thread that touches
@@ -68,6 +69,8 @@ def lazily_loaded(regions: Sequence[Region], latency: float, bandwidth: float) -
             dropped.
         latency: seconds from page fault to loaded chunk, however many are in flight.
         bandwidth: bytes per second, shared by all.
+        ahead: bytes of other memory that are loaded before the first chunk, as many chunks at a time as the prefetch
+            has threads.
 
     Yields:
         Statistics of what was loaded.
@@ -84,7 +87,7 @@ def lazily_loaded(regions: Sequence[Region], latency: float, bandwidth: float) -
         try:
             _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
             if os.getppid() == parent:
-                _Store(faults, ranges, latency, bandwidth, loads).serve()
+                _Store(faults, ranges, Link(latency, bandwidth), ahead, loads).serve()
         finally:
             os._exit(1)
     try:
@@ -122,18 +125,18 @@ class Loads:
 class _Store:
     """Serves the dropped memory."""
 
-    def __init__(self, faults: int, ranges: Sequence[Region], latency: float, bandwidth: float, loads: Loads) -> None:
+    def __init__(self, faults: int, ranges: Sequence[Region], link: Link, ahead: int, loads: Loads) -> None:
         self._faults = faults
         self._ranges = ranges
         self._starts = [address for address, _ in ranges]
-        self._latency = latency
-        self._bandwidth = bandwidth
+        self._link = link
+        self._ahead = ahead
         self._loads = loads
 
     def serve(self) -> None:
         seen: set[int] = set()
         waiting: list[tuple[float, Region]] = []
-        link_free = 0.0
+        ready = 0.0
         while True:
             due = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
             select.select([self._faults], [], [], due)
@@ -143,10 +146,11 @@ class _Store:
                     if all(chunk != each for _, each in waiting):
                         fcntl.ioctl(self._faults, _WAKE, struct.pack("QQ", *chunk))
                     continue
-                seen.add(chunk.address)
                 now = time.monotonic()
-                link_free = max(link_free, now) + chunk.size / self._bandwidth
-                heapq.heappush(waiting, (max(now + self._latency, link_free), chunk))
+                if not seen:
+                    ready = self._link.arrival_in_waves(self._ahead, now, THREADS * CHUNK_BYTES)
+                seen.add(chunk.address)
+                heapq.heappush(waiting, (self._link.arrival(chunk.size, max(now, ready)), chunk))
             while waiting and waiting[0][0] <= time.monotonic():
                 _, (address, size) = heapq.heappop(waiting)
                 fcntl.ioctl(self._faults, _COPY, struct.pack("QQQQq", address, address, size, 0, 0))

@@ -23,6 +23,7 @@ from lambda_llm.gguf.options import Weights
 from lambda_llm.inference.init import init
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
+from lambda_llm.inference.snapshot.memory import resident
 from lambda_llm.inference.snapshot.prefetch import THREADS, Prefetch, other_memory
 from scripts.bench.lazy_memory import lazily_loaded
 
@@ -40,7 +41,16 @@ class Way(StrEnum):
     OURS = f"{THREADS} threads, in order"
 
 
-def run(model: str, threads: int, latencies: list[float], bandwidths: list[float], repeats: int) -> None:
+def run(
+    model: str,
+    threads: int,
+    latencies: list[float],
+    bandwidths: list[float],
+    repeats: int,
+    *,
+    ways: Sequence[str] = tuple(Way),
+    everything: bool = False,
+) -> None:
     """Print one JSON object per line: in each round the warm run, then each restore.
 
     Args:
@@ -49,6 +59,9 @@ def run(model: str, threads: int, latencies: list[float], bandwidths: list[float
         latencies: seconds from page fault to loaded chunk.
         bandwidths: bytes per second.
         repeats: rounds; each measures every combination once.
+        ways: of `Way`.
+        everything: whether the rest of the resident memory, which is not dropped, passes the link before the first
+            chunk of the weights.
 
     Raises:
         EngineError: a restored process did not end, or its answer differs from the warm one's.
@@ -69,7 +82,8 @@ def run(model: str, threads: int, latencies: list[float], bandwidths: list[float
         return {"warm": time.perf_counter() - began, "text": text}
 
     def restored(way: Way, latency: float, bandwidth: float) -> dict[str, Any]:
-        with lazily_loaded(weights, latency, bandwidth) as loads:
+        ahead = resident() - sum(size for _, size in weights) if everything else 0
+        with lazily_loaded(weights, latency, bandwidth, ahead=ahead) as loads:
             began = time.perf_counter()
             reading = _read(way, hooks, weights)
             text = answer()
@@ -77,14 +91,14 @@ def run(model: str, threads: int, latencies: list[float], bandwidths: list[float
             if reading:
                 reading.stop()
         settings = {"way": way, "latency": latency, "bandwidth": bandwidth}
-        return settings | {"first_token": took, "bytes": loaded, "dropped": loads.size, "text": text}
+        return settings | {"first_token": took, "bytes": ahead + loaded, "dropped": loads.size, "text": text}
 
     for _ in range(repeats):
         expected = _in_a_fork(warm)
         _print(expected)
         for latency in latencies:
             for bandwidth in bandwidths:
-                for way in Way:
+                for way in map(Way, ways):
                     found = _in_a_fork(partial(restored, way, latency, bandwidth))
                     if found["text"] != expected["text"]:
                         raise EngineError(f"The restored model ({way}) gives another answer than the warm one.")

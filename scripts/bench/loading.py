@@ -129,7 +129,7 @@ def measure(
         bucket.mkdir()
         for size in sizes:
             path = _written(bucket / f"{size:g}GB.bin", round(size * GB))
-            with _served(Path(folder), bytes_per_second, latency) as environment:
+            with served(Path(folder), bytes_per_second, latency) as environment:
                 environment["SHA256"] = _sha256(path) if "ours-sha256" in methods else ""
                 rounds = []
                 for number in range(repeats):
@@ -259,8 +259,20 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _served(folder: Path, bytes_per_second: float, latency: float) -> Iterator[dict[str, str]]:
-    """Run the server; yields the variables that point an AWS client to it."""
+def served(folder: Path, bytes_per_second: float, latency: float) -> Iterator[dict[str, str]]:
+    """Run the server (s3_server.py) for the duration of the context.
+
+    Args:
+        folder: contains a folder for each bucket.
+        bytes_per_second: of the network; 0 means no limit.
+        latency: seconds before each response.
+
+    Yields:
+        The variables that point an AWS client to it.
+
+    Raises:
+        BenchError: it did not start.
+    """
     command = [sys.executable, "-m", "scripts.bench.s3_server", str(folder)]
     command += ["--bytes-per-second", str(bytes_per_second), "--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
