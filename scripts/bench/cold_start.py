@@ -20,6 +20,7 @@ from rich.table import Table
 
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.inference.snapshot.prefetch import THREADS
 from scripts.bench import lazy_file, lazy_memory
 from scripts.bench.cold_start_process import Place
 from scripts.bench.cold_start_storages import CACHED_CHUNKS, COLD_CHUNKS, EFS, PUBLISHED, S3, SOURCES, Storage
@@ -46,10 +47,14 @@ REPEATS: Final = 3
 STEPS: Final[Mapping[str, str]] = {
     "runtime": "Python starts and imports",
     "fetch": "model is fetched",
-    "open": "model is opened",
+    "open": "model is opened, a lazy file read",
     "answer": "first token",
 }
 """Steps of a cold start, in order, with their titles."""
+
+
+LAZY: Final = (Place.FILE, Place.FILE_READ_AHEAD)
+"""Where a model is that is loaded on demand."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,15 @@ class Packaging:
         """Return why it can't be measured here, in one sentence; None if it can."""
         if self.place is None:
             return lazy_memory.unavailable()
-        return lazy_file.unavailable() if self.place is Place.FILE else None
+        return lazy_file.unavailable() if self.place in LAZY else None
 
 
 OURS: Final = Packaging("memory file, SnapStart and our restore", CACHED_CHUNKS, None)
 PACKAGINGS: Final = (
     Packaging("container image, first use", COLD_CHUNKS, Place.FILE, once=True),
     Packaging("container image", CACHED_CHUNKS, Place.FILE),
+    Packaging(f"container image, read by {THREADS} threads, first use", COLD_CHUNKS, Place.FILE_READ_AHEAD, once=True),
+    Packaging(f"container image, read by {THREADS} threads", CACHED_CHUNKS, Place.FILE_READ_AHEAD),
     Packaging("EFS", EFS, Place.FILE),
     Packaging("download to /tmp", S3, Place.DOWNLOADED_FILE),
     Packaging("memory file, no snapshot", S3, Place.MEMORY_FILE),
@@ -89,7 +96,8 @@ PACKAGINGS: Final = (
 _HELP: Final = f"""Print the time from a cold start to the first token, for five packagings of the same model.
 
 [bold]What it answers.[/bold] What a packaging costs whoever comes first: a container image that is loaded lazily by \
-blocks, EFS, a download to /tmp, our loader from S3 to a memory file, and the same with SnapStart and our restore.
+blocks, EFS, a download to /tmp, our loader from S3 to a memory file, and the same with SnapStart and our restore. An \
+image is also read ahead by as many threads as a restore has.
 
 [bold]What is simulated.[/bold] Every storage, by a set latency and bandwidth, whose sources are in \
 cold_start_storages.py. Images and EFS are a file that Linux's FUSE serves chunk by chunk, with the kernel's page \
@@ -100,7 +108,7 @@ Lambda does before a process starts is left out.
 process with the function's imports. All run the same engine on repacked weights, in alternation, and must give the \
 same first token. "First use", when no cache of Lambda's has the chunks, is measured once.
 
-[bold]What it needs.[/bold] Linux and root; what can't be measured without is left out, with a sentence. About four \
+[bold]What it needs.[/bold] Linux and root; what can't be measured without is left out, with a sentence. About five \
 minutes for 0.8 GB: each way through the network takes ten seconds a round, an image's first use one minute.
 
 [dim]Examples[/dim]
@@ -210,7 +218,7 @@ def _started(packaging: Packaging, path: Path, folder: Path, threads: int) -> di
 def _stored(packaging: Packaging, path: Path, folder: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Simulate the storage; yields the model's path or URI, and the environment to load it in."""
     storage = packaging.storage
-    if packaging.place is Place.FILE:
+    if packaging.place in LAZY:
         with lazy_file.lazily_served(path, storage.latency, storage.bandwidth, storage.chunk) as target:
             yield str(target), os.environ
     else:
