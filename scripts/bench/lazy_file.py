@@ -94,8 +94,7 @@ def lazily_served(path: Path, latency: float, bandwidth: float, chunk: int) -> I
                     raise LazyFileError(unavailable() or "The server of the file did not start; see its output above.")
                 yield Path(target.name)
             finally:
-                _unmount(Path(target.name))
-                server.send_signal(signal.SIGKILL)
+                server.terminate()
 
 
 class Server:
@@ -207,14 +206,19 @@ def main() -> None:
     parser.add_argument("--bandwidth", type=float, required=True, metavar="BYTES", help="per second")
     parser.add_argument("--chunk", type=int, required=True, metavar="BYTES")
     given = parser.parse_args()
-    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)  # who reads then gets an error instead of waiting forever
+    # When the parent dies, the file goes with it, and who still reads gets an error instead of waiting forever.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     try:
         file = os.open(given.file, os.O_RDONLY | os.O_CLOEXEC)
         device = _mounted(given.target)
     except OSError as error:
         sys.exit(str(error))
-    print("serving", flush=True)
-    Server(device, file, Link(given.latency, given.bandwidth), given.chunk).serve()
+    try:
+        print("serving", flush=True)
+        Server(device, file, Link(given.latency, given.bandwidth), given.chunk).serve()
+    finally:
+        _unmount(given.target)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lambda_llm.inference.snapshot.prefetch import THREADS
+from scripts import ROOT
 from scripts.bench import cold_start
 from scripts.bench.cold_start_storages import CACHED_CHUNKS, COLD_CHUNKS, EFS, PUBLISHED, S3, SOURCES, Storage
 
@@ -177,3 +178,14 @@ def test_a_model_that_does_not_load_is_an_error_with_its_reason(bench: Any, tmp_
 
 def test_help_teaches_with_examples(bench: Any) -> None:
     assert "scripts.bench.cold_start --synthesize llama-3.2-1b:Q4_0" in run(bench, "--help").stdout
+
+
+def test_the_document_has_the_packagings_and_every_source_as_the_command_prints_them(bench: Any) -> None:
+    document = (ROOT / "docs/cold-start.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in document.splitlines() if line.startswith("|")][2:]
+    assert rows == [
+        *(packaging.name for packaging in bench.PACKAGINGS),
+        *(f"{each.name}, published" for each in PUBLISHED),
+    ]
+    for source in SOURCES:
+        assert f"- {source}.\n" in document

@@ -3,11 +3,15 @@
 import mmap
 import os
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scripts import ROOT
 from scripts.bench import lazy_file
 from scripts.bench.link import Link
 
@@ -74,6 +78,30 @@ def test_afterwards_it_is_gone(original: Path) -> None:
         assert os.path.ismount(path)
     assert not path.exists()
     assert str(path) not in Path("/proc/mounts").read_text()
+
+
+def test_it_goes_with_whoever_asked_for_it(original: Path) -> None:
+    if reason := lazy_file.unavailable():
+        pytest.skip(reason)
+    asks = f"""
+import time
+from pathlib import Path
+from scripts.bench.lazy_file import lazily_served
+
+with lazily_served(Path({str(original)!r}), latency=0, bandwidth=1e9, chunk={CHUNK}) as path:
+    print(path, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", asks], cwd=ROOT, stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout
+        path = asking.stdout.readline().strip()
+        assert os.path.ismount(path)
+        asking.kill()
+    until = time.monotonic() + 30
+    while path in Path("/proc/mounts").read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert path not in Path("/proc/mounts").read_text()
+    Path(path).unlink()
 
 
 def test_a_file_that_is_not_there_is_an_error_with_a_sentence(tmp_path: Path) -> None:
