@@ -15,8 +15,8 @@ from lambda_llm.engine.errors import EngineError, NonFiniteError
 from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.engine.token_trie import TokenTrie, token_trie
 from lambda_llm.gguf.errors import UnsupportedModelError
-from lambda_llm.gguf.memory_plan import BATCH_TOKENS, SEQUENCES
-from lambda_llm.gguf.options import KVType, ModelOptions
+from lambda_llm.gguf.memory_plan import BATCH_TOKENS, GUESSED_MAX, OUTPUTS, SEQUENCES
+from lambda_llm.gguf.options import Guess, KVType, ModelOptions
 
 Buffer = bytes | bytearray | memoryview
 
@@ -24,6 +24,8 @@ _CONVERSATION: Final = 0
 _ASIDE: Final = 1
 """llama.cpp's sequence ids: the one that is evaluated, and an empty one through which its state is exported and
 imported in parts. Both share the cells of one unified cache, so that moving cells between them copies nothing."""
+_ASSUMED_COST: Final = 1.8
+"""Of a token with a whole guess behind it, in tokens, where it was not measured; see docs/decisions/0050."""
 
 
 class Decoder(Context):
@@ -32,6 +34,8 @@ class Decoder(Context):
     Attributes:
         context_shift: whether the oldest tokens are dropped when the context is full.
         evaluated: the tokens whose keys and values are in the KV cache, in order.
+        guessed: those of a guess, which are in the cache behind them until `confirm` or any other method decides.
+        guess_cost: what a token costs with a whole guess behind it, in tokens; None: guesses don't pay, or are off.
     """
 
     def __init__(self, model: LoadedModel, options: ModelOptions) -> None:
@@ -59,6 +63,9 @@ class Decoder(Context):
                 "to other positions; set it to error."
             )
         self.evaluated: list[int] = []
+        self.guessed: list[int] = []
+        self.guess_cost = _ASSUMED_COST if options.guess is Guess.ON else None
+        self._row = -1
         self._one = (llama_cpp.llama_token * 1)()
         self._batch_of_one = llama_cpp.llama_batch_get_one(self._one, 1)
 
@@ -81,13 +88,54 @@ class Decoder(Context):
         self._extend(tokens[cached:])
         return cached
 
-    def append(self, *tokens: int) -> None:
-        """Evaluate more tokens, with the cancellation given to `evaluate` last; raises what `evaluate` raises."""
-        if len(tokens) == 1:
+    def append(self, *tokens: int, guess: Sequence[int] = ()) -> None:
+        """Evaluate more tokens, with the cancellation given to `evaluate` last; raises what `evaluate` raises.
+
+        Args:
+            tokens: that were chosen; with a guess at least one.
+            guess: what may follow, evaluated in the same batch; `guess_room` says how many. The logits are those behind
+                `tokens`, and `confirm` goes on to those behind a guessed one.
+        """
+        self.drop_guess()
+        if guess:
+            self._extend_with(tokens, guess)
+        elif len(tokens) == 1:
             self._one[0] = tokens[0]
             self._decode(self._batch_of_one, tokens)
         else:
             self._extend(tokens)
+
+    def guess_room(self, count: int) -> int:
+        """How many guessed tokens `append` takes behind `count` others; none where they could not be cut again."""
+        if not self.model.divisible or self._has_holes() or count + GUESSED_MAX > BATCH_TOKENS:
+            return 0
+        return max(0, min(GUESSED_MAX, self.context_length - len(self.evaluated) - count))
+
+    def confirm(self, tokens: Sequence[int]) -> int:
+        """Go on by tokens that were chosen, as far as they were guessed: the logits are those behind the last of them.
+
+        The rest of the guess stays as long as it may be right, and is cut otherwise.
+
+        Returns:
+            How many of `tokens` are evaluated; `append` the others.
+        """
+        count = common_prefix(self.guessed, tokens)
+        self.evaluated += self.guessed[:count]
+        del self.guessed[:count]
+        self._row += count
+        if count < len(tokens):
+            self.drop_guess()
+        return count
+
+    def drop_guess(self) -> None:
+        """Cut what is left of a guess; the logits stay.
+
+        Raises:
+            EngineError: llama.cpp could not; the cache is empty.
+        """
+        count = len(self.evaluated)
+        if self.guessed and self.truncate(count) != count:
+            raise EngineError("llama.cpp could not cut guessed tokens from its KV cache: set LAMBDA_LLM_GUESS=off.")
 
     @cached_property
     def trie(self) -> TokenTrie:
@@ -97,7 +145,7 @@ class Decoder(Context):
     def sample(self, sampler: Any) -> int:
         """Sample the next token from the current logits with a llama.cpp sampler chain; raises what `logits` raises."""
         self.logits()
-        return int(llama_cpp.llama_sampler_sample(sampler, self._context, -1))
+        return int(llama_cpp.llama_sampler_sample(sampler, self._context, self._row))
 
     def logits(self) -> "np.ndarray[Any, np.dtype[np.float32]]":
         """The logits of the next token, of shape (vocabulary_size,); a view, valid until the next evaluation.
@@ -105,7 +153,7 @@ class Decoder(Context):
         Raises:
             NonFiniteError: the model computed NaN or infinity, which llama.cpp's samplers end the process for.
         """
-        pointer = llama_cpp.llama_get_logits_ith(self._context, -1)
+        pointer = llama_cpp.llama_get_logits_ith(self._context, self._row)
         logits = np.ctypeslib.as_array(pointer, (self.model.vocabulary_size,))
         if not np.isfinite(logits.max()):  # NaN wins every comparison
             raise NonFiniteError
@@ -122,6 +170,7 @@ class Decoder(Context):
         Raises:
             EngineError: llama.cpp could not copy them.
         """
+        self.drop_guess()
         state = bytearray()
         for first, last in self._pieces(start, end):
             state += self._read_piece(first, last)
@@ -137,6 +186,7 @@ class Decoder(Context):
         Raises:
             EngineError: llama.cpp rejected it; the cache is unchanged.
         """
+        self.drop_guess()
         start, end = len(self.evaluated), len(self.evaluated) + len(tokens)
         view = np.frombuffer(state, np.uint8)
         done = 0
@@ -157,10 +207,12 @@ class Decoder(Context):
             llama_cpp.llama_memory_clear(self._memory, True)  # noqa: FBT003
             count = 0
         del self.evaluated[count:]
+        self.guessed.clear()
         return count
 
     def remove(self, start: int, count: int) -> None:
         """Remove `count` tokens from the cache and shift those behind them forward, without evaluating them again."""
+        self.drop_guess()
         llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, start, start + count)
         llama_cpp.llama_memory_seq_add(self._memory, _CONVERSATION, start + count, -1, -count)
         del self.evaluated[start : start + count]
@@ -217,7 +269,19 @@ class Decoder(Context):
             array = (llama_cpp.llama_token * len(part))(*part)
             self._decode(llama_cpp.llama_batch_get_one(array, len(part)), part)
 
+    def _extend_with(self, tokens: Sequence[int], guess: Sequence[int]) -> None:
+        count, rows = len(tokens) + len(guess), 1 + len(guess)
+        batch = llama_cpp.llama_batch(
+            n_tokens=count,
+            token=(llama_cpp.llama_token * count)(*tokens, *guess),
+            logits=(ctypes.c_int8 * count)(*[0] * (count - rows), *[1] * rows),
+        )
+        self._decode(batch, tokens)
+        self.guessed += guess
+        self._row = -rows
+
     def _decode(self, batch: Any, tokens: Sequence[int]) -> None:
+        self._row = -1
         try:
             self._evaluate_batch(batch, len(tokens))
         except CancelledError:
@@ -234,9 +298,7 @@ class Decoder(Context):
         # Otherwise layers with a sliding window would forget what is behind it, and nothing could go back.
         parameters.swa_full = True
         parameters.kv_unified = True  # both sequences share all cells; otherwise each gets half of the context
-        parameters.n_outputs_max = (
-            SEQUENCES  # only the last token's logits are read, but llama.cpp needs a row per sequence
-        )
+        parameters.n_outputs_max = OUTPUTS
         return parameters
 
 

@@ -11,6 +11,7 @@ from lambda_llm.engine.cancellation import Cancellation, CancelledError
 from lambda_llm.engine.context_shift import fixed_prefix, make_room, shortened
 from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.errors import ContextOverflowError
+from lambda_llm.engine.guesses import Guesses
 from lambda_llm.engine.prefix_cache import CacheScope, PrefixCache
 from lambda_llm.engine.sampling import Sampler, Sampling, Scored, score
 from lambda_llm.engine.session_store import SessionStore
@@ -37,6 +38,7 @@ class GenerationRequest:
         preserved_tokens: control tokens that are part of the text, like the tool call markers of some models.
         scope: who may reuse the keys and values that this computes.
         remember: restore earlier turns from the session store, and save this one there.
+        predicted: token ids that the answer may consist of, besides those of the prompt; they are guessed.
     """
 
     prompt: Sequence[int]
@@ -47,6 +49,7 @@ class GenerationRequest:
     preserved_tokens: Container[int] = ()
     scope: CacheScope = field(default_factory=CacheScope)
     remember: bool = False
+    predicted: Sequence[int] = ()
 
 
 @dataclass
@@ -62,6 +65,8 @@ class GenerationStats:
         seconds_to_first_token: from the start of the iteration to the first sampled token; 0 where there was none.
         decode_seconds: from the first token to the last text that was yielded, and then to the end; 0 where there was
             none.
+        guessed_tokens: that were evaluated before they were chosen.
+        accepted_tokens: those of them that were then chosen, and so needed no evaluation of their own.
     """
 
     prompt_tokens: int
@@ -71,6 +76,8 @@ class GenerationStats:
     stop_sequence: str | None = None
     seconds_to_first_token: float = 0.0
     decode_seconds: float = 0.0
+    guessed_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 def check_room(prompt: Sequence[int], context_length: int) -> None:
@@ -133,7 +140,9 @@ class Generation:
         self._longest = room if request.max_tokens is None else min(room, request.max_tokens)
         self._shifted = False
         self._forced: deque[int] = deque()
-        self._pending: list[int] = []  # tokens of the answer that are not evaluated yet
+        self._pending: list[int] = []  # tokens of the answer that are not evaluated yet, or guessed
+        cost = decoder.guess_cost
+        self._guesses = None if cost is None else Guesses(self.prompt, request.predicted, cost)
         self._scored: list[Scored] = []
         self._yielded = 0
 
@@ -170,13 +179,14 @@ class Generation:
                     stats.finish_reason = self._reason(stopped=stops.found is not None)
                     if stats.finish_reason is None:
                         self._save()
-                        self._pending.append(token)
+                        self._go_on(token)
                 self._save()
             except CancelledError:
                 stats.finish_reason = self._cut_short()
                 self._save()
             finally:
                 ended = time.perf_counter()
+                self._decoder.drop_guess()
                 self._drop_shifted()
                 stats.seconds_to_first_token = first - started
                 stats.decode_seconds = ended - first if stats.completion_tokens else 0.0
@@ -221,21 +231,42 @@ class Generation:
             self._forced += sampler.forced()
         if self._forced:
             return self._forced.popleft()
-        if self._pending:
-            self._append(self._pending)
-            self._pending = []
+        kept = self._decoder.confirm(self._pending)
+        if self._guesses:
+            self._guesses.keep(kept)
+            self.stats.accepted_tokens = self._guesses.accepted
+        if len(self._pending) > kept:
+            self._append(self._pending[kept:])
+        self._pending = []
         return sampler.choose()
+
+    def _go_on(self, token: int) -> None:
+        self._pending.append(token)
+        if self._guesses:
+            self._guesses.add(token)
 
     def _append(self, tokens: Sequence[int]) -> None:
         decoder = self._decoder
         if not decoder.context_shift or len(decoder.evaluated) + len(tokens) <= decoder.context_length:
-            decoder.append(*tokens)
+            if guess := self._guess(len(tokens)):
+                decoder.append(*tokens, guess=guess)
+            else:
+                decoder.append(*tokens)
             return
         for token in tokens:
             if len(decoder.evaluated) >= decoder.context_length:
                 make_room(decoder, fixed_prefix(self._prefixes, self.prompt))
                 self._shifted = True
             decoder.append(token)
+
+    def _guess(self, count: int) -> Sequence[int]:
+        """What may follow the next `count` tokens, as far as the answer may still go."""
+        if self._guesses is None or self._shifted:
+            return ()
+        left = self._longest - self.stats.completion_tokens - 1
+        guess = self._guesses.next(min(left, self._decoder.guess_room(count)))
+        self.stats.guessed_tokens = self._guesses.drafted
+        return guess
 
     def _drop_shifted(self) -> None:
         """Drop keys and values that were computed in the presence of tokens that are gone."""

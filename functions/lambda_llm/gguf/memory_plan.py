@@ -33,6 +33,13 @@ matrix, too."""
 SEQUENCES: Final = 2
 """Of a decoder's context: the conversation, and one through which states are exported and imported."""
 
+GUESSED_MAX: Final = 3
+"""Tokens that a decoder evaluates behind the chosen ones before they are chosen: four rows at once are the most that
+llama.cpp's repacked kernels compute in one pass over the weights (ggml-cpu/repack.cpp)."""
+
+OUTPUTS: Final = 1 + GUESSED_MAX
+"""Rows of logits of one evaluation; llama.cpp needs no fewer than `SEQUENCES`."""
+
 _STATE_NUMBER_BYTES: Final = 4
 """llama.cpp keeps states of recurrent layers as F32."""
 
@@ -238,10 +245,10 @@ def _compute_bytes(header: Header, context: int) -> int:
     """An upper bound of the compute buffers for one batch: `BATCH_TOKENS`, or an encoder's whole context.
 
     The largest intermediate tensors of a transformer block, in 32-bit floats: the feed-forward activations, the
-    block's inputs and outputs, and the attention mask; plus two rows of logits. A test verifies it against what
-    llama.cpp reserves.
+    block's inputs and outputs, and the attention mask; plus `OUTPUTS` rows of logits, as the graph's result and as
+    what is read from it. A test verifies it against what llama.cpp reserves.
     """
     batch = context if header.encodes else min(BATCH_TOKENS, context)
     width = header.number("embedding_length")
     widest = max(header.per_layer("feed_forward_length"), default=0) or 4 * width
-    return 4 * (batch * (3 * widest + 6 * width) + batch * context + 2 * header.vocabulary) + 16 * MIB
+    return 4 * (batch * (3 * widest + 6 * width) + batch * context + 2 * OUTPUTS * header.vocabulary) + 16 * MIB

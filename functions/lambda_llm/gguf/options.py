@@ -28,6 +28,17 @@ class Weights(StrEnum):
     MAPPED = "mapped"
 
 
+class Guess(StrEnum):
+    """Whether tokens of an answer are guessed and evaluated together with the one before them.
+
+    `auto`: where the warm-up finds that it pays. `on`: without measuring. `off`: never.
+    """
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """How a model is opened.
@@ -39,6 +50,7 @@ class ModelOptions:
         placement: where the weights are; a memory plan resolves `auto`.
         threads: that llama.cpp computes with; None: by the number of available CPUs and the size of the weights.
         context_shift: whether the oldest tokens are dropped when the context is full.
+        guess: whether tokens are guessed.
     """
 
     context_length: int | None = None
@@ -46,3 +58,4 @@ class ModelOptions:
     placement: Weights = Weights.AUTO
     threads: int | None = None
     context_shift: bool = False
+    guess: Guess = Guess.AUTO

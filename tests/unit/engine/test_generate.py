@@ -36,7 +36,7 @@ class Scripted(Decoder):
         self.said = 0
         return 0
 
-    def append(self, *_: Any) -> None:
+    def append(self, *_: Any, **__: Any) -> None:
         self.said += 1
 
     def sample(self, *_: Any) -> int:

@@ -170,9 +170,9 @@ class Counting(Decoder):
 
     batches: ClassVar[list[int]] = []
 
-    def append(self, *tokens: int) -> None:
+    def append(self, *tokens: int, **more: Any) -> None:
         self.batches.append(len(tokens))
-        super().append(*tokens)
+        super().append(*tokens, **more)
 
 
 WORDS = "It is as sure as anything that the only possible answer to all of this is"

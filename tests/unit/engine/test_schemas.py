@@ -43,7 +43,7 @@ class Babbling(Decoder):
     def evaluate(self, *_: Any) -> int:
         return 0
 
-    def append(self, *_: Any) -> None:
+    def append(self, *_: Any, **__: Any) -> None:
         pass
 
     def logits(self) -> Any:

@@ -320,9 +320,9 @@ def saying(text: str) -> type[Decoder]:
             self.script, self.said = [*self.model.tokenize(text, add_special=False), end], 0
             return super().evaluate(*given)
 
-        def append(self, *tokens: int) -> None:
+        def append(self, *tokens: int, **more: Any) -> None:
             self.said += len(tokens)
-            super().append(*tokens)
+            super().append(*tokens, **more)
 
         def logits(self) -> Any:
             logits = super().logits().copy()
