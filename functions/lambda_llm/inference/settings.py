@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableError
 
 from lambda_llm.errors import LambdaLLMError
-from lambda_llm.gguf.options import DEFAULT_CONTEXT, KVType, ModelOptions, Weights
+from lambda_llm.gguf.options import DEFAULT_CONTEXT, Guess, KVType, ModelOptions, Weights
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
 from lambda_llm.loading.sources.base import ModelReference
 from lambda_llm.web.origin import Tenancy
@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     weights: Weights = Field(Weights.AUTO, description="auto, copied or mapped")
     threads: int | None = Field(
         None, ge=1, description="threads; default: the CPUs available to the process, fewer for a tiny model"
+    )
+    guess: Guess = Field(
+        Guess.AUTO,
+        description="whether tokens that stood behind the same ones before are evaluated together: auto, where a "
+        "measurement in the warm-up says that it is faster, on or off; answers are the same",
     )
     memory_mb: int | None = Field(
         None, ge=64, description="memory limit in MB; default: the function's memory, or what is free"
@@ -143,6 +148,7 @@ class Settings(BaseSettings):
             placement=self.weights,
             threads=self.threads,
             context_shift=self.context_overflow is ContextOverflow.SHIFT,
+            guess=self.guess,
         )
 
     @classmethod

@@ -1,17 +1,23 @@
 """Warm-up: does before the snapshot what a first request would otherwise wait for."""
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
 from lambda_llm.engine.chat_template import ChatTemplate
 from lambda_llm.engine.constraints import schema_constraint
-from lambda_llm.engine.decoder import common_prefix
+from lambda_llm.engine.decoder import Decoder, common_prefix
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import NotGenerativeError
 from lambda_llm.engine.generate import GenerationRequest, check_room
+from lambda_llm.engine.guesses import measured
 from lambda_llm.engine.matcher import compiled
 from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.schemas import Enforceable
+from lambda_llm.gguf.memory_plan import GUESSED_MAX
+from lambda_llm.gguf.options import Guess
+
+logger = logging.getLogger(__name__)
 
 PROBES: Final = ("Hello", "1")
 """Two user messages after a system prompt, without a letter in common: the common prefix of their prompts is what comes
@@ -26,6 +32,8 @@ _ANY_OBJECT: Final = Enforceable({"type": "object"})
 
 def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
     """Generate a few tokens, pin every system prompt's prefix, and leave the first one's in the KV cache.
+
+    Where nobody says whether tokens are guessed, it is measured whether that pays.
 
     Args:
         engine: with a generative model.
@@ -55,7 +63,24 @@ def warm_up_decoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:
     # The next prompt shares all but the user's text with this one, so its prefill starts from this cache.
     with decoder.lock:
         decoder.evaluate(prompt)
+        if engine.plan.options.guess is Guess.AUTO:
+            _measure_guesses(decoder)
     return len(decoder.evaluated)
+
+
+def _measure_guesses(decoder: Decoder) -> None:
+    cost = measured(decoder)
+    decoder.guess_cost = cost.ratio if cost and cost.pays else None
+    if cost:
+        logger.info(
+            "tokens are %sguessed: one takes %.1f ms, and %.2f times as long with %d guessed ones behind it",
+            "" if cost.pays else "not ",
+            cost.token_seconds * 1000,
+            cost.ratio,
+            GUESSED_MAX,
+        )
+    else:
+        logger.info("tokens are not guessed: this model's KV cache can't be cut, or its context has no room")
 
 
 def warm_up_encoder(engine: Engine, system_prompts: Sequence[str] = ()) -> int:

@@ -6,7 +6,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from lambda_llm.gguf.options import KVType, Weights
+from lambda_llm.gguf.options import Guess, KVType, Weights
 from lambda_llm.inference.settings import OTHERS, OTHERS_BEGIN, PREFIX, ContextOverflow, Settings, SettingsError
 from lambda_llm.web.origin import Tenancy
 from support.modules import ROOT
@@ -46,6 +46,9 @@ def test_a_model_is_enough() -> None:
         ("WEIGHTS", "mapped", Weights.MAPPED),
         ("WEIGHTS", "copied", Weights.COPIED),
         ("THREADS", "6", 6),
+        ("GUESS", "auto", Guess.AUTO),
+        ("GUESS", "on", Guess.ON),
+        ("GUESS", "off", Guess.OFF),
         ("MEMORY_MB", "10240", 10240),
         ("LOAD_SECONDS", "0.5", 0.5),
         ("SYSTEM_PROMPT", "Be brief.\nBe kind.", "Be brief.\nBe kind."),
@@ -77,6 +80,7 @@ def test_every_variable_is_read(monkeypatch: pytest.MonkeyPatch, name: str, text
         ("TENANT", "true", "'none', 'user' or 'authorizer'"),
         ("WEIGHTS", "moved", "'auto', 'copied' or 'mapped'"),
         ("THREADS", "0", "greater than or equal to 1"),
+        ("GUESS", "true", "'auto', 'on' or 'off'"),
         ("MEMORY_MB", "63", "greater than or equal to 64"),
         ("LOAD_SECONDS", "0", "greater than 0"),
         ("LOAD_SECONDS", "-1", "greater than 0"),

@@ -1,11 +1,16 @@
 """What is done before the snapshot so that the first request need not."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
+from lambda_llm.engine.decoder import Decoder
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.errors import ContextOverflowError, NonFiniteError, TemplateError
+from lambda_llm.engine.guesses import Cost
+from lambda_llm.gguf.options import Guess
+from lambda_llm.inference import warm_up
 from lambda_llm.inference.warm_up import warm_up_decoder, warm_up_encoder
 from support.answers import EXPECTED, OpenEngine, generation, user
 from support.encoders import ENCODERS, OpenEncoder
@@ -96,3 +101,52 @@ def test_constraints_are_ready(engine: Engine) -> None:
     """Otherwise the first one would take half a second, with a vocabulary of 128,000 tokens."""
     warm_up_decoder(engine)
     assert "trie" in vars(engine.decoder)
+
+
+@pytest.mark.parametrize(
+    ("guess", "cost", "expected", "told"),
+    [
+        (
+            Guess.AUTO,
+            Cost(0.03, 1.7),
+            1.7,
+            "tokens are guessed: one takes 30.0 ms, and 1.70 times as long with 3 guessed",
+        ),
+        (Guess.AUTO, Cost(0.03, 2.5), None, "tokens are not guessed: one takes 30.0 ms, and 2.50 times as long"),
+        (Guess.AUTO, Cost(0.004, 1.7), None, "tokens are not guessed: one takes 4.0 ms"),
+        (Guess.AUTO, None, None, "tokens are not guessed: this model's KV cache can't be cut"),
+        (Guess.ON, None, 1.8, ""),
+        (Guess.OFF, Cost(0.03, 1.7), None, ""),
+    ],
+)
+def test_what_was_measured_says_whether_tokens_are_guessed(
+    open_engine: OpenEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    guess: Guess,
+    cost: Cost | None,
+    expected: float | None,
+    told: str,
+) -> None:
+    engine = open_engine(guess=guess)
+
+    def measured(decoder: Decoder) -> Cost | None:
+        assert decoder.lock.locked()
+        assert guess is Guess.AUTO, "nobody asked for a measurement"
+        return cost
+
+    monkeypatch.setattr(warm_up, "measured", measured)
+    with caplog.at_level(logging.INFO, "lambda_llm"):
+        warm_up_decoder(engine)
+    assert engine.decoder.guess_cost == expected
+    assert told in caplog.text
+    assert ("guessed" in caplog.text) is (guess is Guess.AUTO)
+
+
+def test_the_tiny_demo_model_is_too_fast_for_guesses(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "lambda_llm"):
+        ready = warm_up_decoder(engine)
+    assert "tokens are not guessed: one takes " in caplog.text
+    assert engine.decoder.guess_cost is None
+    assert len(engine.decoder.evaluated) == ready
+    assert EXPECTED in "".join(generation(engine))
