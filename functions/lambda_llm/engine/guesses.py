@@ -48,7 +48,8 @@ class Lookup:
             self.add(token)
         if predicted:  # it is expected to begin where the prompt ends
             for length, places in self._places.items():
-                places[tuple(self._tokens[-length:])] = 0
+                for begun in range(length):
+                    places[*self._tokens[begun - length :], *predicted[:begun]] = begun
 
     def __len__(self) -> int:
         return len(self._tokens)

@@ -189,6 +189,17 @@ class ToolChoice(Input):
         return {function.name for function in allowed if function}
 
 
+class Prediction(Input):
+    """A text that much of the answer may repeat, such as a file that is handed back changed."""
+
+    type: Literal["content"]
+    content: Text | Parts
+
+    def text(self) -> str:
+        """The text, of which there may be several parts."""
+        return self.content if isinstance(self.content, str) else "".join(part.written() for part in self.content)
+
+
 class ChatCompletionRequest(CompletionInput, AcceptedInput):
     """Body of `POST /v1/chat/completions`."""
 
@@ -208,6 +219,9 @@ class ChatCompletionRequest(CompletionInput, AcceptedInput):
     )
     modalities: Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)] | None = None
     verbosity: Verbosity | None = Field(None, description="accepted for clients that send it; changes nothing")
+    prediction: Prediction | None = Field(
+        None, description="what the answer may repeat: it is answered faster where it does, and the same in any case"
+    )
     timings_per_token: StrictBool | None = Field(
         None, description="llama-server's: whether each chunk of a stream has `timings`"
     )
@@ -215,7 +229,6 @@ class ChatCompletionRequest(CompletionInput, AcceptedInput):
     function_call: Unsupported = None
     functions: Unsupported = None
     moderation: Unsupported = None
-    prediction: Unsupported = None
     prompt_cache_options: Unsupported = None
     web_search_options: Unsupported = None
 
@@ -300,6 +313,8 @@ class Timings(BaseModel):
     prompt_ms: float = Field(description="from the start of the prefill to the first token")
     predicted_n: int = Field(description="tokens so far")
     predicted_ms: float = Field(description="from the first token to this chunk's last one")
+    draft_n: int = Field(description="tokens that were guessed so far")
+    draft_n_accepted: int = Field(description="those of them that were then chosen")
 
 
 class ChatCompletion(BaseModel):

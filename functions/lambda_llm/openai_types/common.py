@@ -243,9 +243,11 @@ class PromptTokensDetails(BaseModel):
 
 
 class CompletionTokensDetails(BaseModel):
-    """Token counts of the completion."""
+    """Token counts of the completion; the last two are those that were guessed, from `prediction` or anything else."""
 
     reasoning_tokens: int
+    accepted_prediction_tokens: int = Field(0, description="guessed tokens that were then chosen")
+    rejected_prediction_tokens: int = Field(0, description="guessed tokens that were not, and so no part of it")
 
 
 class Usage(BaseModel):

@@ -9,7 +9,14 @@ from typing import Any, Literal, NamedTuple
 
 from lambda_llm.engine.chat_template import RESERVED, Prompt
 from lambda_llm.engine.constraints import Constraint, schema_constraint
-from lambda_llm.engine.errors import ConstraintError, ContextOverflowError, SchemaError, TemplateError
+from lambda_llm.engine.errors import (
+    ConstraintError,
+    ContextOverflowError,
+    InputTooLongError,
+    SchemaError,
+    TemplateError,
+    UnknownTextError,
+)
 from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.engine.matcher import compiled
 from lambda_llm.engine.output_parser import Content, OutputParser, Part, Reasoning
@@ -63,6 +70,7 @@ class Conversation:
         parallel: allow several calls.
         schema: that the content is constrained by.
         continues: whether a last message of the assistant is continued, instead of being followed by another.
+        prediction: a text that the answer may repeat.
         variables: for the template.
     """
 
@@ -75,6 +83,7 @@ class Conversation:
     parallel: bool = True
     schema: OutputSchema | None = None
     continues: bool = True
+    prediction: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -88,6 +97,8 @@ class Step(NamedTuple):
         reason: why the choice ended; in the last step only.
         tokens: how many the choice had when its text went this far.
         seconds: from its first token until then.
+        guessed: tokens that were guessed until then.
+        accepted: those of them that were chosen.
     """
 
     choice: int
@@ -96,6 +107,8 @@ class Step(NamedTuple):
     reason: Literal["stop", "length", "tool_calls"] | None = None
     tokens: int = 0
     seconds: float = 0.0
+    guessed: int = 0
+    accepted: int = 0
 
 
 class Answers:
@@ -145,6 +158,7 @@ class Answers:
                 replace(sampling, constraint=_constraint(service, conversation, prompt)),
                 limits,
                 caller,
+                predicted=_predicted(service, conversation.prediction),
                 preserved_tokens=template.preserved_tokens if tools or template.thinks else (),
                 remember=True,
             )
@@ -208,9 +222,9 @@ class Answers:
                     self._reasoning.append(part.text)
                 inside, pending = _split(pending, start, end)
                 scored = inside if isinstance(part, Content) else ()
-                yield Step(piece.choice, part, scored, None, piece.tokens, piece.seconds)
+                yield Step(piece.choice, part, scored, None, *piece.counts)
             if piece.ended:
-                yield Step(piece.choice, None, (), self._reason(piece.choice), piece.tokens, piece.seconds)
+                yield Step(piece.choice, None, (), self._reason(piece.choice), *piece.counts)
                 pending = []
 
     def _reason(self, choice: int) -> Literal["stop", "length", "tool_calls"]:
@@ -299,6 +313,24 @@ def constraint_of(service: Service, wanted: OutputSchema | None) -> Constraint |
         return compiled(schema_constraint(schema.exact, schema.wider), service.engine.decoder.trie)
     except (SchemaError, ConstraintError) as error:
         raise _unusable(wanted.param, error) from error
+
+
+def _predicted(service: Service, text: str) -> list[int]:
+    """The tokens of a prediction.
+
+    Raises:
+        APIError: 400; it is longer than any answer, or no text of this model.
+    """
+    engine = service.engine
+    try:
+        return engine.model.tokenize(
+            text, add_special=False, parse_special=False, at_most=engine.decoder.context_length
+        )
+    except ContextOverflowError as error:
+        longest = InputTooLongError("'prediction'", error.prompt_tokens, error.context_length)
+        raise explain(longest, "prediction") from error
+    except UnknownTextError as error:
+        raise explain(error, "prediction") from error
 
 
 def _unusable(param: str, error: Exception) -> APIError:

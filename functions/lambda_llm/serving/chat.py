@@ -88,6 +88,7 @@ def _prepare(service: Service, body: ChatCompletionRequest, caller: Caller) -> A
         parallel=body.parallel_tool_calls is not False,
         schema=schema_of(body.response_format),
         continues=continues,
+        prediction=body.prediction.text() if body.prediction else "",
         variables={**effort(service, body.reasoning_effort, "reasoning_effort"), **(body.chat_template_kwargs or {})},
     )
     limits = Limits(
@@ -209,6 +210,8 @@ class _Answer:
             prompt_ms=stats.seconds_to_first_token * 1000,
             predicted_n=step.tokens,
             predicted_ms=step.seconds * 1000,
+            draft_n=step.guessed,
+            draft_n_accepted=step.accepted,
         )
 
     def _logprobs(self, scored: Sequence[Any]) -> Logprobs | None:

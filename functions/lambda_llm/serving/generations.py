@@ -116,6 +116,7 @@ def make_generations(
     caller: Caller,
     *,
     preserved_tokens: Container[int] = (),
+    predicted: Sequence[int] = (),
     remember: bool = False,
 ) -> list[Generation]:
     """Make the generations of one request; they share a `Cancellation`.
@@ -127,6 +128,7 @@ def make_generations(
         limits: length and number of the choices.
         caller: sender of the request.
         preserved_tokens: control tokens that are part of the generated text.
+        predicted: tokens that the answers may consist of.
         remember: the prompts are turns of conversations; see `GenerationRequest`.
 
     Returns:
@@ -148,6 +150,7 @@ def make_generations(
                 stop=limits.stop,
                 top_logprobs=limits.top_logprobs,
                 preserved_tokens=preserved_tokens,
+                predicted=predicted,
                 scope=caller.scope,
                 # The next turn follows one choice, unknown yet: save one of them only.
                 remember=remember and number == 0,
@@ -218,10 +221,16 @@ def usage_of(generations: Sequence[Generation], choices: int, reasoning: int = 0
     firsts = [each.stats for each in generations[::choices]]
     prompt = sum(stats.prompt_tokens for stats in firsts)
     completion = sum(each.stats.completion_tokens for each in generations)
+    guessed = sum(each.stats.guessed_tokens for each in generations)
+    accepted = sum(each.stats.accepted_tokens for each in generations)
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
         prompt_tokens_details=PromptTokensDetails(cached_tokens=sum(stats.cached_tokens for stats in firsts)),
-        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=reasoning),
+        completion_tokens_details=CompletionTokensDetails(
+            reasoning_tokens=reasoning,
+            accepted_prediction_tokens=accepted,
+            rejected_prediction_tokens=guessed - accepted,
+        ),
     )

@@ -87,6 +87,18 @@ class Metrics:
             labels,
             registry=self.registry,
         )
+        self._guessed = Counter(
+            "lambda_llm_guessed_tokens_total",
+            "Tokens that were evaluated before they were chosen",
+            labels,
+            registry=self.registry,
+        )
+        self._accepted = Counter(
+            "lambda_llm_accepted_guessed_tokens_total",
+            "Guessed tokens that were then chosen",
+            labels,
+            registry=self.registry,
+        )
         self._ended = Counter(
             "lambda_llm_generations_total",
             "Generations by finish reason",
@@ -117,6 +129,8 @@ class Metrics:
         self._usage.labels(*labels, "input").observe(stats.prompt_tokens)
         self._usage.labels(*labels, "output").observe(stats.completion_tokens)
         self._cached.labels(*labels).inc(stats.cached_tokens)
+        self._guessed.labels(*labels).inc(stats.guessed_tokens)
+        self._accepted.labels(*labels).inc(stats.accepted_tokens)
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a request whose response has ended."""

@@ -71,6 +71,8 @@ class Piece(NamedTuple):
         ended: whether this is the generation's last piece.
         tokens: how many the generation had when this was yielded.
         seconds: from its first token until then.
+        guessed: tokens that were guessed until then.
+        accepted: those of them that were chosen.
     """
 
     choice: int
@@ -79,6 +81,13 @@ class Piece(NamedTuple):
     ended: bool = False
     tokens: int = 0
     seconds: float = 0.0
+    guessed: int = 0
+    accepted: int = 0
+
+    @property
+    def counts(self) -> tuple[int, float, int, int]:
+        """Tokens, seconds, and how many were guessed and accepted."""
+        return self.tokens, self.seconds, self.guessed, self.accepted
 
 
 @dataclass
@@ -301,11 +310,14 @@ class Worker:
         for listener in self.listeners:
             listener(generation)
         logger.info(
-            "generation ended: %s; prompt %d tokens (%d cached), completion %d; first token %.3f s, decode %.3f s",
+            "generation ended: %s; prompt %d tokens (%d cached), completion %d (guessed %d, %d of them right); "
+            "first token %.3f s, decode %.3f s",
             stats.finish_reason or "failed",
             stats.prompt_tokens,
             stats.cached_tokens,
             stats.completion_tokens,
+            stats.guessed_tokens,
+            stats.accepted_tokens,
             stats.seconds_to_first_token,
             stats.decode_seconds,
         )
@@ -368,7 +380,8 @@ class _Run:
     @staticmethod
     def _piece(number: int, text: str, generation: Generation, *, ended: bool = False) -> Piece:
         stats = generation.stats
-        return Piece(number, text, generation.take_scored(), ended, stats.completion_tokens, stats.decode_seconds)
+        counts = stats.completion_tokens, stats.decode_seconds, stats.guessed_tokens, stats.accepted_tokens
+        return Piece(number, text, generation.take_scored(), ended, *counts)
 
     def _put(self, piece: Piece | None) -> None:
         self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)

@@ -70,8 +70,10 @@ def test_four_equal_tokens_say_more_than_three() -> None:
 
 def test_a_prediction_is_guessed_from_the_first_token_on_and_wherever_the_answer_meets_it_again() -> None:
     lookup = Lookup([1, 2, 3, 4], predicted=[5, 6, 7, 8, 9, 10])
-    assert lookup.following(3) == [5, 6, 7]
-    for token in (5, 6, 99, 7, 8, 9):
+    for place, token in enumerate((5, 6, 7, 8)):
+        assert lookup.following(2) == [token, token + 1], place
+        lookup.add(token)
+    for token in (99, 7, 8, 9):
         lookup.add(token)
     assert lookup.following(3) == [10, 1, 2]
 
@@ -529,6 +531,17 @@ def test_a_model_says_the_same_by_the_same_logits(open_engine: OpenEngine, quest
         assert (one.token, one.at) == (other.token, other.at)
         assert one.logprob == pytest.approx(other.logprob, abs=QUANTIZED_TOLERANCE)
     assert on.decoder.evaluated == off.decoder.evaluated
+
+
+@pytest.mark.parametrize(("most", "guessed"), [(2, 0), (3, 1), (4, 2), (5, 3), (6, 3)])
+def test_nothing_is_guessed_that_the_answer_has_no_room_for(open_engine: OpenEngine, most: int, guessed: int) -> None:
+    engine = open_engine(guess=Guess.ON)
+    plain = generation(open_engine(), LONG_QUESTION, max_tokens=most)
+    text = "".join(plain)
+    predicted = engine.model.tokenize("1, 2, 3, 4, 5, 6", add_special=False)
+    going = generation(engine, LONG_QUESTION, max_tokens=most, predicted=predicted)
+    assert "".join(going) == text
+    assert (going.stats.completion_tokens, going.stats.guessed_tokens) == (most, guessed)
 
 
 def test_forced_and_guessed_tokens_are_evaluated_together(open_engine: OpenEngine) -> None:
