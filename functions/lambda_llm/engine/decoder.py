@@ -133,9 +133,13 @@ class Decoder(Context):
         Raises:
             EngineError: llama.cpp could not; the cache is empty.
         """
-        count = len(self.evaluated)
-        if self.guessed and self.truncate(count) != count:
+        if not self.guessed:
+            return
+        # Not `truncate`: what the last evaluated token sees is there, even if guesses took cells behind the window.
+        if not llama_cpp.llama_memory_seq_rm(self._memory, _CONVERSATION, len(self.evaluated), -1):
+            self.truncate(0)
             raise EngineError("llama.cpp could not cut guessed tokens from its KV cache: set LAMBDA_LLM_GUESS=off.")
+        self.guessed.clear()
 
     @cached_property
     def trie(self) -> TokenTrie:

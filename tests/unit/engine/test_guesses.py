@@ -544,6 +544,41 @@ def test_nothing_is_guessed_that_the_answer_has_no_room_for(open_engine: OpenEng
     assert (going.stats.completion_tokens, going.stats.guessed_tokens) == (most, guessed)
 
 
+class Told(Recording):
+    """Says what it is told, whatever it computes: nothing hangs on two tokens that are nearly as likely."""
+
+    script: Sequence[int] = ()
+
+    def sample(self, sampler: Any) -> int:
+        super().sample(sampler)
+        return self.script[len(self.evaluated)]
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_a_model_with_a_window_computes_the_same_to_the_end_of_its_context(
+    open_engine: OpenEngine, models: Callable[[str], Path], name: str
+) -> None:
+    off, on = (open_engine(models(name), kind=Told, context_length=256, guess=guess) for guess in (Guess.OFF, Guess.ON))
+    for length in (100, 40, 150):
+        script = [1, *map(int, np.random.default_rng(length).integers(6, 262, 255)), 7]
+        request = GenerationRequest(script[:length], Sampling(temperature=0))
+        predicted = spoiled(script[length:], [5, 9, 1, 30])
+        rows = []
+        for engine, given_to in ((off, request), (on, replace(request, predicted=predicted))):
+            decoder = engine.decoder
+            assert isinstance(decoder, Told)
+            decoder.script = script
+            decoder.rows.clear()
+            going = engine.generate(given_to)
+            "".join(going)
+            assert length + going.stats.completion_tokens == 256
+            assert decoder.evaluated == script[:255]
+            assert last_position(decoder) == 254
+            rows.append(np.array(decoder.rows))
+        np.testing.assert_allclose(rows[1], rows[0], atol=TOLERANCE)
+        assert (256 - length) / 2 < going.stats.accepted_tokens < going.stats.guessed_tokens
+
+
 def test_forced_and_guessed_tokens_are_evaluated_together(open_engine: OpenEngine) -> None:
     schema = {
         "type": "array",
