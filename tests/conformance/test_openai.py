@@ -1,6 +1,8 @@
 """OpenAI's official client works unchanged, through both front doors."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -9,6 +11,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from support.answers import EXPECTED, QUESTION, user
+from support.servers import serving
 
 MODEL = "lambda-llm-demo"
 ASKED: Any = {"model": MODEL, "messages": [user(QUESTION)], "temperature": 0}
@@ -45,6 +48,22 @@ def test_a_whole_answer_has_its_usage(client: OpenAI) -> None:
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_a_prediction_changes_nothing_but_what_was_guessed(demo_model: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "LAMBDA_LLM_MODEL": str(demo_model), "LAMBDA_LLM_GUESS": "on"}
+    with (
+        serving(tmp_path, environment) as server,
+        OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client,
+    ):
+        expected = client.chat.completions.create(**ASKED)
+        text = expected.choices[0].message.content or ""
+        answer = client.chat.completions.create(**ASKED, prediction={"type": "content", "content": text})
+    assert answer.choices == expected.choices
+    assert EXPECTED in text
+    details = answer.usage.completion_tokens_details
+    assert details.accepted_prediction_tokens > answer.usage.completion_tokens / 2
+    assert details.rejected_prediction_tokens >= 0
 
 
 def test_a_stream_comes_in_openai_s_order(client: OpenAI) -> None:
