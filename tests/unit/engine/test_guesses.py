@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import llama_cpp
 import numpy as np
@@ -249,6 +249,46 @@ def test_nothing_is_guessed_where_the_cache_can_t_be_cut(
     going = engine.generate(GenerationRequest(prompt, Sampling(temperature=0, logit_bias={40: 99}), max_tokens=20))
     "".join(going)
     assert (going.stats.completion_tokens, going.stats.guessed_tokens) == (20, 0)
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_nothing_is_guessed_where_tokens_behind_a_window_are_gone(
+    open_engine: OpenEngine, models: Callable[[str], Path], name: str
+) -> None:
+    decoder = open_engine(models(name), context_length=512).decoder
+    with decoder.lock:
+        decoder.evaluate(PROMPT)
+        assert decoder.guess_room(1) == GUESSED_MAX
+        llama_cpp.llama_memory_seq_rm(decoder._memory, 0, 0, 20)  # noqa: SLF001 - as llama.cpp does where it needs cells
+        assert decoder.guess_room(1) == 0
+        assert measured(decoder) is None
+
+
+def test_nothing_is_guessed_once_the_context_has_shifted(open_engine: OpenEngine) -> None:
+    class Watched(Certain):
+        guesses: ClassVar[list[str]] = []
+        when = "before"
+
+        def append(self, *tokens: int, guess: Sequence[int] = ()) -> None:
+            if guess:
+                self.guesses.append(self.when)
+            super().append(*tokens, guess=guess)
+
+        def remove(self, start: int, count: int) -> None:
+            self.when = "behind"
+            super().remove(start, count)
+
+    engine = open_engine(kind=Watched, context_length=96, context_shift=True, guess=Guess.ON)
+    prompt = engine.model.tokenize("abcdefgh" * 8, add_special=False)
+    decoder = engine.decoder
+    assert isinstance(decoder, Watched)
+    sampling = Sampling(temperature=0, logit_bias={int(decoder.tokens[-1]): -99})
+    going = engine.generate(GenerationRequest(prompt, sampling, max_tokens=200))
+    "".join(going)
+    assert going.stats.completion_tokens == 96
+    assert decoder.when == "behind"
+    assert decoder.guesses
+    assert {*decoder.guesses} == {"before"}
 
 
 def test_a_guess_fits_into_the_context_and_into_a_batch(open_engine: OpenEngine) -> None:
