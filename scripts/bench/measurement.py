@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from lambda_llm.loading.load import Loaded, load
 PROMPT_TOKENS: Final = 256
 ANSWER_TOKENS: Final = 32
 REPEATS: Final = 3
+NEW_TOKENS: Final = (16, 32, 48, 64, 74, 128)
 
 WARM_TOKENS: Final = 32
 """Enough to have every weight's page and llama.cpp's buffers in memory before the clock starts."""
@@ -130,11 +132,14 @@ class Sample:
         backend: llama.cpp's CPU backend, with notable build features.
         prefill: evaluation of a prompt in batches.
         decode: evaluation of an answer token by token, sampling included.
+        turns: evaluation of few new tokens behind many, by the number of both: `16 after 2048`; and of the many behind
+            nothing: `2048 after 0`.
     """
 
     backend: str
     prefill: Timing
     decode: Timing
+    turns: Mapping[str, Timing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,7 @@ class Row:
         baseline: whether the model's other rows are compared with this one.
         prefill: by clock.
         decode: by clock.
+        turns: as in `Sample`, by clock.
         on_cpu: share of the threads' time that they spent on a CPU; llama.cpp's threads never sleep while they
             compute, so less than 1 means that something else ran there.
     """
@@ -179,6 +185,7 @@ class Row:
     baseline: bool
     prefill: Mapping[str, Speed]
     decode: Mapping[str, Speed]
+    turns: Mapping[str, Mapping[str, Speed]]
     on_cpu: float
 
 
@@ -191,12 +198,27 @@ class Workload:
         answer_tokens: length of the answer.
         repeats: rounds; each measures every combination once.
         busy: busy-looping processes beside each measurement.
+        after: numbers of tokens behind which new ones are evaluated, in ascending order.
+        new: numbers of new tokens.
     """
 
     prompt_tokens: int = PROMPT_TOKENS
     answer_tokens: int = ANSWER_TOKENS
     repeats: int = REPEATS
     busy: int = 0
+    after: tuple[int, ...] = ()
+    new: tuple[int, ...] = NEW_TOKENS
+
+    @property
+    def longest(self) -> int:
+        """Tokens that a context must have room for."""
+        turn = max(self.after, default=0) + max(self.new, default=0)
+        return max(self.prompt_tokens + self.answer_tokens, turn) + 1
+
+
+def turn_name(new: int, after: int) -> str:
+    """Return the name of some new tokens behind others, in the results."""
+    return f"{new} after {after}"
 
 
 def machine() -> dict[str, Any]:
@@ -252,7 +274,7 @@ def measure(
         LambdaLLMError: the model can't be loaded, or a measurement failed.
     """
     end = time.monotonic() + seconds
-    context = 256 * math.ceil((workload.prompt_tokens + workload.answer_tokens + 1) / 256)
+    context = 256 * math.ceil(workload.longest / 256)
     settings = Settings.load(model=uri)
     copied = any(each.placement is Weights.COPIED for each in combinations)
     loaded = load(
@@ -316,8 +338,13 @@ def summary(name: str, mix: str, index: int, combination: Combination, rounds: S
         baseline=index == 0,
         prefill=speeds(lambda each: each.prefill),
         decode=speeds(lambda each: each.decode),
+        turns={name: speeds(partial(_turn, name)) for name in own[0].turns},
         on_cpu=statistics.median(shares),
     )
+
+
+def _turn(name: str, sample: Sample) -> Timing:
+    return sample.turns[name]
 
 
 def _in_a_process(
@@ -339,6 +366,8 @@ def _in_a_process(
         "kv_type": settings.kv_type.value,
         "prompt_tokens": workload.prompt_tokens,
         "answer_tokens": workload.answer_tokens,
+        "after": workload.after,
+        "new": workload.new,
     }
     done = subprocess.run(
         [sys.executable, __file__, json.dumps(task)],
@@ -355,7 +384,8 @@ def _in_a_process(
             f"{done.stderr.strip()[-600:] or 'it printed nothing'}"
         )
     result = json.loads(done.stdout)
-    return Sample(result["backend"], Timing(**result["prefill"]), Timing(**result["decode"]))
+    turns = {name: Timing(**each) for name, each in result["turns"].items()}
+    return Sample(result["backend"], Timing(**result["prefill"]), Timing(**result["decode"]), turns)
 
 
 @contextmanager
@@ -393,7 +423,7 @@ def work(task: Mapping[str, Any]) -> Sample:
         features = llama_cpp.llama_print_system_info().decode()
         notable = [name for name in NOTABLE if f"{name} = 1" in features]
         text = _TEXT
-        while len(tokens := model.tokenize(text, add_special=False)) < task["prompt_tokens"]:
+        while len(tokens := model.tokenize(text, add_special=False)) < task["context"]:
             text *= 2
         prompt = tokens[: task["prompt_tokens"]]
         sampler = llama_cpp.llama_sampler_init_greedy()
@@ -414,9 +444,30 @@ def work(task: Mapping[str, Any]) -> Sample:
             wall, cpu = _timed(prefill)
             evaluated = Timing(len(prompt) - cached, wall, cpu)
             wall, cpu = _timed(decode)
+            turns = _turns(decoder, tokens, task["after"], task["new"])
         finally:
             llama_cpp.llama_sampler_free(sampler)
-        return Sample(" + ".join([backend.variant(), *notable]), evaluated, Timing(task["answer_tokens"], wall, cpu))
+        decoded = Timing(task["answer_tokens"], wall, cpu)
+        return Sample(" + ".join([backend.variant(), *notable]), evaluated, decoded, turns)
+
+
+def _turns(decoder: Any, tokens: Sequence[int], after: Sequence[int], new: Sequence[int]) -> dict[str, Timing]:
+    """Evaluate each number of new tokens behind each number of others; the quicker of two times. And all others once."""
+    turns = {}
+    wall = cpu = 0.0
+    decoder.truncate(0)
+    for history in after:
+        more = _timed(partial(decoder.append, *tokens[len(decoder.evaluated) : history]))
+        wall, cpu = wall + more[0], cpu + more[1]
+        turns[turn_name(history, 0)] = Timing(history, wall, cpu)
+        for count in new:
+            timed = []
+            for _ in range(2):
+                decoder.truncate(history)
+                timed.append(_timed(partial(decoder.append, *tokens[history : history + count])))
+            turns[turn_name(count, history)] = Timing(count, *(min(each) for each in zip(*timed, strict=True)))
+        decoder.truncate(history)
+    return turns
 
 
 def _timed(action: Callable[[], None]) -> tuple[float, float]:
@@ -430,7 +481,7 @@ def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
     Args:
         event: `model` (s3://…), and optionally `threads` (a list), `placements` (a list),
-            `prompt_tokens`, `answer_tokens`, `repeats`.
+            `prompt_tokens`, `answer_tokens`, `repeats`, `after` (a list) and `new` (a list).
         context: Lambda's; its remaining time is the budget; rounds that no longer fit are skipped.
 
     Example: `{"model": "s3://bucket/model.gguf", "threads": [4, 5, 6]}`
@@ -445,6 +496,8 @@ def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         event.get("prompt_tokens", PROMPT_TOKENS),
         event.get("answer_tokens", ANSWER_TOKENS),
         event.get("repeats", REPEATS),
+        after=tuple(sorted(event.get("after", ()))),
+        new=tuple(event.get("new", NEW_TOKENS)),
     )
     here = machine()
     left = context.get_remaining_time_in_millis() / 1000 - 5

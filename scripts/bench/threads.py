@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,7 +25,10 @@ from scripts.bench.measurement import (
     machine,
     measure,
     report,
+    turn_name,
 )
+from scripts.build.llama import Target, build, find_toolchain
+from scripts.build.progress import Progress, SetupError
 
 DISTURBED: Final = 0.95
 """Rows with a smaller share of time on a CPU are marked."""
@@ -50,6 +54,7 @@ half free CPUs measure nothing. One thread can still be measured with --clock cp
   python -m scripts.bench.threads s3://bucket/model.gguf --threads 4,5,6 --markdown
   python -m scripts.bench.threads --synthesize llama-3.2-1b:Q4_0 --synthesize tiny:Q8_0 --threads 1 --clock cpu
   python -m scripts.bench.threads model.gguf --threads 2 --libraries /builds/openmp/lib --busy 1
+  python -m scripts.bench.threads --synthesize llama-3.2-1b:Q4_0 --placement copied --after 64,1024,2048 --unedited
   python -m scripts.bench.threads --show measured-on-lambda.json
 """
 
@@ -81,6 +86,14 @@ def main(  # noqa: PLR0913 - an option each
         Clock,
         typer.Option(help="wall: elapsed seconds. cpu: seconds of CPU time, for one thread on a shared machine."),
     ] = Clock.WALL,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="N,N", help="Also a table of short prompts behind so many tokens, such as 64,1024,2048."),
+    ] = None,
+    unedited: Annotated[
+        bool,
+        typer.Option("--unedited", help="Compare with llama.cpp without native/edits, which is built first if needed."),
+    ] = False,
     busy: Annotated[int, typer.Option(min=0, help="Busy processes beside each measurement, as noisy neighbours.")] = 0,
     as_json: AsJSON = False,
     markdown: Markdown = False,
@@ -92,8 +105,12 @@ def main(  # noqa: PLR0913 - an option each
     else:
         if not (models or synthesize):
             raise typer.BadParameter("name a model, or use --synthesize SHAPE:QUANT", param_hint="MODELS")
-        combinations = _combinations(_numbers(threads), placement, libraries)
-        workload = Workload(prompt_tokens, answer_tokens, repeats, busy)
+        turns = tuple(sorted(_numbers(after, "--after"))) if after else ()
+        counts = _numbers(threads, "--threads") if threads else list(range(1, available_cpus() + 1))
+        combinations = _combinations(counts, placement, libraries)
+        if unedited:
+            combinations += [replace(each, libraries=_unedited()) for each in combinations if not each.libraries]
+        workload = Workload(prompt_tokens, answer_tokens, repeats, busy, turns)
         here = machine()
         uris = [*(models or ()), *(str(synthesized(each)) for each in synthesize or ())]
         rows = []
@@ -108,13 +125,21 @@ def main(  # noqa: PLR0913 - an option each
         _print(result, clock, markdown=markdown)
 
 
-def _numbers(text: str | None) -> list[int]:
-    if text is None:
-        return list(range(1, available_cpus() + 1))
+def _numbers(text: str, option: str) -> list[int]:
     numbers = [int(part) for part in text.split(",") if part.strip().isdecimal()]
     if len(numbers) != len(text.split(",")) or 0 in numbers:
-        raise typer.BadParameter(f"{text!r} is not a list of numbers above 0 such as 1,2,4", param_hint="--threads")
+        raise typer.BadParameter(f"{text!r} is not a list of numbers above 0 such as 1,2,4", param_hint=option)
     return numbers
+
+
+def _unedited() -> Path:
+    """Build llama.cpp as it is, unless it is there; returns the folder of its libraries."""
+    target = replace(Target.host(), edited=False)
+    toolchain = find_toolchain(target)
+    if toolchain is None:
+        raise typer.BadParameter("a compiler is missing: run `make build` first", param_hint="--unedited")
+    with ended_by(SetupError), Progress() as progress:
+        return build(target, toolchain, report=lambda state: progress.update("llama.cpp without edits", state))
 
 
 def _combinations(
@@ -165,6 +190,8 @@ def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:
             f"{row['on_cpu']:.0%}{mark}",
         )
     out.print(table)
+    if result.get("after"):
+        out.print(_turns(result, clock, markdown=markdown))
     here = result["machine"]
     beside = f", {result['busy']} busy processes beside it" if result["busy"] else ""
     out.print(
@@ -173,6 +200,29 @@ def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:
         f"{result['repeats']}.",
         soft_wrap=True,
     )
+
+
+def _turns(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> Table:
+    """A table of the milliseconds that a token takes behind others, and the others behind nothing; x is to the baseline's."""
+    table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
+    table.add_column("New tokens", justify="right")
+    table.add_column("Threads", justify="right")
+    table.add_column("Weights")
+    table.add_column("Libraries")
+    for after in result["after"]:
+        table.add_column(f"ms each after {after:,}", justify="right")
+        table.add_column("x", justify="right")
+    for new in [*result["new"], None]:
+        for row in result["rows"]:
+            numbers = []
+            for after in result["after"]:
+                speed = row["turns"][turn_name(new, after) if new else turn_name(after, 0)][clock.value]
+                numbers.append(f"{1000 / speed['tokens_per_second']:.1f}")
+                numbers.append("baseline" if row["baseline"] else f"{1 / speed['ratio']:.2f}")
+            table.add_row(
+                str(new or "those before"), str(row["threads"]), row["placement"], escape(row["libraries"]), *numbers
+            )
+    return table
 
 
 app = command_line(main, _HELP)

@@ -61,6 +61,8 @@ def measured(demo_model: Path) -> dict[str, Any]:
         LIBRARIES,
         "--busy",
         "1",
+        "--after",
+        "64,8",
         "--json",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -76,6 +78,17 @@ def test_each_combination_is_a_row_beside_its_baseline(measured: dict[str, Any])
     assert [(row["placement"], row["libraries"]) for row in rows] == expected
     for index, row in enumerate(rows):
         checked(row, baseline=index == 0)
+
+
+def test_short_prompts_are_measured_behind_each_length(measured: dict[str, Any]) -> None:
+    names = {f"{new} after {after}" for after in (8, 64) for new in (16, 32, 48, 64, 74, 128)}
+    names |= {"8 after 0", "64 after 0"}
+    assert (measured["after"], measured["new"]) == ([8, 64], [16, 32, 48, 64, 74, 128])
+    for index, row in enumerate(measured["rows"]):
+        assert row["turns"].keys() == names
+        for speeds in row["turns"].values():
+            assert speeds["wall"]["tokens_per_second"] > 0
+            assert (speeds["wall"]["ratio"] == 1) is (index == 0)
 
 
 def test_it_says_on_what_machine_and_what_was_computed(measured: dict[str, Any]) -> None:
@@ -96,8 +109,10 @@ def test_a_saved_result_is_shown_as_a_table_for_the_docs(
     assert shown.exit_code == 0
     lines = [line for line in shown.stdout.splitlines() if line.startswith("|")]
     assert "Decode tok/CPU s" in lines[0]
-    assert [line.count("|") for line in lines] == [11] * 6
+    assert [line.count("|") for line in lines[:6]] == [11] * 6
     assert "| baseline |" in lines[2]
+    assert "ms each after 64" in lines[6]
+    assert [line.count("|") for line in lines[6:]] == [9] * (2 + 7 * 4)
 
 
 def test_a_row_that_was_disturbed_is_marked(app: typer.Typer, measured: dict[str, Any], tmp_path: Path) -> None:
@@ -127,6 +142,7 @@ def test_help_teaches_with_examples(app: typer.Typer) -> None:
         ([], "name a model"),
         (["model.gguf", "--threads", "0"], "1,2,4"),
         (["model.gguf", "--threads", "1,x"], "1,2,4"),
+        (["model.gguf", "--after", "64,"], "1,2,4"),
         (["model.gguf", "--placement", "auto"], "copied or mapped"),
         (["model.gguf", "--libraries", "/nowhere"], "libllama"),
         (["--synthesize", "huge:Q4_0"], "tiny"),
