@@ -452,7 +452,7 @@ def work(task: Mapping[str, Any]) -> Sample:
 
 
 def _turns(decoder: Any, tokens: Sequence[int], after: Sequence[int], new: Sequence[int]) -> dict[str, Timing]:
-    """Evaluate each number of new tokens behind each number of others; the quicker of two times. And all others once."""
+    """Evaluate each number of new tokens behind each number of others (the quicker of two), and the others once."""
     turns = {}
     wall = cpu = 0.0
     decoder.truncate(0)

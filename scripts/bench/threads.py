@@ -203,7 +203,7 @@ def _print(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> None:
 
 
 def _turns(result: Mapping[str, Any], clock: Clock, *, markdown: bool) -> Table:
-    """A table of the milliseconds that a token takes behind others, and the others behind nothing; x is to the baseline's."""
+    """Milliseconds that a token takes behind others, and the others behind nothing; x is to the baseline's."""
     table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     table.add_column("New tokens", justify="right")
     table.add_column("Threads", justify="right")
