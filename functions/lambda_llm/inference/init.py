@@ -17,7 +17,7 @@ from lambda_llm.inference.kv_fingerprint import kv_fingerprint
 from lambda_llm.inference.lambda_environment import LambdaEnvironment
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import Resource
-from lambda_llm.inference.snapshot.memory import available_memory, resident
+from lambda_llm.inference.snapshot.memory import available_memory, huge_pages, resident
 from lambda_llm.inference.warm_up import warm_up_decoder, warm_up_encoder
 from lambda_llm.loading.download import Progress
 from lambda_llm.loading.load import Loaded, load
@@ -103,7 +103,11 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
     name = settings.model_name or header.name or reference.name
     where = LambdaEnvironment.of(os.environ)
     logger.info(
-        "ready: opened in %.2f s, warmed in %.2f s, CPU backend %s", opened - began, warmed - opened, backend.variant()
+        "ready: opened in %.2f s, warmed in %.2f s, huge pages: %s, CPU backend %s",
+        opened - began,
+        warmed - opened,
+        huge_pages(),
+        backend.variant(),
     )
     return Environment(
         engine=engine,

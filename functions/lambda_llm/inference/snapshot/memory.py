@@ -16,6 +16,18 @@ _WIPED_BYTES: Final = 2 * MIB
 """Per block size: several times what an init leaves free."""
 
 _CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+_HUGE_PAGES: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def huge_pages(setting: Path = _HUGE_PAGES) -> str:
+    """Whether the kernel gives a program huge pages: always, madvise (where it asks, see bin/serve), never or unknown.
+
+    Source: https://docs.kernel.org/admin-guide/mm/transhuge.html
+    """
+    try:
+        return setting.read_text(encoding="ascii").partition("[")[2].partition("]")[0] or "unknown"
+    except OSError:
+        return "unknown"
 
 
 def available_memory(

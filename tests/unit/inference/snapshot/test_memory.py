@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from lambda_llm.inference.settings import Settings
-from lambda_llm.inference.snapshot.memory import available_memory, resident
+from lambda_llm.inference.snapshot.memory import available_memory, huge_pages, resident
 from lambda_llm.limits import MEMORY_MB, MIB
 
 LAMBDA = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(MEMORY_MB)}
@@ -41,3 +41,13 @@ def test_but_no_more_than_the_container_may_take(tmp_path: Path) -> None:
 
 def test_this_process_occupies_something() -> None:
     assert MIB < resident() < psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("always [madvise] never\n", "madvise"), ("[always] madvise never", "always"), ("", "unknown"), (None, "unknown")],
+)
+def test_the_kernel_says_who_gets_huge_pages(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "enabled").write_text(text)
+    assert huge_pages(tmp_path / "enabled") == said
