@@ -112,7 +112,8 @@ def test_with_a_seed_twins_give_the_same_answer_under_different_ids(pair: list[A
 
 
 def test_twins_begin_alike() -> None:
-    program = "import random; from support.twins import split; split('ab'); print(random.random())"
+    # In one piece, so that the twins' lines don't mingle.
+    program = "import random; from support.twins import split; split('ab'); print(f'{random.random()}\\n', end='')"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
