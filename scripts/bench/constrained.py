@@ -4,11 +4,9 @@ import json
 import statistics
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
-from unittest.mock import patch
 
 import typer
 from rich import box
@@ -19,7 +17,7 @@ from lambda_llm.engine.constraints import Constraint, schema_constraint
 from lambda_llm.engine.engine import Engine
 from lambda_llm.engine.generate import FinishReason, GenerationRequest
 from lambda_llm.engine.matcher import compiled
-from lambda_llm.engine.sampling import Sampler, Sampling
+from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.schemas import enforceable
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.engine.tool_call_formats import hermes
@@ -39,6 +37,7 @@ from scripts.bench.common import (
     progress_bar,
 )
 from scripts.bench.measurement import cpu_name, machine
+from scripts.bench.timed_answer import Answer, timed
 from scripts.models.opening import open_engine
 
 REPEATS: Final = 5
@@ -78,23 +77,6 @@ whole answers, and tokens are listed. On a shared machine, use the ratio by CPU 
 [dim]Example[/dim]
   python -m scripts.bench.constrained --synthesize llama-3.2-1b:Q4_0
 """
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer.
-
-    Attributes:
-        seconds: from its first token to its end.
-        cpu: seconds of CPU time, summed over the process's threads, with what comes before the first token.
-        tokens: with the end of the turn.
-        evaluations: calls of llama_decode.
-    """
-
-    seconds: float
-    cpu: float
-    tokens: int
-    evaluations: int
 
 
 def main(
@@ -175,24 +157,10 @@ def _answer(engine: Engine, constraint: Constraint, *, together: bool) -> Answer
     with engine.decoder.lock:
         engine.decoder.evaluate(prompt)
     going = engine.generate(GenerationRequest(prompt, Sampling(temperature=0, constraint=constraint), max_tokens=400))
-    evaluations = 0
-    decode = engine.decoder.append
-
-    def counted(*tokens: int) -> None:
-        nonlocal evaluations
-        evaluations += 1
-        decode(*tokens)
-
-    never = nullcontext() if together else patch.object(Sampler, "forced", return_value=[])
-    with never, patch.object(engine.decoder, "append", counted):
-        began = time.process_time()
-        for _ in going:
-            pass
-        cpu = time.process_time() - began
+    _, answer = timed(going, engine.decoder, together=together)
     if going.stats.finish_reason is not FinishReason.STOP:
         raise LambdaLLMError("The model did not come to the end of its answer: use another one.")
-    stats = going.stats
-    return Answer(stats.decode_seconds, cpu, stats.completion_tokens, evaluations)
+    return answer
 
 
 def _print(result: Mapping[str, Any], *, markdown: bool) -> None:

@@ -2,10 +2,8 @@
 
 import json
 import statistics
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -23,7 +21,7 @@ from lambda_llm.engine.guesses import measured
 from lambda_llm.engine.loaded_model import LoadedModel
 from lambda_llm.engine.matcher import compiled
 from lambda_llm.engine.prefix_cache import PrefixCache
-from lambda_llm.engine.sampling import Sampler, Sampling
+from lambda_llm.engine.sampling import Sampling
 from lambda_llm.engine.threads import available_cpus
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.gguf.memory_plan import GUESSED_MAX
@@ -43,6 +41,7 @@ from scripts.bench.common import (
 )
 from scripts.bench.guess_texts import Workload, workloads
 from scripts.bench.measurement import cpu_name, machine
+from scripts.bench.timed_answer import Answer, timed
 
 REPEATS: Final = 3
 CONTEXT: Final = 2048
@@ -123,27 +122,6 @@ class Replay(Decoder):
             self._end = int(llama_cpp.llama_vocab_eos(self.model.vocabulary))
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One answer.
-
-    Attributes:
-        seconds: from its first token to its end.
-        cpu: seconds of CPU time, summed over the process's threads, with what comes before the first token.
-        tokens: with the end of the turn.
-        evaluations: calls of llama_decode.
-        guessed: tokens that were guessed.
-        accepted: those of them that were right.
-    """
-
-    seconds: float
-    cpu: float
-    tokens: int
-    evaluations: int
-    guessed: int
-    accepted: int
-
-
 def main(
     model: ModelFile = None,
     *,
@@ -221,27 +199,12 @@ def _answer(decoder: Replay, workload: Workload, *, guess: bool, together: bool)
     with decoder.lock:
         decoder.evaluate(prompt)
     decoder.replay(len(prompt), workload.answer)
-    evaluations = 0
-    append = decoder.append
-
-    def counted(*tokens: int, guess: Sequence[int] = ()) -> None:
-        nonlocal evaluations
-        evaluations += 1
-        append(*tokens, guess=guess)
-
-    cost = decoder.guess_cost if guess else None
-    never = nullcontext() if together else patch.object(Sampler, "forced", return_value=[])
-    with patch.object(decoder, "guess_cost", cost), never, patch.object(decoder, "append", counted):
+    with patch.object(decoder, "guess_cost", decoder.guess_cost if guess else None):
         going = Generation(request, decoder, PrefixCache(decoder))
-        began = time.process_time()
-        text = "".join(going)
-        cpu = time.process_time() - began
+    text, answer = timed(going, decoder, together=together)
     if text != workload.answer:
         raise LambdaLLMError(f"The model did not say the given answer ({workload.name}): use another one.")
-    stats = going.stats
-    return Answer(
-        stats.decode_seconds, cpu, stats.completion_tokens, evaluations, stats.guessed_tokens, stats.accepted_tokens
-    )
+    return answer
 
 
 def _summary(rounds: Sequence[Mapping[str, Answer]], target: float) -> dict[str, Any]:

@@ -109,7 +109,8 @@ def main(  # noqa: PLR0913 - an option each
         counts = _numbers(threads, "--threads") if threads else list(range(1, available_cpus() + 1))
         combinations = _combinations(counts, placement, libraries)
         if unedited:
-            combinations += [replace(each, libraries=_unedited()) for each in combinations if not each.libraries]
+            folder = _unedited()
+            combinations += [replace(each, libraries=folder) for each in combinations if not each.libraries]
         workload = Workload(prompt_tokens, answer_tokens, repeats, busy, turns)
         here = machine()
         uris = [*(models or ()), *(str(synthesized(each)) for each in synthesize or ())]

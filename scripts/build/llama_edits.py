@@ -64,9 +64,8 @@ class Edit:
             SetupError: the source is not what the edit expects.
         """
         lines: list[str] = []
-        for path in dict.fromkeys(each.path for each in self.replacements):
-            old = _read(self, source, path)
-            new = self._replaced(path, old)
+        for path, new in self._texts(source).items():
+            old = (source / path).read_text(encoding="utf-8")
             lines += difflib.unified_diff(
                 old.splitlines(keepends=True), new.splitlines(keepends=True), f"a/{path}", f"b/{path}"
             )
@@ -78,15 +77,15 @@ class Edit:
         Raises:
             SetupError: the source is not what the edit expects; nothing was changed.
         """
-        paths = dict.fromkeys(each.path for each in self.replacements)
-        texts = {path: self._replaced(path, _read(self, source, path)) for path in paths}
-        for path, text in texts.items():
+        for path, text in self._texts(source).items():
             (source / path).write_text(text, encoding="utf-8")
 
-    def _replaced(self, path: str, text: str) -> str:
+    def _texts(self, source: Path) -> dict[str, str]:
+        """What the changed files are to contain, by their paths."""
+        texts: dict[str, str] = {}
         for each in self.replacements:
-            if each.path != path:
-                continue
+            path = each.path
+            text = texts[path] if path in texts else _read(self, source, path)
             found = text.count(each.before)
             if found != 1:
                 wanted = each.before.strip().partition("\n")[0]
@@ -94,8 +93,8 @@ class Edit:
                     f"native/edits/{self.name}.toml expects the text that begins with {wanted!r} once in llama.cpp's "
                     f"{path}, which has it {found} times: llama.cpp has changed there. {REMEDY}"
                 )
-            text = text.replace(each.before, each.after)
-        return text
+            texts[path] = text.replace(each.before, each.after)
+        return texts
 
 
 def read_edits(folder: Path = EDITS) -> list[Edit]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from scripts import ROOT
-from scripts.build.llama import SOURCE
+from scripts.build.llama import LLAMA_CPP
 
 MODULE: Final = ROOT / "functions/lambda_llm/gguf/known.py"
-LLAMA: Final = SOURCE / "vendor/llama.cpp/src"
+LLAMA: Final = LLAMA_CPP / "src"
 
 _TYPES: Final = {
     "uint32_t": "u32",

@@ -6,6 +6,7 @@
 import os
 import shutil
 from collections import Counter
+from typing import NoReturn
 
 import pytest
 
@@ -28,8 +29,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             continue
         if os.environ.get("CI"):
             pytest.fail(f"{program} is missing, and CI leaves nothing out: {get}", pytrace=False)
-        item.user_properties.append((MISSING, f"for want of {program}: {{}}. To add it: {get}"))
-        pytest.skip(f"{program} is missing")
+        leave_out(item, program, get)
+
+
+def leave_out(item: pytest.Item, missing: str, get: str) -> NoReturn:
+    """Skip a test, and say so at the end.
+
+    Args:
+        item: the test.
+        missing: what it needs.
+        get: how to have it.
+    """
+    item.user_properties.append((MISSING, f"for want of {missing}: {{}}. To add it: {get}"))
+    pytest.skip(f"{missing} is missing")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -248,10 +248,7 @@ class Generation:
     def _append(self, tokens: Sequence[int]) -> None:
         decoder = self._decoder
         if not decoder.context_shift or len(decoder.evaluated) + len(tokens) <= decoder.context_length:
-            if guess := self._guess(len(tokens)):
-                decoder.append(*tokens, guess=guess)
-            else:
-                decoder.append(*tokens)
+            decoder.append(*tokens, guess=self._guess(len(tokens)))
             return
         for token in tokens:
             if len(decoder.evaluated) >= decoder.context_length:

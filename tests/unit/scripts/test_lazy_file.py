@@ -14,6 +14,7 @@ import pytest
 from scripts import ROOT
 from scripts.bench import lazy_file
 from scripts.bench.link import Link
+from support.needs import leave_out
 
 CHUNK = 64 * 1024
 RANDOM = random.Random(7)  # noqa: S311 - reproducible
@@ -36,9 +37,14 @@ def original(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def served(original: Path) -> Iterator[Path]:
-    if reason := lazy_file.unavailable():
-        pytest.skip(reason)
+def _fuse(request: pytest.FixtureRequest) -> None:
+    """Linux's FUSE, which a machine has or not: nothing can be installed for it."""
+    if lazy_file.unavailable():
+        leave_out(request.node, "FUSE", f"run the tests as root, on a machine with {lazy_file.DEVICE}")
+
+
+@pytest.fixture
+def served(_fuse: None, original: Path) -> Iterator[Path]:
     with lazy_file.lazily_served(original, latency=0, bandwidth=1e9, chunk=CHUNK) as path:
         yield path
 
@@ -71,18 +77,16 @@ def test_nobody_writes_to_it(served: Path, original: Path) -> None:
     assert original.read_bytes() == CONTENT
 
 
+@pytest.mark.usefixtures("_fuse")
 def test_afterwards_it_is_gone(original: Path) -> None:
-    if reason := lazy_file.unavailable():
-        pytest.skip(reason)
     with lazy_file.lazily_served(original, latency=0, bandwidth=1e9, chunk=CHUNK) as path:
         assert os.path.ismount(path)
     assert not path.exists()
     assert str(path) not in Path("/proc/mounts").read_text()
 
 
+@pytest.mark.usefixtures("_fuse")
 def test_it_goes_with_whoever_asked_for_it(original: Path) -> None:
-    if reason := lazy_file.unavailable():
-        pytest.skip(reason)
     asks = f"""
 import time
 from pathlib import Path
@@ -104,9 +108,8 @@ with lazily_served(Path({str(original)!r}), latency=0, bandwidth=1e9, chunk={CHU
     Path(path).unlink()
 
 
+@pytest.mark.usefixtures("_fuse")
 def test_a_file_that_is_not_there_is_an_error_with_a_sentence(tmp_path: Path) -> None:
-    if reason := lazy_file.unavailable():
-        pytest.skip(reason)
     missing = lazy_file.lazily_served(tmp_path / "missing", latency=0, bandwidth=1e9, chunk=CHUNK)
     with pytest.raises(lazy_file.LazyFileError, match="did not start"), missing:
         pass

@@ -208,7 +208,7 @@ def failing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPat
     real = engine.decoder.append
     count = 0
 
-    def append(token: int) -> None:
+    def append(token: int, **_: Any) -> None:
         nonlocal count
         count += 1
         if count == 3:
