@@ -132,7 +132,7 @@ def test_what_is_opened_after_closing_is_closed_at_its_end(tmp_path: Path) -> No
             for name, backend in current.backends.items():
                 noting_close(backend, name, closed)
             router.run(router.live.close())
-            assert closed == ["backend-0", "backend-1"]
+            assert closed[:2] == ["backend-0", "backend-1"]  # the request may have ended meanwhile
             assert asked.result() == "backend-1"
             assert closed == ["backend-0", "backend-1"] * 2
 
