@@ -37,7 +37,7 @@ def lock(uv: str) -> None:
         uv: path of uv.
     """
     everything = FOLDER / "dev.txt"
-    subsets = {everything: [*_extras("cli", *VENDORS), "--group", "dev"], FOLDER / "cli.txt": _extras("cli")}
+    subsets = {everything: [*_extras("cli", "cost", *VENDORS), "--group", "dev"], FOLDER / "cli.txt": _extras("cli")}
     # For the functions' zips, each of which gets what its modules import.
     subsets[FOLDER / "functions.txt"] = _extras(*EXTRAS)
     for path, choice in subsets.items():
