@@ -1,6 +1,7 @@
 """How long a request keeps an environment busy."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,6 @@ def test_a_measurement_gives_the_speed_of_the_length_that_is_nearest(prompt_toke
 
 
 @pytest.mark.parametrize("without", [{"prompts": ()}, {"decode_tokens_per_second": None}])
-def test_a_measurement_without_speeds_is_refused(without: dict[str, None]) -> None:
+def test_a_measurement_without_speeds_is_refused(without: dict[str, Any]) -> None:
     with pytest.raises(MeasuredError, match="has no speeds"):
         Speeds.of(replace(MEASURED, **without), 100)
