@@ -19,7 +19,7 @@ from lambda_llm.limits import MEMORY_MB
 
 GROUPS: Final = {
     "us": ("us-east-1", "us-east-2", "us-west-2"),
-    "eu": ("eu-west-1", "eu-central-1", "eu-north-1"),
+    "eu": ("eu-central-1", "eu-west-1", "eu-north-1"),
     "ap": ("ap-northeast-1", "ap-southeast-1", "ap-southeast-2"),
 }
 """Regions of each list. The prices are those of its first region."""
