@@ -19,8 +19,8 @@ def overridden(prices: Prices, given: Sequence[str]) -> Prices:
     Args:
         prices: the list.
         given: each `NAME=VALUE`: a number in the unit of the list, or one with a unit that is converted, as
-            `ec2.g6.xlarge.on-demand=0.5 USD/hour` or `lambda.arm64.duration=13.3 USD/(million GB s)`. A given price holds
-            for every quantity: it has no tiers.
+            `ec2.g6.xlarge.on-demand=0.5 USD/hour` or `lambda.arm64.duration=13.3 USD/(million GB s)`. A given price
+            holds for every quantity: it has no tiers.
 
     Raises:
         PriceError: a text is no `NAME=VALUE`, a name is unknown or given twice, or a value isn't positive and finite.

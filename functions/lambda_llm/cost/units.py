@@ -26,7 +26,10 @@ QUANTITIES: Final = frozenset(
 )
 """Names whose value has the list's unit itself; every other value is US dollars for one of it."""
 
+# Pint's own bit is a number without dimension, which would let GB be forgotten.
 _DEFINITIONS: Final = """
+bit = [information]
+byte = 8 bit
 USD = [currency]
 request = [request]
 token = [token]
@@ -51,7 +54,7 @@ class UnitError(LambdaLLMError):
 @cache
 def registry() -> "UnitRegistry":
     """Pint's units, with those that AWS charges for."""
-    from pint import UnitRegistry
+    from pint import UnitRegistry  # noqa: PLC0415 - slow to import, and functions need the prices only
 
     made = UnitRegistry()
     for line in _DEFINITIONS.split("\n"):
