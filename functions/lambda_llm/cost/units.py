@@ -5,7 +5,7 @@ Source of the tiers: https://aws.amazon.com/ec2/pricing/on-demand/, section Data
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lambda_llm.errors import LambdaLLMError
 
@@ -26,20 +26,19 @@ QUANTITIES: Final = frozenset(
 )
 """Names whose value has the list's unit itself; every other value is US dollars for one of it."""
 
-# Pint's own bit is a number without dimension, which would let GB be forgotten.
+# Pint's own bytes are numbers without dimension, which would let a GB be forgotten.
 _DEFINITIONS: Final = """
-bit = [information]
-byte = 8 bit
 USD = [currency]
 request = [request]
 token = [token]
 operation = [operation]
 transition = [transition]
 vCPU = [vcpu]
-kB = 2**10 byte
-MB = 2**20 byte
-GB = 2**30 byte
-TB = 2**40 byte
+GB = [information]
+GiB = GB
+TB = 1024 GB
+MB = GB / 1024
+kB = MB / 1024
 Mtoken = 1e6 token
 thousand = 1e3
 million = 1e6
@@ -52,18 +51,18 @@ class UnitError(LambdaLLMError):
 
 
 @cache
-def registry() -> "UnitRegistry":
+def registry() -> "UnitRegistry[Any]":
     """Pint's units, with those that AWS charges for."""
     from pint import UnitRegistry  # noqa: PLC0415 - slow to import, and functions need the prices only
 
-    made = UnitRegistry()
+    made: UnitRegistry[Any] = UnitRegistry()
     for line in _DEFINITIONS.split("\n"):
         if line:
             made.define(line)
     return made
 
 
-def unit_of(name: str, unit: str) -> "Quantity":
+def unit_of(name: str, unit: str) -> "Quantity[Any]":
     """What the value of a price is in: dollars for one unit, or the unit itself, as a quantity of 1.
 
     Args:
@@ -71,7 +70,7 @@ def unit_of(name: str, unit: str) -> "Quantity":
         unit: in the list.
     """
     units = registry()
-    one: Quantity = units.Quantity(1, unit)
+    one: Quantity[Any] = units.Quantity(1, unit)
     return one if name in QUANTITIES else units.Quantity(1, "USD") / one
 
 
@@ -99,7 +98,7 @@ def magnitude(text: str, name: str, unit: str) -> float:
         pass
     wanted = shown_unit(name, unit) or "a plain number"
     try:
-        read = registry().Quantity(text)
+        read: Quantity[Any] = registry().Quantity(text)
     # Pint's parser raises whatever its steps do: of its own, of Python's tokenizer, of arithmetic.
     except Exception as error:
         raise UnitError(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SPEEDS: Final = {"vcpus": "vCPU", "gpu_prefill": "token/second", "gpu_decode": "token/second"}
 
 
-def quantities(options: Options, workload: Workload, prices: Prices) -> dict[str, "Quantity"]:
+def quantities(options: Options, workload: Workload, prices: Prices) -> dict[str, "Quantity[Any]"]:
     """What a workload's inputs and constants are, and what follows from them, each with its unit.
 
     Raises:
@@ -64,17 +64,17 @@ def _compare(formula: Formula, with_units: float, without: float) -> None:
         )
 
 
-def _quantity(value: float, unit: str) -> "Quantity":
+def _quantity(value: float, unit: str) -> "Quantity[Any]":
     return registry().Quantity(value, unit or "dimensionless")
 
 
-def _with_unit(value: Any) -> "Quantity":
+def _with_unit(value: Any) -> "Quantity[Any]":
     return value if hasattr(value, "to") else _quantity(value, "")
 
 
 def _computed(
     formula: Formula, known: Mapping[str, Any], unit: str, functions: Mapping[str, Callable[..., Any]]
-) -> "Quantity":
+) -> "Quantity[Any]":
     from pint import DimensionalityError  # noqa: PLC0415 - slow to import, for checks only
 
     try:
@@ -93,14 +93,14 @@ def _calls(prices: Prices) -> dict[str, Callable[..., Any]]:
             plain[name](*(value.to(unit).magnitude for value, unit in zip(given, units, strict=True))), result
         )
 
-    def whole(quantity: "Quantity") -> "Quantity":
+    def whole(quantity: "Quantity[Any]") -> "Quantity[Any]":
         return _quantity(math.ceil(quantity.to("dimensionless").magnitude), "")
 
-    def of_price(name: str, quantity: Any) -> "Quantity":
+    def of_price(name: str, quantity: Any) -> "Quantity[Any]":
         times = _with_unit(quantity) / _quantity(1, prices[name].unit)
         return _quantity(prices[name].cost(times.to("1/month").magnitude), "USD/month")
 
-    def price(name: str) -> "Quantity":
+    def price(name: str) -> "Quantity[Any]":
         value = _quantity(prices[name].first, prices[name].unit)
         return value if name in QUANTITIES else _quantity(prices[name].first, f"USD/({prices[name].unit})")
 
