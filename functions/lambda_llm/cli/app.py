@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from lambda_llm import __version__
-from lambda_llm.cli import agent, bench, chat, inspect, keys, package, proxy, push, router, serve, tenant, verify
+from lambda_llm.cli import agent, bench, chat, cost, inspect, keys, package, proxy, push, router, serve, tenant, verify
 from lambda_llm.cli.console import out, print_error
 from lambda_llm.errors import LambdaLLMError
 
@@ -52,6 +52,7 @@ for _command in (
 ):
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 app.add_typer(agent.app, name="agent")
+app.add_typer(cost.app, name="cost")
 app.add_typer(keys.app, name="keys")
 app.add_typer(router.app, name="router")
 app.add_typer(tenant.app, name="tenant")

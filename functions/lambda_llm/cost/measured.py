@@ -1,7 +1,9 @@
 """What `lambda-llm bench` measures of a deployment, as JSON that this package writes and reads."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
@@ -119,6 +121,24 @@ class Measured:
             raise MeasuredError(
                 f"The measurement is not complete ({error}): measure again with `lambda-llm bench URL --json`."
             ) from error
+
+
+def read(path: Path) -> Measured:
+    """The result in a file.
+
+    Raises:
+        MeasuredError: it can't be read, or is another thing.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise MeasuredError(
+            f"{path} can't be read ({reason}): give a file of `lambda-llm bench URL --json`."
+        ) from error
+    if not isinstance(content, dict):
+        raise MeasuredError(f"{path} is no measurement: give a file of `lambda-llm bench URL --json`.")
+    return Measured.read(content)
 
 
 def _quantity(value: Any) -> Any:

@@ -12,7 +12,7 @@ from lambda_llm.cost.prices import PriceError, Prices
 LAMBDA: Final = "lambda"
 """Name of this project's option."""
 
-_SLOW: Final = 0.9
+EQUAL: Final = 0.9
 """A server below this share of a function's speed answers slower than it: no equal."""
 
 
@@ -106,7 +106,7 @@ def _equal(found: Cost, workload: Workload) -> bool:
     option = found.option
     if not option.own or option.kind not in {"server", "scaled"} or option.name.endswith(".spot"):
         return False
-    return workload.for_option(option)["capacity"] >= _SLOW
+    return workload.for_option(option)["capacity"] >= EQUAL
 
 
 def _at_once_by_token(found: Cost) -> bool:
