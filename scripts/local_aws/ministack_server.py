@@ -15,9 +15,11 @@ exceptions:
 - A Function URL with invoke mode RESPONSE_STREAM returns the adapter's status, headers and body.
 - REST APIs by OpenAPI documents, and API keys that an authorizer names: see `ministack_api_gateway`.
 - CloudWatch's alarms in XML, as Terraform reads them, have all that was set.
-- IAM's actions of an alias that exists: `GetAlias`, `UpdateAlias`, `DeleteAlias`; that of a streaming invocation.
+- IAM's actions of an alias that exists: `GetAlias`, `UpdateAlias`, `DeleteAlias`; that of a streaming invocation; those
+  that list a function's URLs and its provisioned concurrency.
 - A Function URL with IAM tells the function who signed the request (docs.aws.amazon.com/lambda/latest/dg/
   urls-invocation.html).
+- A Function URL of an alias names it in its ARN, and provisioned concurrency can be listed.
 - No second listener on port 443, which ministack opens where it can, and no health page of its own that hides a
   function's.
 """
@@ -31,7 +33,7 @@ from xml.sax.saxutils import escape
 import ministack_api_gateway
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-from ministack.core.responses import error_response_json
+from ministack.core.responses import error_response_json, json_response
 from ministack.core.router import extract_access_key_id
 from ministack.services import cloudwatch, lambda_svc
 
@@ -49,6 +51,8 @@ _reserved_concurrency = lambda_svc._reserved_concurrency  # noqa: SLF001
 _record_of = lambda_svc._effective_func_record_for_qualifier  # noqa: SLF001
 _stream_response = lambda_svc._function_url_stream_response  # noqa: SLF001
 _build_url_event = lambda_svc._build_function_url_event  # noqa: SLF001
+_create_url = lambda_svc._create_function_url_config  # noqa: SLF001
+_provisioned = lambda_svc._get_provisioned_concurrency  # noqa: SLF001
 
 
 def _with_version(
@@ -93,6 +97,9 @@ def _action_on_alias(method: str, path: str) -> str | None:
     *_, collection, name = ["", *path.strip("/").split("/")]
     if name == "response-streaming-invocations":
         return "InvokeFunction"
+    listed = {"urls": "ListFunctionUrlConfigs", "provisioned-concurrency": "ListProvisionedConcurrencyConfigs"}
+    if method == "GET" and name in listed:
+        return listed[name]
     if collection == "aliases" and name:
         return {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}.get(method)
     action: str | None = _lambda_action(method, path)
@@ -175,6 +182,26 @@ def _event_with_caller(*arguments: Any, **named: Any) -> dict[str, Any]:
     return event
 
 
+def _url_of_alias(func_name: str, data: dict[str, Any], qualifier: str | None) -> Any:
+    created = _create_url(func_name, data, qualifier)
+    config = lambda_svc._function_urls.get(lambda_svc._url_config_key(func_name, qualifier))  # noqa: SLF001
+    if config and qualifier and not config["FunctionArn"].endswith(f":{qualifier}"):
+        config["FunctionArn"] += f":{qualifier}"
+        return json_response(config, status=created[0])
+    return created
+
+
+def _provisioned_of_all(func_name: str, qualifier: str | None) -> Any:
+    function = lambda_svc._functions.get(func_name)  # noqa: SLF001
+    if qualifier or function is None:
+        return _provisioned(func_name, qualifier)
+    configs = [
+        {**config, "FunctionArn": f"{lambda_svc._func_arn(func_name)}:{name}"}  # noqa: SLF001
+        for name, config in function.get("provisioned_concurrency", {}).items()
+    ]
+    return json_response({"ProvisionedConcurrencyConfigs": configs})
+
+
 iam_actions.s3_service_context = _with_version
 iam_actions.extract_resource_arn = _arn_as_in_policies
 cloudwatch._describe_alarms = _alarms_as_set  # noqa: SLF001
@@ -187,6 +214,8 @@ lambda_svc._reserved_concurrency = _reserved_of_function  # noqa: SLF001
 lambda_svc._effective_func_record_for_qualifier = _record_by_weight  # noqa: SLF001
 lambda_svc._function_url_stream_response = _adapter_response  # noqa: SLF001
 lambda_svc._build_function_url_event = _event_with_caller  # noqa: SLF001
+lambda_svc._create_function_url_config = _url_of_alias  # noqa: SLF001
+lambda_svc._get_provisioned_concurrency = _provisioned_of_all  # noqa: SLF001
 ministack_api_gateway.install()
 app._port_is_bindable = lambda *_: False  # noqa: SLF001
 app._HEALTH_PATHS = ("/_ministack/health",)  # noqa: SLF001

@@ -10,7 +10,22 @@ from typing import Annotated
 import typer
 
 from lambda_llm import __version__
-from lambda_llm.cli import agent, bench, chat, cost, inspect, keys, package, proxy, push, router, serve, tenant, verify
+from lambda_llm.cli import (
+    agent,
+    bench,
+    chat,
+    cost,
+    inspect,
+    keys,
+    package,
+    proxy,
+    push,
+    router,
+    serve,
+    tenant,
+    verify,
+    versions,
+)
 from lambda_llm.cli.console import out, print_error
 from lambda_llm.errors import LambdaLLMError
 
@@ -49,6 +64,7 @@ for _command in (
     push.push,
     inspect.inspect,
     package.package,
+    versions.versions,
 ):
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 app.add_typer(agent.app, name="agent")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lambda_llm.cli import cost_plan
 from lambda_llm.cli.console import JSON, err, out
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.errors import LambdaLLMError
@@ -199,3 +200,6 @@ def _print(analysis: "Analysis", region: str, *, every: bool) -> None:
     for note in notes(analysis):
         out.print(escape(note))
     err.print(escape(assumptions(analysis, region)), style="dim")
+
+
+app.command("plan", no_args_is_help=True)(cost_plan.plan)

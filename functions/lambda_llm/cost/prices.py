@@ -217,7 +217,7 @@ REQUEST: Final = _HERE["lambda.requests"].first
 SNAPSTART_CACHE_GB_SECOND: Final = _HERE["lambda.snapstart.cache"].first
 """Per GB of configured memory and second that a published version with SnapStart exists."""
 
-SNAPSTART_LEAST_SECONDS: Final = 3 * 60 * 60
+SNAPSTART_LEAST_DAYS: Final = 3 / 24
 """A version is billed for at least so long. Source: https://aws.amazon.com/lambda/pricing/, section SnapStart"""
 
 SNAPSTART_RESTORE_GB: Final = _HERE["lambda.snapstart.restore"].first
@@ -240,19 +240,30 @@ GB: Final = MEMORY_MB / 1024
 
 DAY_SECONDS: Final = 24 * 60 * 60
 
+MONTH_HOURS: Final = 730
+"""Hours of a month, as AWS calculates it: 365 days by 12.
+Source: https://aws.amazon.com/calculator/calculator-assumptions/"""
 
-def live_version(days: float) -> float:
+MONTH_DAYS: Final = MONTH_HOURS / 24
+
+
+def live_version(days: float, memory_mb: int = MEMORY_MB) -> float:
     """What one published version costs while it exists, invoked or not, in US dollars.
 
     Args:
         days: how long it exists; under three hours costs as much as three.
+        memory_mb: configured memory; an inference function's unless given.
     """
-    return SNAPSTART_CACHE_GB_SECOND * GB * max(days * DAY_SECONDS, SNAPSTART_LEAST_SECONDS)
+    return SNAPSTART_CACHE_GB_SECOND * (memory_mb / 1024) * max(days, SNAPSTART_LEAST_DAYS) * DAY_SECONDS
 
 
-def restore() -> float:
-    """What restoring one environment from the snapshot costs, in US dollars."""
-    return SNAPSTART_RESTORE_GB * GB
+def restore(memory_mb: int = MEMORY_MB) -> float:
+    """What restoring one environment from the snapshot costs, in US dollars.
+
+    Args:
+        memory_mb: configured memory; an inference function's unless given.
+    """
+    return SNAPSTART_RESTORE_GB * (memory_mb / 1024)
 
 
 def busy(seconds: float, memory_mb: int = MEMORY_MB) -> float:

@@ -8,6 +8,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html (pricing)
 
 import logging
 import os
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -35,30 +36,39 @@ class Pruned:
 
 
 def prune(function: str, *, keep_newest: int, dry_run: bool = False) -> Pruned:
+    """Delete every published version to which no alias points, with a client of the environment's region.
+
+    Args, result and errors are those of `prune_with`.
+    """
+    _check(keep_newest)
+    with closing(get_session().create_client("lambda")) as client:
+        return prune_with(client, function, keep_newest=keep_newest, dry_run=dry_run)
+
+
+def prune_with(
+    client: Any, function: str, *, keep_newest: int, dry_run: bool = False, keep: Collection[str] = ()
+) -> Pruned:
     """Delete every published version to which no alias points, as its version or in its routing.
 
     Args:
+        client: botocore's, of Lambda in the function's region.
         function: name or ARN, without a version.
         keep_newest: how many of the newest versions are kept even if unused. The newest may just have been published,
             before its alias moves; the one before it is for a rollback.
         dry_run: delete nothing, return what would be.
+        keep: versions that are kept besides.
 
     Raises:
         ValueError: `keep_newest` is below 1.
         botocore.exceptions.ClientError: Lambda refused, with its reason.
     """
-    if keep_newest < 1:
-        raise ValueError(f"keep_newest is {keep_newest}: expected 1 or more, as the alias may be about to move.")
-    with closing(get_session().create_client("lambda")) as client:
-        # Versions before aliases: a version that is published from here on is not a candidate.
-        versions = sorted(_versions(client, function), key=int)
-        used = _used(client, function)
-        newest = set(versions[-keep_newest:])
-        deleted = [
-            version
-            for version in versions
-            if version not in used | newest and (dry_run or _deleted(client, function, version))
-        ]
+    _check(keep_newest)
+    # Versions before aliases: a version that is published from here on is not a candidate.
+    versions = sorted(_versions(client, function), key=int)
+    kept = {*_used(client, function), *versions[-keep_newest:], *keep}
+    deleted = [
+        version for version in versions if version not in kept and (dry_run or _deleted(client, function, version))
+    ]
     return Pruned(deleted, [version for version in versions if version not in deleted])
 
 
@@ -68,6 +78,11 @@ def handle(event: Any, context: object) -> dict[str, list[str]]:  # noqa: ARG001
     pruned = asdict(prune(os.environ[FUNCTION], keep_newest=int(os.environ[KEEP_NEWEST]), dry_run=dry_run))
     logger.info("dry run: %s" if dry_run else "%s", pruned)
     return pruned
+
+
+def _check(keep_newest: int) -> None:
+    if keep_newest < 1:
+        raise ValueError(f"keep_newest is {keep_newest}: expected 1 or more, as the alias may be about to move.")
 
 
 def _versions(client: Any, function: str) -> list[str]:

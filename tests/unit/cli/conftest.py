@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lambda_llm.cli import main
+from lambda_llm.cli import console, main
 from support.command_line import Result, Run
 
 
@@ -14,6 +14,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     # Nothing here may depend on where the tests run: a terminal wide enough, and no colours.
     for name, value in {"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
+    # A console reads them when it is made, which another test may have caused before.
+    for made in (console.out, console.err):
+        monkeypatch.setattr(made, "width", 120)
 
     def run_it(*arguments: object) -> Result:
         capsys.readouterr()

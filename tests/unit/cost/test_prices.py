@@ -87,3 +87,9 @@ def test_ten_gigabytes_for_thirty_days_are_what_facts_say() -> None:
 
 def test_a_version_of_a_minute_costs_three_hours() -> None:
     assert prices.live_version(1 / 1440) == pytest.approx(0.0000015046 * 10 * 3 * 3600)
+
+
+def test_a_version_is_billed_by_its_memory() -> None:
+    assert prices.live_version(1, 512) == pytest.approx(0.0000015046 * 0.5 * 86_400)
+    assert prices.live_version(prices.MONTH_DAYS) == pytest.approx(39.54, abs=0.005)
+    assert prices.restore(1024) == pytest.approx(0.0001397998)
