@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lambda_llm.cli import cost_plan
+from lambda_llm.cli import cost_plan, cost_prices
 from lambda_llm.cli.console import JSON, err, out
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.errors import LambdaLLMError
@@ -203,3 +203,4 @@ def _print(analysis: "Analysis", region: str, *, every: bool) -> None:
 
 
 app.command("plan", no_args_is_help=True)(cost_plan.plan)
+app.command("prices")(cost_prices.prices)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from lambda_llm.cost.prices import Price, PriceError, Prices, load
+from lambda_llm.cost.prices import Price, PriceError, Prices, anywhere, load
 from lambda_llm.cost.units import magnitude, shown_unit
 
 GIVEN: Final = "--price"
@@ -44,9 +44,8 @@ def overridden(prices: Prices, given: Sequence[str]) -> Prices:
 
 def _known(name: str, prices: Prices) -> Price:
     """A price of that name in any list, for its unit and description."""
-    for known in (prices, load()):
-        if name in known:
-            return known[name]
+    if known := prices.get(name) or anywhere(name):
+        return known
     near = difflib.get_close_matches(name, {*prices, *load()}, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise PriceError(f"No list has a price {name!r}: name one that `lambda-llm cost prices` shows{hint}")

@@ -9,6 +9,7 @@ import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -28,8 +29,30 @@ REGION: Final = "us-east-1"
 """The region of every price that is asked for without one."""
 
 
+COLUMNS: Final = (
+    "Name",
+    "Unit",
+    "StartingRange",
+    "EndingRange",
+    "PricePerUnit",
+    "Currency",
+    "PriceDescription",
+    "Source",
+    "ReadOn",
+    "SecondSource",
+    "SecondPricePerUnit",
+)
+"""Of a list."""
+
+
 class PriceError(LambdaLLMError):
     """A price is not in a list, or a list is none."""
+
+
+class UnknownPriceError(PriceError, KeyError):
+    """A list has no price of that name."""
+
+    __str__ = Exception.__str__  # not the text's repr, as of a KeyError
 
 
 @dataclass(frozen=True)
@@ -106,12 +129,12 @@ class Prices(Mapping[str, Price]):
         """The price of a name.
 
         Raises:
-            PriceError: the list has none of this name.
+            UnknownPriceError: the list has none of this name.
         """
         try:
             return self._prices[name]
         except KeyError:
-            raise PriceError(
+            raise UnknownPriceError(
                 f"The price list {self.group!r} has no {name!r}: name one that `lambda-llm cost prices` shows, or give "
                 f"it as --price {name}=DOLLARS."
             ) from None
@@ -128,6 +151,11 @@ class Prices(Mapping[str, Price]):
     def with_prices(self, given: Mapping[str, Price]) -> "Prices":
         """These, with some of them replaced or added."""
         return Prices(self.group, {**self._prices, **given})
+
+
+def plain(value: float) -> str:
+    """A price in digits, never with an exponent: `0.0000133334`."""
+    return format(Decimal(f"{value:.12g}").normalize(), "f")
 
 
 def group_of(region: str) -> str:
@@ -152,6 +180,11 @@ def load(region: str = REGION) -> Prices:
     """
     group = group_of(region)
     return read(Path(__file__).with_name(f"prices-{group}.csv"), group)
+
+
+def anywhere(name: str) -> Price | None:
+    """A price as the first list has it that has one of this name, for its unit and description."""
+    return next((prices[name] for regions in GROUPS.values() if name in (prices := load(regions[0]))), None)
 
 
 def read(path: Path, group: str) -> Prices:

@@ -5,12 +5,11 @@ Source of the tiers: https://aws.amazon.com/ec2/pricing/on-demand/, section Data
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from pint import Quantity, UnitRegistry
 
 from lambda_llm.errors import LambdaLLMError
-
-if TYPE_CHECKING:
-    from pint import Quantity, UnitRegistry
 
 QUANTITIES: Final = frozenset(
     {
@@ -51,10 +50,8 @@ class UnitError(LambdaLLMError):
 
 
 @cache
-def registry() -> "UnitRegistry[Any]":
+def registry() -> UnitRegistry[Any]:
     """Pint's units, with those that AWS charges for."""
-    from pint import UnitRegistry  # noqa: PLC0415 - slow to import, and functions need the prices only
-
     made: UnitRegistry[Any] = UnitRegistry()
     for line in _DEFINITIONS.split("\n"):
         if line:
@@ -62,7 +59,7 @@ def registry() -> "UnitRegistry[Any]":
     return made
 
 
-def unit_of(name: str, unit: str) -> "Quantity[Any]":
+def unit_of(name: str, unit: str) -> Quantity[Any]:
     """What the value of a price is in: dollars for one unit, or the unit itself, as a quantity of 1.
 
     Args:

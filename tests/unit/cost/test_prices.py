@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lambda_llm.cost import prices
-from lambda_llm.cost.prices import Price, PriceError, Prices, load, read
+from lambda_llm.cost.prices import GROUPS, Price, PriceError, Prices, anywhere, load, plain, read
 
 LISTS = {path.stem.removeprefix("prices-"): path for path in Path(prices.__file__).parent.glob("prices-*.csv")}
 EVERY = [
@@ -28,6 +28,82 @@ def test_a_price_has_a_source_and_a_day(price: Price) -> None:
     assert price.description
     assert price.first > 0
     assert (price.second_source is None) == (price.second is None)
+
+
+TOLERANCE = 0.005
+"""Of two sources, for what one of them rounds."""
+GENAI = (
+    "genai-prices reads the model's plain id as the profile of a region, which is 10 % dearer; litellm as AWS's offers"
+)
+WHOLE_AMERICA = "genai-prices has one price for the us., eu. and jp. profiles"
+DISAGREEMENTS = {
+    (
+        "us",
+        "sagemaker.ml.g5.xlarge.real-time",
+    ): "two articles, of October 2025 and March 2026; 1.4 x EC2 speaks for ours",
+    ("us", "bedrock.claude-haiku-4.5.on-demand.input"): GENAI,
+    ("us", "bedrock.claude-haiku-4.5.on-demand.output"): GENAI,
+    ("us", "bedrock.claude-haiku-4.5.on-demand.cache-read"): GENAI,
+    ("us", "bedrock.claude-haiku-5.5.on-demand.input"): GENAI,
+    ("us", "bedrock.claude-haiku-5.5.on-demand.output"): GENAI,
+    ("us", "bedrock.claude-haiku-5.5-long.on-demand.input"): GENAI,
+    ("us", "bedrock.claude-haiku-5.5-long.on-demand.output"): GENAI,
+    ("us", "deepinfra.llama-3.1-8b.input"): "genai-prices has the newer, cheaper offer for input",
+    ("us", "onprem.people"): "the same survey, three years earlier",
+}
+DISAGREEMENTS |= {
+    (group, f"bedrock.nova-2-lite.on-demand.{what}"): WHOLE_AMERICA
+    for group in ("eu", "ap")
+    for what in ("input", "output", "cache-read")
+}
+DISAGREEMENTS |= {
+    (group, "deepinfra.llama-3.1-8b.input"): DISAGREEMENTS["us", "deepinfra.llama-3.1-8b.input"]
+    for group in ("eu", "ap")
+}
+TWICE = {
+    (group, price.name): price
+    for group, path in sorted(LISTS.items())
+    for price in read(path, group).values()
+    if price.second is not None
+}
+
+
+@pytest.mark.parametrize("listed", TWICE, ids="-".join)
+def test_two_sources_agree_or_their_disagreement_is_known(listed: tuple[str, str]) -> None:
+    price = TWICE[listed]
+    assert price.second_source
+    assert price.second_source.startswith("https://")
+    assert price.second_source != price.source
+    assert (price.second == pytest.approx(price.first, rel=TOLERANCE)) == (listed not in DISAGREEMENTS)
+
+
+def test_the_table_of_disagreements_is_true() -> None:
+    assert set(DISAGREEMENTS) <= set(TWICE)
+    assert all(DISAGREEMENTS.values())
+
+
+def test_every_group_has_a_list_and_every_list_a_group() -> None:
+    assert set(LISTS) == set(GROUPS)
+    every = [region for regions in GROUPS.values() for region in regions]
+    assert len(set(every)) == len(every)
+    assert [load(region).group for region in every] == [group for group, regions in GROUPS.items() for _ in regions]
+
+
+@pytest.mark.parametrize("instance", ["c7g.2xlarge", "c8g.2xlarge", "g5.xlarge", "g6.xlarge", "g6e.xlarge"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_who_commits_to_more_pays_less(group: str, instance: str) -> None:
+    prices = load(GROUPS[group][0])
+    terms = ("on-demand", "reserved-1y", "reserved-3y", "reserved-3y-upfront")
+    paid = [prices[f"ec2.{instance}.{term}"].first for term in terms]
+    assert paid == sorted(paid, reverse=True)
+    assert prices[f"ec2.{instance}.spot"].first < paid[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"), [(0.0000133334, "0.0000133334"), (1, "1"), (10240.0, "10240"), (0, "0"), (0.1 + 0.2, "0.3")]
+)
+def test_a_price_is_written_in_digits(value: float, digits: str) -> None:
+    assert plain(value) == digits
 
 
 @pytest.mark.parametrize(
@@ -66,8 +142,10 @@ def test_each_part_of_a_quantity_costs_its_tier() -> None:
 
 
 def test_what_is_not_there_is_said() -> None:
-    with pytest.raises(PriceError, match="The price list 'us' has no 'gold': name one that"):
+    with pytest.raises(PriceError, match=r"^The price list 'us' has no 'gold': name one that"):
         load()["gold"]
+    assert load().get("gold") is None
+    assert anywhere("gold") is None
     with pytest.raises(PriceError, match="no prices of 'mars-north-1': choose one of us-east-1"):
         load("mars-north-1")
 
