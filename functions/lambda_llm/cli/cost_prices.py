@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
     from lambda_llm.cost.prices import Price, Prices
     from lambda_llm.cost.refresh import Refreshed
+
+GAP: Final = 2
+"""Between the columns of a table."""
+SOURCE_WIDTH: Final = 40
+"""Least width of a source on a terminal, which folds it."""
 
 GivenPrices = Annotated[
     list[str] | None,
@@ -49,6 +54,8 @@ def prices(
 
     Example: `lambda-llm cost prices ec2 --region eu-central-1`
     """
+    from rich.console import Console
+
     from lambda_llm.cost.overrides import overridden
     from lambda_llm.cost.prices import group_of, load
 
@@ -68,7 +75,8 @@ def prices(
     if not shown:
         raise typer.BadParameter(f"No price of {home} has {word!r} in its name or description.")
     out.print(f"Prices of {home} in US dollars, for its group of regions ({', '.join(GROUPS[listed.group])})\n")
-    out.print(_table(shown))
+    # A table is never wider than its console, and cut where it has no room.
+    Console(width=_width(shown), highlight=False, soft_wrap=True).print(_table(shown))
 
 
 def _about(price: "Price", word: str | None) -> bool:
@@ -109,12 +117,21 @@ def _tiers(price: "Price") -> str:
     )
 
 
+def _width(shown: "list[Price]") -> int:
+    """Of the table: the terminal's if names and prices have room in it, and whatever it takes where a program reads."""
+    names = max(len(each.name) for each in shown)
+    values = max(len(line) for each in shown for line in _tiers(each).splitlines())
+    sources = max(len(each.source) for each in shown)
+    beside = names + values + len("2026-11-27") + 4 * GAP
+    return max(out.width, beside + (SOURCE_WIDTH if out.is_terminal else max(sources, SOURCE_WIDTH)))
+
+
 def _table(shown: "list[Price]") -> "Table":
     from rich.table import Table
 
     from lambda_llm.cost.overrides import GIVEN
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="dim")
     table.add_column("Name", no_wrap=True)
     table.add_column("Price", no_wrap=True)
     table.add_column("Read on", no_wrap=True)
@@ -158,7 +175,7 @@ def _tell(found: "Refreshed", region: str, output: Path | None) -> None:
     changed, same = len(found.changed), len(found.same)
     out.print(f"{region}: {changed} prices changed, {same} are as in the list, {len(found.unclear)} were not found.")
     if found.changed:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table(box=None, padding=(0, GAP, 0, 0), header_style="dim")
         for title in ("Name", "Was", "Is"):
             table.add_column(title)
         for before, after in found.changed:

@@ -60,9 +60,18 @@ def test_the_list_has_each_price_with_unit_day_and_source(prices: Run) -> None:
 
 def test_a_word_leaves_out_the_rest(prices: Run) -> None:
     shown = {each["name"] for each in json.loads(prices("SNAPSHOT", "--json").out)["prices"]}
-    assert shown == {"lambda.microvm.snapshot", "lambda.snapstart.cache", "lambda.snapstart.restore"}
+    assert shown == {"lambda.microvm.snapshot", "lambda.snapstart.cache"}
     told = prices("SNAPSHOT")
     assert [name for name in load() if name in told.out] == [name for name in load() if name in shown]
+
+
+def test_nothing_is_cut_where_the_lines_are_long(prices: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    told = prices("lambda")
+    for price in load().values():
+        if price.name.startswith("lambda."):
+            assert price.source in line(told, price.name)
+    assert "…" not in told.out
 
 
 def test_a_word_that_nothing_has_is_said(prices: Run) -> None:
