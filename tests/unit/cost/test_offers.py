@@ -10,7 +10,7 @@ import pytest
 
 from lambda_llm.cost.offer_files import ATTEMPTS, AbsentError, OfferFiles
 from lambda_llm.cost.offers import OfferError, Rates, Unclear, Wanted, rates, wanted
-from lambda_llm.cost.prices import COLUMNS, Price, Prices, anywhere, load, read
+from lambda_llm.cost.prices import COLUMNS, Price, Prices, anywhere, load, plain, read
 from lambda_llm.cost.refresh import refreshed, write
 from support.offers import PUBLISHED, Offers, as_csv, ec2_offer, lambda_offer, rate, serving
 
@@ -115,11 +115,12 @@ def test_a_price_that_the_list_lacks_is_added(files: OfferFiles) -> None:
     assert found.prices["kms.key"] == load()["kms.key"]
 
 
-def test_a_price_of_another_unit_is_not_taken(files: OfferFiles) -> None:
-    dear: Price = load()["nat.hour"].at(0.000045)
-    found = refreshed(load().with_prices({"nat.hour": dear}), "us-east-1", files)
-    assert found.prices["nat.hour"] == dear
-    assert "nat.hour: 0.000045 would become 0.045, which is another unit or product" in "\n".join(found.unclear)
+@pytest.mark.parametrize("listed", [0.000045, 4.5])
+def test_a_price_of_another_unit_is_not_taken(files: OfferFiles, listed: float) -> None:
+    other: Price = load()["nat.hour"].at(listed)
+    found = refreshed(load().with_prices({"nat.hour": other}), "us-east-1", files)
+    assert found.prices["nat.hour"] == other
+    assert f"nat.hour: {plain(listed)} would become 0.045, which is another unit or product" in "\n".join(found.unclear)
 
 
 def test_nothing_found_is_an_error(files: OfferFiles) -> None:
