@@ -7,33 +7,20 @@ import typer
 
 from lambda_llm.cli import cost_plan, cost_prices
 from lambda_llm.cli.console import JSON, err, out
+from lambda_llm.cli.cost_prices import GivenPrices, PricesRegion
 from lambda_llm.cost.compare.inputs import INPUTS
-from lambda_llm.errors import LambdaLLMError
+from lambda_llm.cost.prices import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lambda_llm.cost.compare.analysis import Analysis
     from lambda_llm.cost.compare.options import Server
-
-Prices = Annotated[
-    list[str],
-    typer.Option(
-        "--price",
-        help="Another price: NAME=DOLLARS, or with a unit, as `kms.key=2 USD/month`; `cost prices` has the names.",
-        show_default=False,
-    ),
-]
-PriceRegion = Annotated[str, typer.Option("--region", help="Region whose prices hold.")]
 
 
 def _input(name: str) -> Any:
     entry = INPUTS[name]
     return typer.Option(help=f"{entry.label}.", show_default=f"{entry.value:g}")
-
-
-class FileError(LambdaLLMError):
-    """A file that a command was given is not what it should be."""
 
 
 app = typer.Typer(
@@ -95,8 +82,8 @@ def cost(
     internet: Annotated[float | None, _input("internet")] = None,
     replicas: Annotated[float | None, _input("replicas")] = None,
     target: Annotated[float | None, _input("target")] = None,
-    region: PriceRegion = "us-east-1",
-    price: Prices = [],  # noqa: B006 - as above
+    region: PricesRegion = REGION,
+    price: GivenPrices = None,
     every: Annotated[bool, typer.Option("--all", help="Show every option, not the cheapest of each kind.")] = False,
     figure: Annotated[
         Path | None,
@@ -118,7 +105,7 @@ def cost(
     given = {name: value for name, value in context.params.items() if name in INPUTS and value is not None}
     known = _of_traffic(traffic) | _of_measurement(measured, given.get("prompt_tokens")) | given
     workload = Workload.of(known, _servers(server))
-    analysis = analyse(workload, overridden(load(region), price))
+    analysis = analyse(workload, overridden(load(region), price or []))
     if figure is not None:
         from lambda_llm.cost.figure import draw
 
@@ -136,7 +123,7 @@ def cost(
             err.print(f"Wrote {path}.", markup=False)
 
 
-def _of_traffic(path: Path | None) -> "Mapping[str, float]":
+def _of_traffic(path: Path | None) -> dict[str, float]:
     if path is None:
         return {}
     from lambda_llm.simulator.shape import shape
@@ -145,7 +132,7 @@ def _of_traffic(path: Path | None) -> "Mapping[str, float]":
     return shape(Trace.read(path))
 
 
-def _of_measurement(path: Path | None, prompt_tokens: float | None) -> "Mapping[str, float]":
+def _of_measurement(path: Path | None, prompt_tokens: float | None) -> dict[str, float]:
     if path is None:
         return {}
     from lambda_llm.cost.measured import read

@@ -1,8 +1,8 @@
 """The picture of what options cost over utilization, with the points at which Lambda stops being cheaper."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lambda_llm.cost.compare.analysis import Analysis
 from lambda_llm.cost.compare.costs import Cost
@@ -76,8 +76,7 @@ def draw(analysis: Analysis, path: Path) -> None:
         )
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:,.10g} %")
         axes.yaxis.set_major_formatter(lambda value, _: f"${value:,.10g}")
-        busy = at(1.0).inputs["requests_per_day"]
-        requests = axes.secondary_xaxis("top", functions=(lambda share: share * busy, lambda count: count / busy))
+        requests = axes.secondary_xaxis("top", functions=_requests_a_day(at(1.0).inputs["requests_per_day"]))
         requests.set_xlabel("requests a day")
         requests.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axes.grid(visible=True, linewidth=0.4, color=FAINT)
@@ -85,6 +84,11 @@ def draw(analysis: Analysis, path: Path) -> None:
         save(figure, path)
     finally:
         plt.close(figure)
+
+
+def _requests_a_day(busy: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """From utilizations to requests a day, and back; `busy` is the requests of a function that is always busy."""
+    return (lambda utilization: utilization * busy), (lambda requests: requests / busy)
 
 
 def _meetings(axes: "Axes", ours: Curve, others: Sequence[Curve], analysis: Analysis) -> None:
