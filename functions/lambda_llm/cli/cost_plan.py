@@ -10,7 +10,7 @@ from lambda_llm.cli.console import JSON, out, print_error
 from lambda_llm.errors import LambdaLLMError
 
 if TYPE_CHECKING:
-    from lambda_llm.cost.resources import Assumed
+    from lambda_llm.cost.plans.resources import Assumed
 
 
 class PlanFileError(LambdaLLMError):
@@ -57,8 +57,8 @@ def plan(
         raise typer.BadParameter("--measured tells the seconds of a request: leave --seconds-per-request out.")
     _check_finite({"--seconds-per-request": seconds_per_request, "--fail-above": fail_above})
     from lambda_llm.cli import cost_plan_shown
-    from lambda_llm.cost.plan import public, report
-    from lambda_llm.cost.plan_file import read
+    from lambda_llm.cost.plans.file import read
+    from lambda_llm.cost.plans.report import public, report
     from lambda_llm.units import printable
 
     assumed = _assumed(seconds_per_request, measured, prompt_tokens, answer_tokens, instance_price)
@@ -91,7 +91,7 @@ def _check_finite(numbers: dict[str, float | None]) -> None:
 def _assumed(
     seconds: float | None, measured: Path | None, prompt: int, answer: int, instance_price: list[str]
 ) -> "Assumed":
-    from lambda_llm.cost.resources import Assumed
+    from lambda_llm.cost.plans.resources import Assumed
 
     prices = {}
     for given in instance_price:

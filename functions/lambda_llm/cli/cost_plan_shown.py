@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from lambda_llm.cli.console import out
-from lambda_llm.cost.plan import Forgotten, Report, Row, Sums, Verdict
+from lambda_llm.cost.plans.report import Forgotten, Report, Row, Sums, Verdict
 from lambda_llm.units import printable
 
 MARKER: Final = "<!-- lambda-llm cost plan -->"

@@ -12,8 +12,8 @@ from lambda_llm.cost.prices import GROUPS, REGION
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from lambda_llm.cost.offers.refresh import Refreshed
     from lambda_llm.cost.prices import Price, Prices
-    from lambda_llm.cost.refresh import Refreshed
 
 GAP: Final = 2
 """Between the columns of a table."""
@@ -143,8 +143,8 @@ def _table(shown: "list[Price]") -> "Table":
 
 
 def _refresh(listed: "Prices", region: str, output: Path | None, url: str | None, *, as_json: bool) -> None:
-    from lambda_llm.cost.offer_files import OFFERS_URL, OfferFiles
-    from lambda_llm.cost.refresh import refreshed, write
+    from lambda_llm.cost.offers.files import OFFERS_URL, OfferFiles
+    from lambda_llm.cost.offers.refresh import refreshed, write
 
     with OfferFiles(url or OFFERS_URL) as files:
         found = refreshed(listed, region, files, progress_bar)

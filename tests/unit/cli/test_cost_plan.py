@@ -19,7 +19,7 @@ from lambda_llm.cli.cost_plan_shown import MARKER
 from scripts import ROOT
 from support.command_line import Run
 
-PLANS = ROOT / "tests/unit/cost/plans"
+PLANS = ROOT / "tests/unit/cost/plans/recorded"
 CREATED = PLANS / "created.json"
 DOCUMENT = ROOT / "docs/cost-plan.md"
 ROUTER = "module.router.aws_lambda_function.this"

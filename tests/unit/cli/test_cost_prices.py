@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from lambda_llm.cli import cost
-from lambda_llm.cost.offers import OfferError
+from lambda_llm.cost.offers.rates import OfferError
 from lambda_llm.cost.prices import PriceError, load, read
 from lambda_llm.cost.units import UnitError
 from support.command_line import Result, Run

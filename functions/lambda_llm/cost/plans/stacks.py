@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lambda_llm.cost.plan_file import Resource
-from lambda_llm.cost.resources import Assumed, Cost, total, variant_cost
+from lambda_llm.cost.plans.file import Resource
+from lambda_llm.cost.plans.resources import Assumed, Cost, total, variant_cost
 
 FREE: Final = frozenset(
     {

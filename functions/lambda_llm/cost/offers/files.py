@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 import httpx2
 import tenacity
 
-from lambda_llm.cost.offers import OfferError
+from lambda_llm.cost.offers.rates import OfferError
 
 OFFERS_URL: Final = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/index.json"
 """The index of all offers."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lambda_llm.cost import prices
-from lambda_llm.cost.plan_file import Resource
+from lambda_llm.cost.plans.file import Resource
 from lambda_llm.limits import MEMORY_MB, SNAPSTART_APPLY_ON
 
 
@@ -267,7 +267,7 @@ RULES: Final[dict[str, Rule]] = {
     "aws_vpc_endpoint": _endpoint,
     "aws_wafv2_web_acl": _web_acl,
 }
-"""By type; what a plan has of CloudFormation is in `lambda_llm.cost.stacks`."""
+"""By type; what a plan has of CloudFormation is in `lambda_llm.cost.plans.stacks`."""
 
 WATCHED: Final[dict[str, tuple[str, ...]]] = {
     "aws_autoscaling_group": ("min_size",),

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.cli.cost_plan_shown import MARKER, markdown
-from lambda_llm.cost.plan import PRICED, Report, Verdict, public, report, verdict
-from lambda_llm.cost.plan_file import PlanError, read
-from lambda_llm.cost.resources import WATCHED, Assumed, Cost
-from lambda_llm.cost.unpriced import FREE, NOT_PRICED
+from lambda_llm.cost.plans.file import PlanError, read
+from lambda_llm.cost.plans.report import PRICED, Report, Verdict, public, report, verdict
+from lambda_llm.cost.plans.resources import WATCHED, Assumed, Cost
+from lambda_llm.cost.plans.unpriced import FREE, NOT_PRICED
 from scripts import ROOT
 
-PLANS = Path(__file__).parent / "plans"
+PLANS = Path(__file__).parent / "recorded"
 FUNCTION: dict[str, Any] = {
     "function_name": "chat",
     "memory_size": 10_240,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lambda_llm.cost.offer_files import ATTEMPTS, AbsentError, OfferFiles
-from lambda_llm.cost.offers import OfferError, Rates, Unclear, Wanted, rates, wanted
+from lambda_llm.cost.offers.files import ATTEMPTS, AbsentError, OfferFiles
+from lambda_llm.cost.offers.rates import OfferError, Rates, Unclear, Wanted, rates, wanted
+from lambda_llm.cost.offers.refresh import refreshed, write
 from lambda_llm.cost.prices import COLUMNS, Price, Prices, anywhere, load, plain, read
-from lambda_llm.cost.refresh import refreshed, write
 from support.offers import PUBLISHED, Offers, as_csv, ec2_offer, lambda_offer, rate, serving
 
 DAY = PUBLISHED[:10]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from lambda_llm.cost.plan_file import Resource
+from lambda_llm.cost.plans.file import Resource
 
 FUNCTION: Final = "aws_lambda_function"
 TARGET: Final = "LAMBDA_LLM_PRUNE_FUNCTION"

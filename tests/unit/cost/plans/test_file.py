@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lambda_llm.cost.plan_file import PlanError, read
+from lambda_llm.cost.plans.file import PlanError, read
 
-PLANS = Path(__file__).parent / "plans"
+PLANS = Path(__file__).parent / "recorded"
 CREATED = (PLANS / "created.json").read_bytes()
 HCL = b'resource "aws_lambda_function" "chat" {\n  memory_size = 10240\n}\n'
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from lambda_llm.cost import pruners
-from lambda_llm.cost.plan_file import Change, Plan, PlanError, Resource
-from lambda_llm.cost.resources import RULES, Assumed, Cost, cost_of, has_versions, version_month
-from lambda_llm.cost.stacks import stack
-from lambda_llm.cost.unpriced import FREE, NOT_PRICED, UNKNOWN
+from lambda_llm.cost.plans import pruners
+from lambda_llm.cost.plans.file import Change, Plan, PlanError, Resource
+from lambda_llm.cost.plans.resources import RULES, Assumed, Cost, cost_of, has_versions, version_month
+from lambda_llm.cost.plans.stacks import stack
+from lambda_llm.cost.plans.unpriced import FREE, NOT_PRICED, UNKNOWN
 
 PRICED = {**RULES, "aws_cloudformation_stack": stack}
 

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from lambda_llm.cost.offer_files import AbsentError, OfferFiles, Progress
-from lambda_llm.cost.offers import OfferError, Rates, Unclear, Wanted, rates, wanted
+from lambda_llm.cost.offers.files import AbsentError, OfferFiles, Progress
+from lambda_llm.cost.offers.rates import OfferError, Rates, Unclear, Wanted, rates, wanted
 from lambda_llm.cost.prices import COLUMNS, Price, Prices, anywhere, plain
 
 IMPLAUSIBLE: Final = 10

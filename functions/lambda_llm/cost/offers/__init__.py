@@ -1,0 +1,1 @@
+"""AWS's public offer files, which a price list is compared with."""

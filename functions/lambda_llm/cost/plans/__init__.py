@@ -1,0 +1,1 @@
+"""What a Terraform plan costs before it is applied."""
