@@ -110,7 +110,7 @@ def _rules(analysis: Analysis) -> str:
     for rule in analysis.rules:
         if rule.name in servers:
             share = "at any" if rule.lambda_always else f"{rule.utilization:.2g}" if rule.utilization else "at none"
-            parts.append(f"{titles[rule.name]} {share} ({rule.ratio:.2g} functions)")
+            parts.append(f"{titles[rule.name]} {share} ({rule.ratio:,.1f} functions)")
     thumbs = " and ".join(f"{rule:.0%}" for rule in RULES)
     return (
         f"The rules of {thumbs} utilization become, in the server's own time and with how many functions it is worth: "
