@@ -51,6 +51,27 @@ RESTORE_SECONDS: Final = 10
 """Limit on loading the runtime plus all after-restore hooks.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html"""
 
+SNAPSTART_MINIMUM_SECONDS: Final = 3 * 60 * 60
+"""A published version with SnapStart is charged for at least this long.
+Source: https://aws.amazon.com/lambda/pricing/, section SnapStart"""
+
+# -- Scaling ----------------------------------------------------------------------------------------
+
+CONCURRENCY: Final = 1_000
+"""Requests that an account's functions process at once in a region, by default; new accounts have less.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+SCALING_ENVIRONMENTS: Final = 1_000
+"""Environments that a function may be given in `SCALING_SECONDS`, the first ones included; what was not used is lost.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html"""
+
+SCALING_SECONDS: Final = 10
+"""Source: as above."""
+
+REQUESTS_PER_CONCURRENCY: Final = 10
+"""Requests a second for each unit of concurrency, above which more are throttled.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html, section on requests per second"""
+
 # -- Sizes ------------------------------------------------------------------------------------------
 
 PACKAGE_UNZIPPED_BYTES: Final = 250 * MIB
