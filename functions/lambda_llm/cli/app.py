@@ -22,6 +22,7 @@ from lambda_llm.cli import (
     push,
     router,
     serve,
+    simulate,
     tenant,
     verify,
     versions,
@@ -53,6 +54,8 @@ app = typer.Typer(
     - `lambda-llm proxy https://….lambda-url.REGION.on.aws` - the function, for any tool
 
     - `lambda-llm verify https://….lambda-url.REGION.on.aws` - is it right?
+
+    - `lambda-llm simulate --requests-per-day 20000` - what will it cost, who will wait?
     """,
 )
 for _command in (
@@ -61,6 +64,7 @@ for _command in (
     proxy.proxy,
     verify.verify,
     bench.bench,
+    simulate.simulate,
     push.push,
     inspect.inspect,
     package.package,

@@ -66,11 +66,11 @@ class Fleet:
 
     A server without batching has slots that do not disturb each other: processes with CPUs of their own, each as fast
     as `speeds`. One with batching (GPUs) decodes all its sequences together: a step for b of them takes
-    `(1 + (b - 1) * slowdown) / decode` seconds, so that they get `b * decode / (1 + (b - 1) * slowdown)` tokens a second
-    together. That a step's time grows linearly with the batch, `alpha + beta * b`, was measured with vLLM on L4 to H100
-    (https://github.com/vishakha-ramani/inferno-autoscaler/blob/main/docs/modeling-optimization.md, which names five
-    papers that found the same); slowdown is `beta / (alpha + beta)`. The GPU evaluates one prompt after the other and
-    decodes nothing meanwhile, as servers do that put prefill first (Agrawal et al., Sarathi-Serve, OSDI 2024,
+    `(1 + (b - 1) * slowdown) / decode` seconds, so that they get `b * decode / (1 + (b - 1) * slowdown)` tokens a
+    second together. That a step's time grows linearly with the batch, `alpha + beta * b`, was measured with vLLM on L4
+    to H100 (https://github.com/vishakha-ramani/inferno-autoscaler/blob/main/docs/modeling-optimization.md, which names
+    five papers that found the same); slowdown is `beta / (alpha + beta)`. The GPU evaluates one prompt after the other
+    and decodes nothing meanwhile, as servers do that put prefill first (Agrawal et al., Sarathi-Serve, OSDI 2024,
     https://arxiv.org/abs/2403.02310, section 3).
 
     Attributes:
