@@ -51,10 +51,6 @@ RESTORE_SECONDS: Final = 10
 """Limit on loading the runtime plus all after-restore hooks.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html"""
 
-SNAPSTART_MINIMUM_SECONDS: Final = 3 * 60 * 60
-"""A published version with SnapStart is charged for at least this long.
-Source: https://aws.amazon.com/lambda/pricing/, section SnapStart"""
-
 # -- Scaling ----------------------------------------------------------------------------------------
 
 CONCURRENCY: Final = 1_000
@@ -66,7 +62,7 @@ SCALING_ENVIRONMENTS: Final = 1_000
 Source: https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html"""
 
 SCALING_SECONDS: Final = 10
-"""Source: as above."""
+"""Time in which a function may be given `SCALING_ENVIRONMENTS`. Source: as above."""
 
 REQUESTS_PER_CONCURRENCY: Final = 10
 """Requests a second for each unit of concurrency, above which more are throttled.

@@ -62,8 +62,8 @@ def simulate(
         list[str],
         typer.Option(
             metavar="NAME:COUNT@HOURLY[,key=value]",
-            help="A fleet to compare, several times: `c8g.2xlarge:4@0.319,slots=1`, or with a range autoscaled and with "
-            "batch a GPU: `g6.xlarge:1-8@0.8048,batch=32,prefill=4000,decode=60`. Keys: prefill, decode, slots, batch, "
+            help="A fleet to compare; several times. `c8g.2xlarge:4@0.319`; with a range autoscaled, with batch a GPU: "
+            "`g6.xlarge:1-8@0.8048,batch=32,prefill=4000,decode=60`. Keys: prefill, decode, slots, batch, "
             "slowdown, queue, target, period, start, cooldown.",
             show_default=False,
         ),
@@ -203,7 +203,7 @@ def _print_table(results: "Sequence[Result]") -> None:
     from lambda_llm.simulator.verdict import verdict
     from lambda_llm.units import printable
 
-    out.print(verdict(results), markup=False)
+    out.print(printable(verdict(results)), markup=False)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
     for each in results:

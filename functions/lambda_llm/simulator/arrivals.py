@@ -28,6 +28,9 @@ DAY: Final = 24 * HOUR
 
 _SEGMENTS: Final = 4096
 
+_MOST_SECONDS: Final = 10 * 365 * DAY
+_MOST_BURSTS: Final = 5_000_000
+
 
 class Arrivals(Protocol):
     """When requests arrive."""
@@ -102,7 +105,7 @@ class Poisson:
 
     def __post_init__(self) -> None:
         check("The rate of requests", self.rate, above=True)
-        check("The simulated time in seconds", self.seconds, above=True)
+        check("The simulated time in seconds", self.seconds, above=True, most=_MOST_SECONDS)
 
     @property
     def expected(self) -> float:
@@ -143,6 +146,8 @@ class Bursts:
         check("The factor of bursts", self.factor, least=1, above=True, most=1e6)
         check("The length of a burst in seconds", self.burst_seconds, above=True)
         check("The share of requests in bursts", self.share, above=True, most=1)
+        bursts = self.seconds * self.share / self.factor / self.burst_seconds
+        check("The expected number of bursts", bursts, most=_MOST_BURSTS)
 
     @property
     def expected(self) -> float:

@@ -177,13 +177,23 @@ def _winner(tree: Floats) -> int:
 
 
 @compiled
+def _next(server: int, state: State) -> int:
+    """Place of the request of a server that ends next."""
+    first = 0
+    for place in range(1, state.batch[server]):
+        if state.ends[server, place] < state.ends[server, first]:
+            first = place
+    return first
+
+
+@compiled
 def _schedule(server: int, limits: Limits, state: State) -> None:
     """When a server's next request will end, and how loaded it is."""
     batch = state.batch[server]
     if batch == 0:
         _put(state.next_event, server, np.inf)
     else:
-        remaining = state.ends[server, :batch].min() - state.virtual[server]
+        remaining = state.ends[server, _next(server, state)] - state.virtual[server]
         begins = max(state.updated[server], state.prefilled[server])
         _put(state.next_event, server, begins + max(remaining, 0.0) * (1.0 + (batch - 1) * limits.slowdown))
     takes_more = state.status[server] == _ON and batch < limits.slots
@@ -222,7 +232,7 @@ def _assign(server: int, now: float, request: tuple[float, float, float], limits
 def _finish(server: int, now: float, limits: Limits, state: State) -> float:
     """The request of a server that is next ends; returns when it came."""
     batch = state.batch[server]
-    place = state.ends[server, :batch].argmin()
+    place = _next(server, state)
     arrived = state.arrived[server, place]
     state.virtual[server] = state.ends[server, place]
     state.updated[server] = now

@@ -14,7 +14,6 @@ from lambda_llm.limits import (
     REQUESTS_PER_CONCURRENCY,
     SCALING_ENVIRONMENTS,
     SCALING_SECONDS,
-    SNAPSTART_MINIMUM_SECONDS,
     TIMEOUT_MAX_SECONDS,
 )
 from lambda_llm.simulator import functions_loop as loop
@@ -161,7 +160,7 @@ def simulate_functions(
     busy = float(state.sums[loop.BUSY])
     billed = busy + rules.restore_billed * float(state.sums[loop.RESTORING])
     days = arrivals.seconds / prices.DAY_SECONDS
-    least_days = SNAPSTART_MINIMUM_SECONDS / prices.DAY_SECONDS
+    least_days = prices.SNAPSTART_MINIMUM_SECONDS / prices.DAY_SECONDS
     used = {
         "duration": prices.busy(billed),
         "requests": prices.REQUEST * (served + timed_out),

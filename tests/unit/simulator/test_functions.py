@@ -125,7 +125,7 @@ def test_by_hand() -> None:
     assert result.whole.longest == pytest.approx(10)
     assert result.busy_seconds == pytest.approx(40)
     assert result.billed_gb_seconds == pytest.approx((40 + 0.5 * 4) * prices.GB)
-    # From 0 until 48 + 20, and from 1 until 20 + 20: the one that was used last is taken at 40, which was idle since 20.5.
+    # From 0 until 48 + 20, and from 1 until 20 + 20: at 40 the one is taken that was used last, until 20.5.
     assert result.running_hours * 3600 == pytest.approx(68 + 39)
     assert sum(result.course.at_work) * result.course.bin_seconds == pytest.approx(40 + 4)
     assert result.cost["duration"] == pytest.approx(prices.ARM64_GB_SECOND * 10 * 42)
