@@ -31,7 +31,7 @@ def verdict(results: Sequence[Result]) -> str:
         if not _answers(other):
             said.append(f"{other.name} leaves {other.arrived - other.served:,} requests unanswered")
         else:
-            said.append(f"{other.name} costs {_money(other)}, with {_first(other)}")
+            said.append(f"{other.name} costs {_money(other)} (first token within {_first(other)})")
     return "; ".join(said) + "."
 
 
@@ -70,7 +70,8 @@ def _waits(result: Result) -> str:
 
 
 def _first(result: Result) -> str:
-    return "no first token" if result.first_token is None else seconds(result.first_token.p99)
+    """Only of results that answer requests."""
+    return seconds(result.first_token.p99 if result.first_token else 0.0)
 
 
 def seconds(value: float) -> str:
