@@ -160,7 +160,7 @@ def simulate_functions(
     busy = float(state.sums[loop.BUSY])
     billed = busy + rules.restore_billed * float(state.sums[loop.RESTORING])
     days = arrivals.seconds / prices.DAY_SECONDS
-    least_days = prices.SNAPSTART_MINIMUM_SECONDS / prices.DAY_SECONDS
+    least_days = prices.SNAPSTART_LEAST_DAYS
     used = {
         "duration": prices.busy(billed),
         "requests": prices.REQUEST * (served + timed_out),
