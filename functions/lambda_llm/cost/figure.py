@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lambda_llm.cost.compare.analysis import Analysis
 from lambda_llm.cost.compare.costs import Cost
 from lambda_llm.cost.compare.crossings import Curve, break_even
+from lambda_llm.cost.compare.told import share
 from lambda_llm.cost.compare.verdict import LAMBDA
 from lambda_llm.cost.plotting import FAINT, INK, PAPER, checked, save
 
@@ -74,7 +75,7 @@ def draw(analysis: Analysis, path: Path) -> None:
             xlabel="utilization: time that one function would be busy",
             ylabel="US dollars a month",
         )
-        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:,.10g} %")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:,.10g}%")
         axes.yaxis.set_major_formatter(lambda value, _: f"${value:,.10g}")
         requests = axes.secondary_xaxis("top", functions=_requests_a_day(at(1.0).inputs["requests_per_day"]))
         requests.set_xlabel("requests a day")
@@ -104,7 +105,5 @@ def _meetings(axes: "Axes", ours: Curve, others: Sequence[Curve], analysis: Anal
         at = (place, ours(place))
         axes.plot(*at, "o", color=_OURS, markeredgecolor=PAPER, markersize=7, zorder=5)
         if place > named * _APART:
-            axes.annotate(
-                f"{100 * place:,.0f} %", at, xytext=(7, -11), textcoords="offset points", color=INK, fontsize="small"
-            )
+            axes.annotate(share(place), at, xytext=(7, -11), textcoords="offset points", color=INK, fontsize="small")
             named = place

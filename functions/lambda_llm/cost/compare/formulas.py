@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
@@ -10,13 +11,23 @@ from typing import Any, Final
 from lambda_llm.cost.prices import Prices
 from lambda_llm.errors import LambdaLLMError
 
-FUNCTIONS: Final = ("awake_share", "ceil", "cold_starts", "cost", "max", "min", "price")
-"""What formulas may call. `cost` takes the name of a price and a quantity a month, `price` the name alone."""
+FUNCTIONS: Final = {"awake_share": 3, "ceil": 1, "cold_starts": 3, "cost": 2, "max": 2, "min": 2, "price": 1}
+"""What formulas may call, and with how many arguments. `cost` takes the name of a price and a quantity a month, `price`
+the name alone."""
+
+_OF_PRICES: Final = frozenset({"cost", "price"})
+
+# What both languages read alike: no other quotes, numbers or comments, and no `--`, which JavaScript counts down with.
+_TEXT: Final = re.compile(r"""(?:[a-z_][a-z0-9_]*|\d+(?:\.\d+)?(?:e-?\d+)?|"[\w.-]+"|-(?!-)|[+*/(), ])+""", re.ASCII)
 
 _NODES: Final = (
     *(ast.Expression, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UnaryOp, ast.USub),
     *(ast.Call, ast.Name, ast.Load, ast.Constant),
 )
+
+MOST_BUSY: Final = 1e9
+"""Functions busy at once beyond which nothing is computed; all of AWS's would not do."""
+
 _ENOUGH: Final = 12
 """Standard deviations beyond which a Poisson distribution has nothing that matters."""
 
@@ -47,25 +58,54 @@ class Formula:
         Raises:
             FormulaError: it has something else in it.
         """
+        if not _TEXT.fullmatch(self.text):
+            raise FormulaError(
+                f"The formula {self.text!r} has a sign that is none of a formula's: expected names, numbers, "
+                f"+ - * / and calls of {', '.join(FUNCTIONS)}."
+            )
         try:
             tree = ast.parse(self.text, mode="eval")
-        except SyntaxError as error:
-            raise FormulaError(f"The formula {self.text!r} can't be read ({error.msg}).") from error
-        prices, names = set(), set()
+        except (SyntaxError, RecursionError, MemoryError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deeply"
+            raise FormulaError(f"The formula {self.text!r} can't be read ({reason}): correct it.") from error
+        prices, names, called = set(), set(), set()
         for node in ast.walk(tree):
             if not isinstance(node, _NODES):
                 raise FormulaError(
                     f"The formula {self.text!r} has a {type(node).__name__}: expected + - * / or a call."
                 )
-            if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
-                raise FormulaError(f"The formula {self.text!r} calls something else than {', '.join(FUNCTIONS)}.")
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                prices.add(node.value)
-            elif isinstance(node, ast.Name) and node.id not in FUNCTIONS:
+            if isinstance(node, ast.Call):
+                prices |= self._price(node)
+                called |= {node.func, *(node.args[:1] if _name(node) in _OF_PRICES else ())}
+            elif node in called:
+                continue
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                raise FormulaError(f"The formula {self.text!r} has a text outside cost and price: name a quantity.")
+            elif isinstance(node, ast.Name):
+                if node.id in FUNCTIONS:
+                    raise FormulaError(f"The formula {self.text!r} has {node.id} without a call: call it.")
                 names.add(node.id)
         object.__setattr__(self, "prices", frozenset(prices))
         object.__setattr__(self, "names", frozenset(names))
         object.__setattr__(self, "_code", compile(tree, "<formula>", "eval"))
+
+    def _price(self, call: ast.Call) -> set[str]:
+        """The name of the price in a call; none where it has none.
+
+        Raises:
+            FormulaError: the call is none of `FUNCTIONS`.
+        """
+        name = _name(call)
+        if name not in FUNCTIONS:
+            raise FormulaError(f"The formula {self.text!r} calls something else than {', '.join(FUNCTIONS)}.")
+        if len(call.args) != FUNCTIONS[name] or call.keywords:
+            raise FormulaError(f"The formula {self.text!r} calls {name} wrongly: it takes {FUNCTIONS[name]}.")
+        if name not in _OF_PRICES:
+            return set()
+        first = call.args[0]
+        if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+            raise FormulaError(f"The formula {self.text!r} calls {name} wrongly: it takes a price's name in quotes.")
+        return {first.value}
 
     def value(self, quantities: Mapping[str, Any], calls: Mapping[str, Callable[..., Any]]) -> Any:
         """Compute it.
@@ -84,6 +124,10 @@ class Formula:
             raise FormulaError(f"The formula {self.text!r} has no value for {error.name!r}.") from error
         except ZeroDivisionError as error:
             raise FormulaError(f"The formula {self.text!r} divides by zero.") from error
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def calls(prices: Prices) -> dict[str, Callable[..., Any]]:
@@ -107,29 +151,39 @@ def cold_starts(rate: float, seconds: float, keep_warm: float) -> float:
     """Requests that find no warm environment, in a second.
 
     Requests come at random, and the environment that was used last is taken first. So the k-th one is needed whenever
-    k - 1 are busy as a request comes, which happens `r = rate * P(k - 1 busy)` times a second, P by the Poisson
-    distribution of an M/G/infinity queue. It is cold if that did not happen for `keep_warm` seconds: exp(-r keep_warm).
-    Those of the mean load are never idle for long, and left out. The times at which k are needed come in clusters;
-    taking them as independent counts some cold starts too many.
+    k - 1 are busy as a request comes, `rate * P(k - 1 busy)` times a second, P by the Poisson distribution of an
+    M/G/infinity queue. In between fewer than k are busy, for `P(fewer than k busy) / (rate * P(k - 1 busy))` seconds at
+    the mean: the k-th is idle then, and cold if it took more than `keep_warm`. That these times are exponential is true
+    of the first environment and nearly so of others: simulated requests of 8 s have at most 3 % fewer and 27 % more
+    cold starts with environments that stay for 420 s, up to 40 % more at 60 s. Where one stays hardly longer than a
+    request takes there are fewer, down to half.
 
     Args:
         rate: requests a second.
         seconds: that one keeps its environment busy.
         keep_warm: seconds for which an idle environment stays.
+
+    Raises:
+        FormulaError: more environments would be busy than can be computed with.
     """
     load = rate * seconds
+    if not load <= MOST_BUSY:
+        raise FormulaError(f"{load:.3g} functions would be busy at once: expected at most {MOST_BUSY:g}.")
     usual = math.floor(load)
     # Weights of the distribution, relative to that of the usual number: neither language needs a factorial for them.
     far = math.ceil(_ENOUGH * (math.sqrt(load) + 1))
-    above = [1.0]
-    for busy in range(usual + 1, usual + far):
-        above.append(above[-1] * load / busy)
-    below = [1.0]
+    weights = [1.0]
     for busy in range(usual, max(0, usual - far), -1):
-        below.append(below[-1] * busy / load)
-    whole = sum(above) + sum(below) - 1
-    needed = [rate * weight / whole for weight in above]
-    return sum(times * math.exp(-times * keep_warm) for times in needed)
+        weights.append(weights[-1] * busy / load)
+    weights.reverse()
+    for busy in range(usual + 1, usual + far):
+        weights.append(weights[-1] * load / busy)
+    whole, fewer, cold = sum(weights), 0.0, 0.0
+    for weight in weights:
+        fewer += weight
+        if weight:
+            cold += rate * weight / whole * math.exp(-rate * weight / fewer * keep_warm)
+    return cold
 
 
 def awake_share(rate: float, seconds: float, idle_seconds: float) -> float:

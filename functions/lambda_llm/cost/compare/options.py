@@ -93,6 +93,7 @@ class Server:
         vcpus: of a server without GPU.
         prefill, decode: tokens a second of all requests together, of one with a GPU, for the reference model.
         source: of the speed.
+        measured: the speeds are of the workload's own model, whatever its size.
     """
 
     title: str
@@ -100,6 +101,7 @@ class Server:
     prefill: float | None = None
     decode: float | None = None
     source: str = ""
+    measured: bool = False
 
     @property
     def speeds(self) -> dict[str, float]:
@@ -111,7 +113,9 @@ class Server:
     @property
     def capacity(self) -> str:
         """The name in `Options.server` of how many functions it is worth."""
-        return "capacity_of_vcpus" if self.vcpus is not None else "capacity_of_gpu"
+        if self.vcpus is not None:
+            return "capacity_of_vcpus"
+        return "capacity_as_measured" if self.measured else "capacity_of_gpu"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def until(found: Cost, analysis: Analysis) -> str:
     if meeting.utilization is None or meeting.requests_per_day is None:
         return "always" if meeting.cheap_first == LAMBDA else "never"
     below = "up to" if meeting.cheap_first == LAMBDA else "from"
-    return f"{below} {meeting.requests_per_day:,.0f} requests a day ({meeting.utilization:.2g} busy)"
+    return f"{below} {meeting.requests_per_day:,.0f} requests a day ({share(meeting.utilization)} busy)"
 
 
 def cheapest_of_each(analysis: Analysis) -> list[OptionRow]:
@@ -78,13 +78,17 @@ def notes(analysis: Analysis) -> list[str]:
     workload = analysis.workload
     known = workload.quantities
     request = (
-        f"A request takes {known['seconds']:.2g} s; one function would be busy {workload.utilization:.0%} of the time, "
+        f"A request takes {known['seconds']:.2g} s; one function would be busy {share(workload.utilization)} of the time, "
         f"and {analysis.cold_share:.1%} of the requests wait {workload.inputs['restore_seconds']:.2g} s for a restore."
     )
     said = [request, _rules(analysis)]
     for each in analysis.sensitivities:
         faster = "half" if each.factor < 1 else f"{each.factor:g} times"
-        limit = "" if each.requests_per_day is None else f", and break-even is at {each.requests_per_day:,.0f} requests"
+        limit = (
+            ""
+            if each.requests_per_day is None
+            else f", and break-even is at {each.requests_per_day:,.0f} requests a day"
+        )
         said.append(f"At {faster} the {each.name}, Lambda costs {dollars(each.monthly)} a month{limit}.")
     said += [
         f"Without the {saving.what} a request takes {saving.seconds:.2g} s longer, and a month costs "
@@ -109,21 +113,29 @@ def _rules(analysis: Analysis) -> str:
     parts = []
     for rule in analysis.rules:
         if rule.name in servers:
-            share = "at any" if rule.lambda_always else f"{rule.utilization:.2g}" if rule.utilization else "at none"
-            parts.append(f"{titles[rule.name]} {share} ({rule.ratio:,.1f} functions)")
+            limit = "none" if rule.lambda_always else share(rule.utilization) if rule.utilization else "any"
+            parts.append(f"{limit} of {titles[rule.name]} (worth {_digits(rule.ratio)} functions)")
     thumbs = " and ".join(f"{rule:.0%}" for rule in RULES)
-    return (
-        f"The rules of {thumbs} utilization become, in the server's own time and with how many functions it is worth: "
-        f"{'; '.join(parts)}."
-    )
+    become = f"become, in the server's own time: {'; '.join(parts)}" if parts else "can't be computed without prices"
+    return f"The rules that a server is cheaper from {thumbs} utilization on {become}."
+
+
+def share(value: float) -> str:
+    """A share as people read it, two digits of it at least."""
+    return f"{_digits(100 * value)}%"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004 - two digits are enough
 
 
 def assumptions(analysis: Analysis, region: str) -> str:
     """What all of it rests on, in a sentence or two."""
     used = {name for each in analysis.costs for name in each.option.prices}
     days = sorted(analysis.prices[name].read_on for name in used if analysis.prices[name].read_on)
+    read = f"read {days[0]} to {days[-1]}" if days else "all given"
     given = "; ".join(f"{INPUTS[name].label}: {value:g}" for name, value in analysis.workload.inputs.items())
     return (
-        f"Prices of {region}, read {days[0]} to {days[-1]}, without free tier, discounts and tax. Assumed: {given}. "
+        f"Prices of {region}, {read}, without free tier, discounts and tax. Assumed: {given}. "
         "Speeds of GPUs are estimates (--server has yours); another's model is another model."
     )

@@ -39,6 +39,7 @@ class Workload:
 
         Raises:
             WorkloadError: a number is impossible.
+            FormulaError: the numbers together are: they would keep more functions busy than can be computed with.
         """
         options = load()
         inputs = {name: given.get(name, entry.value) for name, entry in INPUTS.items()}
@@ -57,11 +58,7 @@ class Workload:
         return self.quantities["load"]
 
     def at(self, utilization: float) -> "Workload":
-        """The same requests, as many of them a day as make this utilization.
-
-        Raises:
-            WorkloadError: requests take no time.
-        """
+        """The same requests, as many of them a day as make this utilization."""
         day_seconds = self.quantities["month_seconds"] / self.quantities["month_days"]
         return self.with_inputs(requests_per_day=utilization * day_seconds / self.quantities["seconds"])
 
@@ -116,7 +113,7 @@ def _check(inputs: Mapping[str, float]) -> None:
     for name, value in inputs.items():
         if refused := INPUTS[name].refused(value):
             raise WorkloadError(refused)
-    if inputs["prompt_tokens"] + inputs["answer_tokens"] == 0:
+    if inputs["prompt_tokens"] + inputs["answer_tokens"] < 1:
         raise WorkloadError("A request has neither a prompt nor an answer: expected tokens of one of them.")
 
 

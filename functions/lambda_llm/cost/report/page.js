@@ -17,15 +17,20 @@ const calls = {
   awake_share: (rate, seconds, idle) => -Math.expm1(-rate * (seconds + idle)),
   cold_starts: (rate, seconds, keepWarm) => {
     const load = rate * seconds;
+    if (!(load <= 1e9)) throw new RangeError("too many functions would be busy at once");
     const usual = Math.floor(load);
     const far = Math.ceil(12 * (Math.sqrt(load) + 1));
-    const above = [1];
-    for (let busy = usual + 1; busy < usual + far; busy++) above.push((above.at(-1) * load) / busy);
-    const below = [1];
-    for (let busy = usual; busy > Math.max(0, usual - far); busy--) below.push((below.at(-1) * busy) / load);
-    const sum = (weights) => weights.reduce((total, weight) => total + weight, 0);
-    const whole = sum(above) + sum(below) - 1;
-    return sum(above.map((weight) => ((rate * weight) / whole) * Math.exp(((-rate * weight) / whole) * keepWarm)));
+    const weights = [1];
+    for (let busy = usual; busy > Math.max(0, usual - far); busy--) weights.push((weights.at(-1) * busy) / load);
+    weights.reverse();
+    for (let busy = usual + 1; busy < usual + far; busy++) weights.push((weights.at(-1) * load) / busy);
+    const whole = weights.reduce((total, weight) => total + weight, 0);
+    let fewer = 0, cold = 0;
+    for (const weight of weights) {
+      fewer += weight;
+      if (weight) cold += ((rate * weight) / whole) * Math.exp(((-rate * weight) / fewer) * keepWarm);
+    }
+    return cold;
   },
 };
 
