@@ -156,7 +156,8 @@ def _servers(given: "Sequence[str]") -> "dict[str, Server]":
             raise typer.BadParameter(f"{name!r} is no server: expected one of {', '.join(load().servers)}.")
         if not (0 < prefill < float("inf") and 0 < decode < float("inf")):
             raise typer.BadParameter(f"{text!r} has no speeds: expected NAME=PREFILL,DECODE in tokens a second.")
-        servers[name] = Server(load().servers[name].title, prefill=prefill, decode=decode, source="--server", measured=True)
+        title = load().servers[name].title
+        servers[name] = Server(title, prefill=prefill, decode=decode, source="--server", measured=True)
     return servers
 
 

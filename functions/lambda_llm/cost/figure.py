@@ -44,6 +44,7 @@ def draw(analysis: Analysis, path: Path) -> None:
     """
     checked(path)
     import matplotlib.pyplot as plt  # noqa: PLC0415 - an extra, slow to import
+    import numpy as np  # noqa: PLC0415
 
     figure, axes = plt.subplots(figsize=(9.5, 6.6), layout="constrained")
     try:
@@ -105,5 +106,7 @@ def _meetings(axes: "Axes", ours: Curve, others: Sequence[Curve], analysis: Anal
         at = (place, ours(place))
         axes.plot(*at, "o", color=_OURS, markeredgecolor=PAPER, markersize=7, zorder=5)
         if place > named * _APART:
-            axes.annotate(share(place), at, xytext=(7, -11), textcoords="offset points", color=INK, fontsize="small")
+            axes.annotate(
+                share(place), at, xytext=(-7, 7), textcoords="offset points", ha="right", color=INK, fontsize="small"
+            )
             named = place

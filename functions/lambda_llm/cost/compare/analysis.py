@@ -14,9 +14,6 @@ from lambda_llm.cost.prices import Prices
 SCHEMA: Final = "lambda-llm-cost/1"
 """Name and version of the JSON; another number means other fields."""
 
-RULES: Final = (0.15, 0.40)
-"""Utilizations of a server above which blogs advise against Lambda."""
-
 FACTORS: Final = (0.5, 2.0)
 """What the speeds are multiplied with, to see what depends on them."""
 

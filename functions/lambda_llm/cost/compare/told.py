@@ -78,20 +78,17 @@ def notes(analysis: Analysis) -> list[str]:
     workload = analysis.workload
     known = workload.quantities
     request = (
-        f"A request takes {known['seconds']:.2g} s; one function would be busy {share(workload.utilization)} of the time, "
-        f"and {analysis.cold_share:.1%} of the requests wait {workload.inputs['restore_seconds']:.2g} s for a restore."
+        f"A request takes {_digits(known['seconds'])} s; one function would be busy {share(workload.utilization)} of "
+        f"the time, and {analysis.cold_share:.1%} of the requests wait {_digits(workload.inputs['restore_seconds'])} s "
+        "for a restore."
     )
     said = [request, _rules(analysis)]
     for each in analysis.sensitivities:
         faster = "half" if each.factor < 1 else f"{each.factor:g} times"
-        limit = (
-            ""
-            if each.requests_per_day is None
-            else f", and break-even is at {each.requests_per_day:,.0f} requests a day"
-        )
+        limit = f", and break-even is at {each.requests_per_day:,.0f} requests a day" if each.requests_per_day else ""
         said.append(f"At {faster} the {each.name}, Lambda costs {dollars(each.monthly)} a month{limit}.")
     said += [
-        f"Without the {saving.what} a request takes {saving.seconds:.2g} s longer, and a month costs "
+        f"Without the {saving.what} a request takes {_digits(saving.seconds)} s longer, and a month costs "
         f"{dollars(abs(saving.monthly))} {'more' if saving.monthly >= 0 else 'less'}."
         for saving in analysis.savings
         if saving.seconds > 0

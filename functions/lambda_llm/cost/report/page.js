@@ -68,6 +68,7 @@ window.costs = (inputs) => Object.fromEntries(costs({ ...given, ...inputs }).map
 
 const dollars = (value) =>
   value >= 100 ? "$" + Math.round(value).toLocaleString("en") : value >= 0.01 || value === 0 ? "$" + value.toFixed(2) : "$" + value.toPrecision(2);
+const digits = (value) => (value >= 10 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(2))));
 const element = (name, attributes = {}, ...children) => {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -75,27 +76,38 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
+const possible = (inputs) => {
+  try {
+    return inputs.prompt_tokens + inputs.answer_tokens >= 1 && costs(inputs).every((each) => Number.isFinite(each.monthly));
+  } catch {
+    return false; // more functions than can be computed with
+  }
+};
+
 const current = { ...given };
 const fields = {};
 for (const [name, input] of Object.entries(data.inputs)) {
   const logarithmic = input.low > 0 && input.high / input.low > 50;
   const place = (value) => (logarithmic ? Math.log(value / input.low) / Math.log(input.high / input.low) : (value - input.low) / (input.high - input.low));
-  const range = element("input", { type: "range", min: 0, max: 1, step: "any", "aria-label": input.label });
-  const number = element("input", { type: "number", step: "any", min: 0 });
+  const range = element("input", { type: "range", min: 0, max: 1, step: "any", "aria-label": `${input.label}, slider` });
+  const number = element("input", { type: "number", step: "any", min: input.least, max: input.most, "aria-label": input.label });
   const show = (value) => {
     range.value = place(value);
     number.value = Number(value.toPrecision(6));
   };
+  const change = (value) => {
+    const wanted = { ...current, [name]: value };
+    if (value >= input.least && value <= input.most && possible(wanted)) current[name] = value;
+  };
   range.addEventListener("input", () => {
     const part = Number(range.value);
     const raw = logarithmic ? input.low * (input.high / input.low) ** part : input.low + (input.high - input.low) * part;
-    current[name] = Number(raw.toPrecision(3));
+    change(Number(raw.toPrecision(3)));
     number.value = current[name];
     draw();
   });
   number.addEventListener("change", () => {
-    const value = Number(number.value);
-    if (number.value !== "" && value >= input.low && value <= input.high) current[name] = value;
+    if (number.value !== "") change(Number(number.value));
     show(current[name]);
     draw();
   });
@@ -110,7 +122,7 @@ document.getElementById("reset").addEventListener("click", () => {
 });
 
 const COLOURS = ["#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#a6761d", "#999999"];
-const LOW = -3, HIGH = 1, WIDTH = 760, HEIGHT = 400, LEFT = 70, RIGHT = 10, TOP = 10, BOTTOM = 40;
+const LOW = -3, HIGH = 1, WIDTH = 760, HEIGHT = 400, LEFT = 84, RIGHT = 10, TOP = 10, BOTTOM = 54;
 
 const chart = () => {
   const svg = document.getElementById("chart");
@@ -123,14 +135,14 @@ const chart = () => {
     const there = quantities({ ...current, requests_per_day: (10 ** point * daySeconds) / known.seconds });
     shown.forEach((option, number) => lines[number].push(costOf(option, there).monthly));
   }
-  const top = Math.ceil(Math.log10(Math.max(...lines.flat())));
+  const top = Math.max(1, Math.ceil(Math.log10(Math.max(...lines.flat()))));
   const x = (point) => LEFT + ((point - LOW) / (HIGH - LOW)) * (WIDTH - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - (Math.max(0, Math.log10(Math.max(value, 1))) / top) * (HEIGHT - TOP - BOTTOM);
   const parts = [`<rect class="frame" x="${LEFT}" y="${TOP}" width="${WIDTH - LEFT - RIGHT}" height="${HEIGHT - TOP - BOTTOM}"/>`];
   for (let power = 0; power <= top; power++)
     parts.push(`<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(10 ** power)}" y2="${y(10 ** power)}"/><text x="${LEFT - 6}" y="${y(10 ** power) + 4}" text-anchor="end">$${(10 ** power).toLocaleString("en")}</text>`);
   for (let power = LOW; power <= HIGH; power++)
-    parts.push(`<line class="grid" x1="${x(power)}" x2="${x(power)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text x="${x(power)}" y="${HEIGHT - BOTTOM + 16}" text-anchor="middle">${Number((100 * 10 ** power).toPrecision(3)).toLocaleString("en")} %</text>`);
+    parts.push(`<line class="grid" x1="${x(power)}" x2="${x(power)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text x="${x(power)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="${power === HIGH ? "end" : "middle"}">${Number((100 * 10 ** power).toPrecision(3)).toLocaleString("en")}%</text>`);
   parts.push(`<text x="${(LEFT + WIDTH) / 2}" y="${HEIGHT - 6}" text-anchor="middle">utilization: time that one function would be busy</text>`);
   const here = Math.log10(known.load);
   if (here >= LOW && here <= HIGH) parts.push(`<line class="here" x1="${x(here)}" x2="${x(here)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`);
@@ -151,10 +163,11 @@ const draw = () => {
   const ours = found.find((each) => each.option.name === "lambda");
   const equal = found.filter((each) => ["server", "scaled"].includes(each.option.kind) && each.capacity >= 0.9 && !each.option.name.endsWith(".spot"));
   const best = equal[0];
-  const ratio = ours.monthly / best.monthly;
-  const compared = ratio <= 1 ? `${(1 / ratio).toPrecision(2)} times as much` : `${(100 / ratio).toFixed(0)} % of that`;
+  const ratio = best && best.monthly / ours.monthly;
+  const compared = ratio >= 1 ? `${digits(ratio)} times as much` : `${digits(100 * ratio)}% of that`;
+  const rival = best ? `the cheapest server of its speed or above, ${best.option.title}, costs ${compared} (${dollars(best.monthly)})` : "no server is as fast";
   document.getElementById("now").textContent =
-    `Lambda costs ${dollars(ours.monthly)} a month, busy ${(100 * known.load).toPrecision(2)} % of one function's time; the cheapest server of its speed or above, ${best.option.title}, costs ${compared} (${dollars(best.monthly)}).`;
+    `Lambda costs ${dollars(ours.monthly)} a month, busy ${digits(100 * known.load)}% of one function's time; ${rival}.`;
   const open = new Set([...document.querySelectorAll("#options details[open]")].map((each) => each.dataset.name));
   document.querySelector("#options tbody").replaceChildren(
     ...found.map((each) => {

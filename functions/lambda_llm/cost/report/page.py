@@ -67,6 +67,8 @@ def _data(analysis: Analysis) -> dict[str, Any]:
                 "value": analysis.workload.inputs[name],
                 "low": min(each.low, analysis.workload.inputs[name]),
                 "high": max(each.high, analysis.workload.inputs[name]),
+                "least": each.least,
+                "most": each.most,
             }
             for name, each in INPUTS.items()
         },
