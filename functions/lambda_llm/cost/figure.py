@@ -44,7 +44,6 @@ def draw(analysis: Analysis, path: Path) -> None:
     """
     checked(path)
     import matplotlib.pyplot as plt  # noqa: PLC0415 - an extra, slow to import
-    import numpy as np  # noqa: PLC0415
 
     figure, axes = plt.subplots(figsize=(9.5, 6.6), layout="constrained")
     try:
