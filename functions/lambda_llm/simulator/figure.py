@@ -72,6 +72,11 @@ def draw(results: Sequence[Result], path: Path) -> None:
     figure.suptitle(
         f"{results[0].arrived:,} requests in {days:,.3g} {'day' if days == 1 else 'days'}, simulated", fontsize="large"
     )
+    # The layout's solver differs in the last digit from time to time, which an SVG would show.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in (requests, running, tokens):
+        axes.set_position([round(edge, 4) for edge in axes.get_position().bounds])
     try:
         figure.savefig(path, facecolor="white", dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
