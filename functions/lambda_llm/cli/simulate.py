@@ -37,7 +37,7 @@ def simulate(
     ] = None,
     burst_factor: Annotated[float, typer.Option(help="Bursts: their rate over the mean.")] = 10,
     burst_seconds: Annotated[float, typer.Option(help="Bursts: their mean length.")] = 60,
-    peak_to_mean: Annotated[float, typer.Option(help="Diurnal: the busiest hour over the mean.")] = 2,
+    peak_to_mean: Annotated[float, typer.Option(help="Diurnal: the busiest minute over the mean.")] = 2,
     weekend: Annotated[float, typer.Option(help="Diurnal: a weekend's day over another day.")] = 1,
     prompt_tokens: Annotated[float, typer.Option(help="Mean length of a prompt.")] = 500,
     answer_tokens: Annotated[float, typer.Option(help="Mean length of an answer.")] = 100,

@@ -151,7 +151,7 @@ def test_a_day_is_drawn(run: Run, tmp_path: Path) -> None:
         (("--requests-per-day", 0), "The rate of requests is 0: give a number above 0."),
         (("--requests-per-second", "nan"), "The rate of requests is nan"),
         (("--requests-per-second", "inf"), "The rate of requests is inf"),
-        (("--requests-per-second", 1e9, "--hours", 1e6), "would take days: simulate fewer hours"),
+        (("--requests-per-second", 1e9, "--hours", 10_000), "would take days: simulate fewer hours"),
         ((*DAY, "--hours", 0), "The number of hours is 0: give a number above 0."),
         ((*DAY, "--hours", "nan"), "The number of hours is nan"),
         ((*DAY, "--concurrency", 0), "The concurrency is 0: give a number of at least 1"),
