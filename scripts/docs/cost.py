@@ -28,7 +28,7 @@ TRAFFIC: Final[Mapping[str, Mapping[str, float]]] = {
     },
     "1,000 requests a day, the defaults": {},
     "1,000 a day, all day alike (burst 1)": {"burst": 1},
-    "5,000 a day": {"requests_per_day": 5_000},
+    "3,000 a day": {"requests_per_day": 3_000},
     "20,000 a day": {"requests_per_day": 20_000},
     "200,000 a day": {"requests_per_day": 200_000},
     "1,000 long documents a day: 3,000 tokens in, 300 out": {"prompt_tokens": 3000, "answer_tokens": 300},
@@ -52,7 +52,7 @@ SHAPES: Final[Mapping[str, Mapping[str, float]]] = {
     "defaults": {},
     "no burst": {"burst": 1},
     "burst of 10": {"burst": 10},
-    "twice as fast": {"prefill": 240, "decode": 50},
+    "twice as fast": {"prefill": 200, "decode": 40},
     "long documents": {"prompt_tokens": 3000, "answer_tokens": 300},
 }
 """What changes the rules."""

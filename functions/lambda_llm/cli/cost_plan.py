@@ -108,18 +108,10 @@ def _assumed(
 
 
 def _measured_seconds(file: Path, prompt: int, answer: int) -> float:
-    import json
-
-    from lambda_llm.cost.measured import Measured
+    from lambda_llm.cost.measured import read
     from lambda_llm.cost.speeds import Speeds
 
-    try:
-        content = json.loads(_read(file))
-    except (ValueError, RecursionError) as error:
-        raise PlanFileError(f"{file} is not JSON ({error}): give what `lambda-llm bench URL --json` printed.") from None
-    if not isinstance(content, dict):
-        raise PlanFileError(f"{file} is no measurement: give what `lambda-llm bench URL --json` printed.")
-    return Speeds.of(Measured.read(content), prompt).seconds(prompt, answer)
+    return Speeds.of(read(file), prompt).seconds(prompt, answer)
 
 
 def _read(file: Path) -> bytes:

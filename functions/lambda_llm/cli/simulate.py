@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lambda_llm.cli.console import JSON, out, steps_bar
+from lambda_llm.cost.compare.inputs import INPUTS
 
 if TYPE_CHECKING:
     from lambda_llm.cost.speeds import Speeds
@@ -45,17 +46,25 @@ def simulate(
         float, typer.Option(help="Standard deviation of the lengths over their mean (lognormal); 0: all are equal.")
     ] = 1,
     cached: Annotated[float, typer.Option(help="Share of a prompt that a cache knows, 0 to 1.")] = 0,
-    prefill: Annotated[float | None, typer.Option(help="Tokens a second of a prompt.", show_default="100")] = None,
-    decode: Annotated[float | None, typer.Option(help="Tokens a second of an answer.", show_default="20")] = None,
+    prefill: Annotated[
+        float | None,
+        typer.Option(help="Tokens a second of a prompt.", show_default=f"{INPUTS['prefill'].value:g}"),
+    ] = None,
+    decode: Annotated[
+        float | None,
+        typer.Option(help="Tokens a second of an answer.", show_default=f"{INPUTS['decode'].value:g}"),
+    ] = None,
     measured: Annotated[
         Path | None, typer.Option(help="Speeds from the JSON of `lambda-llm bench`.", show_default=False)
     ] = None,
-    restore_seconds: Annotated[float, typer.Option(help="Mean time of a restore from the snapshot.")] = 1,
+    restore_seconds: Annotated[float, typer.Option(help="Mean time of a restore from the snapshot.")] = INPUTS[
+        "restore_seconds"
+    ].value,
     restore_variation: Annotated[float, typer.Option(help="Its standard deviation over its mean (lognormal).")] = 0.3,
     keep_warm: Annotated[
         float,
         typer.Option(help="Seconds an idle environment is kept; AWS does not tell, 5 to 7 minutes are common."),
-    ] = 360,
+    ] = INPUTS["keep_warm"].value,
     concurrency: Annotated[int, typer.Option(help="Requests at once: reserved, or what the account has left.")] = 1000,
     retries: Annotated[int, typer.Option(help="How often a client repeats a throttled request, with backoff.")] = 0,
     server: Annotated[
@@ -87,8 +96,9 @@ def simulate(
 
     Example: `lambda-llm simulate --requests-per-day 20000 --arrivals diurnal --server c8g.2xlarge:4@0.319`
     """
+    from lambda_llm.cost.plotting import checked
     from lambda_llm.simulator.compiled import compiled  # noqa: F401 - says first what is not installed
-    from lambda_llm.simulator.figure import checked, draw
+    from lambda_llm.simulator.figure import draw
     from lambda_llm.simulator.fleet import simulate_fleet
     from lambda_llm.simulator.functions import Rules, simulate_functions
     from lambda_llm.simulator.work import Tokens, Work
@@ -168,24 +178,18 @@ def _arrivals(
 def _speeds(
     prefill: float | None, decode: float | None, measured: Path | None, prompt_tokens: float, restore_seconds: float
 ) -> "Speeds":
-    import json
-
-    from lambda_llm.cost.measured import Measured, MeasuredError
+    from lambda_llm.cost.measured import read
     from lambda_llm.cost.speeds import Speeds
 
     if measured is None:
-        return Speeds(100.0 if prefill is None else prefill, 20.0 if decode is None else decode, restore_seconds)
+        return Speeds(
+            INPUTS["prefill"].value if prefill is None else prefill,
+            INPUTS["decode"].value if decode is None else decode,
+            restore_seconds,
+        )
     if prefill is not None or decode is not None:
         raise typer.BadParameter("--measured has the speeds: leave --prefill and --decode out.")
-    try:
-        content = json.loads(measured.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MeasuredError(
-            f"{measured} can't be read as JSON: write it with `lambda-llm bench URL --json`."
-        ) from error
-    if not isinstance(content, dict):
-        raise MeasuredError(f"{measured} is no measurement: write it with `lambda-llm bench URL --json`.")
-    return Speeds.of(Measured.read(content), prompt_tokens, restore_seconds)
+    return Speeds.of(read(measured), prompt_tokens, restore_seconds)
 
 
 def _print_json(results: "Sequence[Result]") -> None:

@@ -131,7 +131,7 @@ def read(path: Path) -> Measured:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise MeasuredError(
             f"{path} can't be read ({reason}): give a file of `lambda-llm bench URL --json`."

@@ -13,7 +13,7 @@ SUFFIXES: Final = (".svg", ".png")
 
 INK: Final = "#22252a"
 FAINT: Final = "#b6bcc6"
-PAPER: Final = "#fffffe"
+PAPER: Final = "#ffffff"
 """Colours of letters, of grid and frame, and of the background; in dark mode each has another one."""
 
 _DARK: Final = {INK: "#e4e7ec", FAINT: "#4a505a", PAPER: "#16181c"}
@@ -67,6 +67,12 @@ def save(figure: "Figure", path: Path) -> None:
     Raises:
         PictureError: the file can't be written.
     """
+    # The layout's solver differs in the last digit from time to time, which an SVG would show.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(edge, 4) for edge in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
     picture = io.BytesIO()
     if path.suffix == ".svg":
         figure.savefig(picture, format="svg", metadata={"Date": None})

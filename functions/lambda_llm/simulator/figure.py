@@ -6,10 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from lambda_llm.simulator.errors import SimulatorError
+from lambda_llm.cost.plotting import INK, checked, save
 from lambda_llm.simulator.result import Result
-
-SUFFIXES: Final = (".svg", ".png")
 
 _COLOURS: Final = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:olive", "tab:cyan")
 _REFUSED: Final = "tab:red"
@@ -18,38 +16,15 @@ _APART: Final = 1.5
 """Ratio of two times whose names don't touch."""
 
 
-def checked(path: Path) -> Path:
-    """Refuse a file that can't be drawn, before anything is simulated.
-
-    Raises:
-        SimulatorError: another kind of file is wanted, its folder does not exist, or matplotlib is not installed.
-    """
-    if path.suffix not in SUFFIXES:
-        raise SimulatorError(f"{path} can't be drawn: name a file that ends in {' or '.join(SUFFIXES)}.")
-    if not path.parent.is_dir():
-        raise SimulatorError(f"{path.parent} is no folder: create it, or name a file elsewhere.")
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - an extra, slow to import
-    except ModuleNotFoundError as error:
-        raise SimulatorError(
-            f"A figure needs {error.name}, which comes with the extra `cost`: pip install 'lambda-llm[cost]'."
-        ) from error
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "lambda-llm"  # the same figure from the same numbers
-    return path
-
-
 def draw(results: Sequence[Result], path: Path) -> None:
     """Draw results of the same requests.
-
-    The background is white, since a transparent one would hide black letters on a dark page.
 
     Args:
         results: at least one.
         path: of the file to write; what it is goes by its suffix.
 
     Raises:
-        SimulatorError: see `checked`; or the file can't be written.
+        PictureError: it can't be drawn, or the file can't be written.
     """
     checked(path)
     import matplotlib.pyplot as plt  # noqa: PLC0415 - as above
@@ -59,7 +34,6 @@ def draw(results: Sequence[Result], path: Path) -> None:
         1,
         figsize=(10, 9),
         layout="constrained",
-        facecolor="white",
         height_ratios=(1, 1.4, 0.45 + 0.2 * len(results)),
     )
     running.sharex(requests)
@@ -72,22 +46,15 @@ def draw(results: Sequence[Result], path: Path) -> None:
     figure.suptitle(
         f"{results[0].arrived:,} requests in {days:,.3g} {'day' if days == 1 else 'days'}, simulated", fontsize="large"
     )
-    # The layout's solver differs in the last digit from time to time, which an SVG would show.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axes in (requests, running, tokens):
-        axes.set_position([round(edge, 4) for edge in axes.get_position().bounds])
     try:
-        figure.savefig(path, facecolor="white", dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
-    except OSError as error:
-        raise SimulatorError(f"{path} can't be written ({error.strerror}): name a file elsewhere.") from error
+        save(figure, path)
     finally:
         plt.close(figure)
 
 
 def _requests(axes: Any, results: Sequence[Result], hours: Any) -> None:
     course = results[0].course
-    axes.stairs(np.array(course.arrived) / course.bin_seconds, hours, baseline=None, color="black", label="arrive")
+    axes.stairs(np.array(course.arrived) / course.bin_seconds, hours, baseline=None, color=INK, label="arrive")
     for number, each in enumerate(results):
         if sum(each.course.refused):
             refused = np.array(each.course.refused) / course.bin_seconds
@@ -130,11 +97,11 @@ def _tokens(axes: Any, results: Sequence[Result]) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("seconds to the first token, log scale")
-    axes.grid(visible=True, axis="x", alpha=0.3)
+    axes.grid(visible=True, axis="x", linewidth=0.4)
 
 
 def _dressed(axes: Any, label: str) -> None:
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
-    axes.grid(visible=True, alpha=0.3)
+    axes.grid(visible=True, linewidth=0.4)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, fontsize="small")

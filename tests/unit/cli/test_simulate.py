@@ -130,7 +130,7 @@ def test_speeds_are_those_that_were_measured(run: Run, tmp_path: Path) -> None:
     same = ("simulate", "--requests-per-day", 300, "--json")
     assert run(*same, "--measured", path).out == run(*same, "--prefill", 50, "--decode", 10).out
     assert "--measured has the speeds" in run(*same, "--measured", path, "--decode", 10).err
-    for text, what in (("{", "can't be read as JSON"), ("[]", "is no measurement"), ("{}", "has the schema None")):
+    for text, what in (("{", "is not JSON"), ("[]", "is no measurement"), ("{}", "has the schema None")):
         path.write_text(text)
         told = run(*same, "--measured", path)
         assert (told.status, told.out) == (1, "")
@@ -190,7 +190,7 @@ def test_options_that_do_not_go_together_are_refused(run: Run, options: tuple[ob
 
 
 @pytest.mark.parametrize(
-    ("missing", "what"), [("numba", "The simulator needs numba"), ("matplotlib", "A figure needs")]
+    ("missing", "what"), [("numba", "The simulator needs numba"), ("matplotlib", "A picture needs")]
 )
 def test_without_the_extra_it_says_what_to_install(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str, what: str

@@ -1,15 +1,14 @@
 """Pictures of what was simulated."""
 
-import sys
 from pathlib import Path
 
 import matplotlib.image
 import pytest
 
+from lambda_llm.cost.plotting import PictureError
 from lambda_llm.cost.speeds import Speeds
 from lambda_llm.simulator.arrivals import DAY, Diurnal
-from lambda_llm.simulator.errors import SimulatorError
-from lambda_llm.simulator.figure import checked, draw
+from lambda_llm.simulator.figure import draw
 from lambda_llm.simulator.fleet import Fleet, simulate_fleet
 from lambda_llm.simulator.functions import Rules, simulate_functions
 from lambda_llm.simulator.result import Result
@@ -48,17 +47,7 @@ def test_a_day_without_requests_can_be_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "empty.svg").stat().st_size > 1000
 
 
-def test_what_can_t_be_drawn_is_refused_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(SimulatorError, match=r"day.gif can't be drawn: name a file that ends in .svg or .png"):
-        checked(tmp_path / "day.gif")
-    with pytest.raises(SimulatorError, match="is no folder: create it"):
-        checked(tmp_path / "nowhere/day.svg")
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(SimulatorError, match="A figure needs matplotlib, which comes with the extra `cost`"):
-        checked(tmp_path / "day.svg")
-
-
 def test_a_file_that_can_t_be_written_is_one_sentence(results: list[Result], tmp_path: Path) -> None:
     (tmp_path / "day.svg").mkdir()
-    with pytest.raises(SimulatorError, match=r"day.svg can't be written \(Is a directory\)"):
+    with pytest.raises(PictureError, match=r"day.svg can't be written \(Is a directory\)"):
         draw(results, tmp_path / "day.svg")
