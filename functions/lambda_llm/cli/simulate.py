@@ -220,7 +220,11 @@ def _print_table(results: "Sequence[Result]") -> None:
 def _rows(results: "Sequence[Result]") -> list[tuple[str, ...]]:
     from lambda_llm.simulator.verdict import seconds
 
-    spreads = {"First token": [each.first_token for each in results], "Whole answer": [each.whole for each in results]}
+    spreads = {
+        "Wait": [each.wait for each in results],
+        "First token": [each.first_token for each in results],
+        "Whole answer": [each.whole for each in results],
+    }
     rows: list[tuple[str, ...]] = [
         ("Requests", *(f"{each.arrived:,}" for each in results)),
         ("Unanswered", *(f"{each.arrived - each.served:,}" for each in results)),

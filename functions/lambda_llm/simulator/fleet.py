@@ -154,13 +154,14 @@ def simulate_fleet(
     )
     state = loop.new_state(limits, BINS)
     arrived = np.zeros(BINS, np.int64)
-    first, whole = Histogram(), Histogram()
+    wait, first, whole = Histogram(), Histogram(), Histogram()
 
     def serve(times: loop.Floats, new: loop.Floats, answer: loop.Floats, *, last: bool = False) -> None:
         room = times.size + fleet.queue + fleet.most * fleet.slots
-        answers = loop.Answers(np.empty(room), np.empty(room))
+        answers = loop.Answers(np.empty(room), np.empty(room), np.empty(room))
         batch = loop.Batch(times, new / fleet.speeds.prefill, answer / fleet.speeds.decode)
         begun, done = loop.serve(batch, limits, state, answers, last)
+        wait.add(answers.wait[:begun])
         first.add(answers.first[:begun])
         whole.add(answers.whole[:done])
 
@@ -189,8 +190,8 @@ def simulate_fleet(
         restores=int(state.counts[loop.STARTED]),
         first_token=Spread.of(first),
         whole=Spread.of(whole),
-        mean_wait=float(state.sums[loop.WAITED]) / max(whole.count, 1),
-        busy_seconds=whole.total - float(state.sums[loop.WAITED]),
+        wait=Spread.of(wait),
+        busy_seconds=whole.total - wait.total,
         billed_gb_seconds=0.0,
         running_hours=hours,
         most_running=int(state.counts[loop.MOST_PAID]),

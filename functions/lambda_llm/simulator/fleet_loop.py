@@ -17,9 +17,6 @@ Integers = NDArray[np.int64]
 REFUSED, STARTED, PAID, MOST_PAID = range(4)
 """Indices of `State.counts`."""
 
-WAITED = 0
-"""Index of `State.sums`, in seconds."""
-
 _HEAD, _QUEUED, _WORKING = range(3)
 _TICK, _AREA, _SINCE, _BELOW, _NEEDED = range(5)
 
@@ -58,8 +55,9 @@ class Batch(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Seconds from the arrival to the first token, and to the end of the answer; both in their own order."""
+    """Seconds from the arrival to the begin of the work and to the first token, and, in another order, to the end."""
 
+    wait: Floats
     first: Floats
     whole: Floats
 
@@ -85,7 +83,6 @@ class State(NamedTuple):
         clock: of scaling: the next decision, request-seconds since the last one, up to when; since when fewer
             servers would do, and how many at most.
         counts: by the indices above.
-        sums: by the indices above.
         servers: steps of the number of servers that are paid, by bin: within the bin, and from the next one on.
         at_work: the same of requests in service.
         waiting: the same of waiting requests.
@@ -105,7 +102,6 @@ class State(NamedTuple):
     position: Integers
     clock: Floats
     counts: Integers
-    sums: Floats
     servers: Floats
     at_work: Floats
     waiting: Floats
@@ -129,7 +125,6 @@ def new_state(limits: Limits, bins: int) -> State:
         position=np.zeros(3, np.int64),
         clock=np.array([limits.period_seconds, 0.0, 0.0, 0.0, 0.0]),
         counts=np.zeros(4, np.int64),
-        sums=np.zeros(1),
         servers=np.zeros((2, bins + 1)),
         at_work=np.zeros((2, bins + 1)),
         waiting=np.zeros((2, bins + 1)),
@@ -222,7 +217,6 @@ def _assign(server: int, now: float, request: tuple[float, float, float], limits
     state.arrived[server, batch] = arrived
     state.batch[server] = batch + 1
     state.position[_WORKING] += 1
-    state.sums[WAITED] += now - arrived
     _step(state.at_work, now, limits.bin_seconds, 1.0)
     _schedule(server, limits, state)
     return float(token)
@@ -325,7 +319,7 @@ def _event(now: float, limits: Limits, state: State) -> float:
 
 
 @compiled
-def _unqueue(now: float, limits: Limits, state: State, first: Floats, begun: int) -> int:
+def _unqueue(now: float, limits: Limits, state: State, answers: Answers, begun: int) -> int:
     """Servers take from the queue what they have places for; returns how many requests have begun."""
     while state.position[_QUEUED] > 0 and state.load[1] < np.inf:
         head = state.position[_HEAD]
@@ -333,7 +327,8 @@ def _unqueue(now: float, limits: Limits, state: State, first: Floats, begun: int
         state.position[_HEAD] = (head + 1) % state.queue.shape[1]
         state.position[_QUEUED] -= 1
         _step(state.waiting, now, limits.bin_seconds, -1.0)
-        first[begun] = _assign(_winner(state.load), now, waiting, limits, state) - waiting[0]
+        answers.wait[begun] = now - waiting[0]
+        answers.first[begun] = _assign(_winner(state.load), now, waiting, limits, state) - waiting[0]
         begun += 1
     return begun
 
@@ -385,16 +380,17 @@ def serve(batch: Batch, limits: Limits, state: State, answers: Answers, last: bo
         if now == tick:
             state.clock[_TICK] += limits.period_seconds
             _scale(now, limits, state)
-            begun = _unqueue(now, limits, state, answers.first, begun)
+            begun = _unqueue(now, limits, state, answers, begun)
         elif now == state.next_event[1]:
             arrived = _event(now, limits, state)
             if arrived < np.inf:
                 answers.whole[done] = now - arrived
                 done += 1
-            begun = _unqueue(now, limits, state, answers.first, begun)
+            begun = _unqueue(now, limits, state, answers, begun)
         else:
             if state.load[1] < np.inf:
                 request = (now, batch.prefill[at], batch.decode[at])
+                answers.wait[begun] = 0.0
                 answers.first[begun] = _assign(_winner(state.load), now, request, limits, state) - now
                 begun += 1
             else:

@@ -129,15 +129,16 @@ def simulate_functions(
     )
     state = loop.new_state(limits, BINS)
     arrived = np.zeros(BINS, np.int64)
-    first, whole = Histogram(), Histogram()
+    wait, first, whole = Histogram(), Histogram(), Histogram()
     restores, jitter = (np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(4)[2:])
 
     def serve(times: loop.Floats, new: loop.Floats, answer: loop.Floats, *, last: bool = False) -> None:
         restore = lognormal(restores, rules.speeds.restore_seconds, rules.restore_variation, times.size)
         room = times.size + len(state.retries)
-        answers = loop.Answers(np.empty(room), np.empty(room))
+        answers = loop.Answers(np.empty(room), np.empty(room), np.empty(room))
         batch = loop.Batch(times, new / rules.speeds.prefill, answer / rules.speeds.decode, restore)
         done = loop.serve(batch, jitter, limits, state, answers, last)
+        wait.add(answers.wait[:done])
         first.add(answers.first[:done])
         whole.add(answers.whole[:done])
 
@@ -181,7 +182,7 @@ def simulate_functions(
         restores=restored,
         first_token=Spread.of(first),
         whole=Spread.of(whole),
-        mean_wait=float(state.sums[loop.WAITED]) / max(served + timed_out, 1),
+        wait=Spread.of(wait),
         busy_seconds=busy,
         billed_gb_seconds=billed * prices.GB,
         running_hours=math.fsum(environments) * width / 3600,

@@ -18,7 +18,7 @@ _RETRY = types.Tuple((*[types.float64] * 5, types.int64))  # type: ignore[no-unt
 BY_CONCURRENCY, BY_SCALING, BY_RATE, TIMED_OUT, RESTORED, PEAK, ATTEMPTS = range(7)
 """Indices of `State.counts`."""
 
-BUSY, RESTORING, WAITED = range(3)
+BUSY, RESTORING = range(2)
 """Indices of `State.sums`, in seconds."""
 
 _BOTTOM, _IDLE, _CREATED, _SECOND, _ACCEPTED = range(5)
@@ -61,8 +61,9 @@ class Batch(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """Seconds from a request's first attempt to the first token, and to the end of the answer."""
+    """Seconds from a request's first attempt to the begin of the work, to the first token, to the end of the answer."""
 
+    wait: Floats
     first: Floats
     whole: Floats
 
@@ -104,7 +105,7 @@ def new_state(limits: Limits, bins: int) -> State:
         created=np.zeros(limits.scaling),
         position=np.zeros(5, np.int64),
         counts=np.zeros(7, np.int64),
-        sums=np.zeros(3),
+        sums=np.zeros(2),
         environments=np.zeros((2, bins + 1)),
         at_work=np.zeros((2, bins + 1)),
         throttled=np.zeros(bins, np.int64),
@@ -192,12 +193,12 @@ def _answer(now: float, request: Request, limits: Limits, state: State, answers:
     if _environment(now, limits, state):
         begins += restore
         state.sums[RESTORING] += restore
-    state.sums[WAITED] += begins - arrived
     seconds = prefill + decode
     if seconds > limits.timeout_seconds:
         seconds = limits.timeout_seconds
         state.counts[TIMED_OUT] += 1
     else:
+        answers.wait[done] = begins - arrived
         answers.first[done] = begins - arrived + prefill
         answers.whole[done] = answers.first[done] + decode
         done += 1

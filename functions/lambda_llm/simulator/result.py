@@ -55,9 +55,10 @@ class Result:
         timed_out: those whose answer was cut off by the function's time-out.
         throttles: attempts that were throttled, those that were repeated included.
         restores: environments that were restored from the snapshot; or servers that were started.
-        first_token: from a request's first attempt to the first token; of served requests. None: there were none.
+        wait: from a request's first attempt to the begin of the work: restores, repetitions, the queue; of served
+            requests. None: there were none.
+        first_token: the same to the first token.
         whole: the same to the end of the answer.
-        mean_wait: from the first attempt to the begin of the work, in seconds: restores, repetitions, the queue.
         busy_seconds: of environments, without restores; of fleets, request-seconds.
         billed_gb_seconds: of functions: duration that is billed, the billed part of restores included.
         running_hours: environment-hours or server-hours within the simulated time.
@@ -77,9 +78,9 @@ class Result:
     timed_out: int
     throttles: int
     restores: int
+    wait: Spread | None
     first_token: Spread | None
     whole: Spread | None
-    mean_wait: float
     busy_seconds: float
     billed_gb_seconds: float
     running_hours: float
@@ -92,6 +93,11 @@ class Result:
     def refused_share(self) -> float:
         """Share of the requests that were refused."""
         return sum(self.refused.values()) / self.arrived if self.arrived else 0.0
+
+    @property
+    def mean_wait(self) -> float:
+        """Mean of `wait` in seconds; 0: nothing was served."""
+        return self.wait.mean if self.wait else 0.0
 
     @property
     def cold_share(self) -> float:
