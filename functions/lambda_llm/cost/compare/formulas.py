@@ -18,7 +18,10 @@ the name alone."""
 _OF_PRICES: Final = frozenset({"cost", "price"})
 
 # What both languages read alike: no other quotes, numbers or comments, and no `--`, which JavaScript counts down with.
-_TEXT: Final = re.compile(r"""(?:[a-z_][a-z0-9_]*|\d+(?:\.\d+)?(?:e-?\d+)?|"[\w.-]+"|-(?!-)|[+*/(), ])+""", re.ASCII)
+_TEXT: Final = re.compile(
+    r"""(?: [a-z_][a-z0-9_]* | \d+(?:\.\d+)?(?:e-?\d+)?(?![\w.]) | "[\w.-]+"(?![ ]*") | -(?!-) | [+*/(),] | [ ] )+""",
+    re.ASCII | re.VERBOSE,
+)
 
 _NODES: Final = (
     *(ast.Expression, ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UnaryOp, ast.USub),

@@ -122,7 +122,7 @@ document.getElementById("reset").addEventListener("click", () => {
 });
 
 const COLOURS = ["#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#a6761d", "#999999"];
-const LOW = -3, HIGH = 1, WIDTH = 760, HEIGHT = 400, LEFT = 84, RIGHT = 10, TOP = 10, BOTTOM = 54;
+const LOW = -3, HIGH = 1, WIDTH = 760, HEIGHT = 400, LEFT = 92, RIGHT = 10, TOP = 10, BOTTOM = 54;
 
 const chart = () => {
   const svg = document.getElementById("chart");
@@ -142,7 +142,7 @@ const chart = () => {
   for (let power = 0; power <= top; power++)
     parts.push(`<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(10 ** power)}" y2="${y(10 ** power)}"/><text x="${LEFT - 6}" y="${y(10 ** power) + 4}" text-anchor="end">$${(10 ** power).toLocaleString("en")}</text>`);
   for (let power = LOW; power <= HIGH; power++)
-    parts.push(`<line class="grid" x1="${x(power)}" x2="${x(power)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text x="${x(power)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="${power === HIGH ? "end" : "middle"}">${Number((100 * 10 ** power).toPrecision(3)).toLocaleString("en")}%</text>`);
+    parts.push(`<line class="grid" x1="${x(power)}" x2="${x(power)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text x="${x(power)}" y="${HEIGHT - BOTTOM + 20}" text-anchor="${{ [LOW]: "start", [HIGH]: "end" }[power] ?? "middle"}">${Number((100 * 10 ** power).toPrecision(3)).toLocaleString("en")}%</text>`);
   parts.push(`<text x="${(LEFT + WIDTH) / 2}" y="${HEIGHT - 6}" text-anchor="middle">utilization: time that one function would be busy</text>`);
   const here = Math.log10(known.load);
   if (here >= LOW && here <= HIGH) parts.push(`<line class="here" x1="${x(here)}" x2="${x(here)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`);
