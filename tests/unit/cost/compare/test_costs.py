@@ -187,7 +187,7 @@ def test_bedrock(mode: str) -> None:
     )
     # 36,500 requests: 10.95 million tokens of prompts, 3.65 of answers.
     assert lines(name, A_NINTH, prices) == cents(prompts=21.90, answers=14.60, egress=EGRESS)
-    # A system prompt is paid for by the token, and so is what was said before: two more turns of 400 tokens at the mean.
+    # A system prompt is paid for by the token, and so is what was said before: two turns of 400 tokens at the mean.
     longer = lines(name, {**A_NINTH, "system_tokens": 100, "turns": 5}, prices)
     assert longer["prompts"] == pytest.approx(36_500 * (300 + 100 + 800) / 1e6 * 2, abs=0.005)
 
@@ -246,16 +246,6 @@ def not_less(more: float, less: float) -> bool:
 
 
 MORE = ("prompt_tokens", "answer_tokens", "system_tokens", "turns", "burst", "season", "versions", "model_gb")
-    "prompt_tokens",
-    "answer_tokens",
-    "system_tokens",
-    "turns",
-    "burst",
-    "season",
-    "versions",
-    "model_gb",
-    "internet",
-)
 
 
 @settings(deadline=None, max_examples=300)
