@@ -86,7 +86,7 @@ def simulate(
     """Simulate traffic on Lambda functions, and on servers beside them: waiting, throttling, cost.
 
     Every request takes an environment, or a place on a server, by their rules; docs/simulator.md has them. The first
-    line says what to take. Prices are those of us-east-1, and a month is 30 days like the simulated time.
+    line says what to take. Prices are those of us-east-1, and a month has 730 hours like those that are simulated.
 
     - Will it be throttled? `--arrivals bursts --burst-factor 50 --concurrency 200`
 

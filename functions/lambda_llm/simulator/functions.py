@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from lambda_llm.cost import prices
+from lambda_llm.cost.compare.inputs import KEEP_WARM_SECONDS
 from lambda_llm.cost.speeds import Speeds
 from lambda_llm.limits import (
     CONCURRENCY,
@@ -22,12 +23,6 @@ from lambda_llm.simulator.errors import check
 from lambda_llm.simulator.histogram import Histogram, Spread
 from lambda_llm.simulator.result import BINS, MONTH_SECONDS, Course, Result, mean_levels, numbers
 from lambda_llm.simulator.work import Work, lognormal, requests
-
-KEEP_WARM_SECONDS: Final = 360.0
-"""How long an idle environment is kept, by the newest measurement that is published: between 5 and 7 minutes,
-https://mikhail.io/serverless/coldstarts/aws/intervals/. AWS does not tell. Older ones: 10 minutes in 2019,
-https://mikhail.io/2019/08/aws-lambda-cold-starts-after-10-minutes/, and 45 to 60 in 2017,
-https://theburningmonk.com/2017/06/finding-coldstarts-how-long-does-aws-lambda-keep-your-idle-functions-around/"""
 
 MOST_CONCURRENCY: Final = 10_000_000
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lambda_llm.cost.prices import MONTH_HOURS
 from lambda_llm.simulator.histogram import Spread
 
 SCHEMA: Final = "lambda-llm-simulation/1"
@@ -15,8 +16,8 @@ SCHEMA: Final = "lambda-llm-simulation/1"
 BINS: Final = 288
 """Parts of the simulated time of which the course is told: of a day, five minutes each."""
 
-MONTH_SECONDS: Final = 30 * 24 * 60 * 60
-"""What a month is here."""
+MONTH_SECONDS: Final = MONTH_HOURS * 60 * 60
+"""A month's, as AWS calculates it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Result:
         running_hours: environment-hours or server-hours within the simulated time.
         most_running: environments or servers at the same time.
         cost: in US dollars, by what it is for.
-        month: the same of 30 days like these.
+        month: the same of a month like this time.
         course: over time.
     """
 
@@ -107,7 +108,7 @@ class Result:
 
     @property
     def month_dollars(self) -> float:
-        """What 30 days like these cost."""
+        """What a month like this time costs."""
         return sum(self.month.values())
 
     def as_json(self) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def test_a_person_is_told_what_to_take_and_why(run: Run) -> None:
     assert cells["Unanswered"] == ["0", "0", "0"]
     assert cells["Waited for a restore"][1:] == ["-", "-"]
     assert float(cells["Waited for a restore"][0].rstrip("%")) > 0
-    assert cells["A month's live versions"] == ["$39.00", "-", "-"]
-    assert cells["A month in all"][1] == "$648.00"
+    assert cells["A month's live versions"] == ["$39.54", "-", "-"]
+    assert cells["A month in all"][1] == "$657.00"
     assert cells["Server hours"][:2] == ["-", "72.0"]
 
 

@@ -137,7 +137,7 @@ def test_by_hand() -> None:
     assert result.busy_seconds == pytest.approx(24)
     assert result.running_hours == pytest.approx(2)
     assert result.cost == {"servers": pytest.approx(2.0)}
-    assert result.month_dollars == pytest.approx(2 * 720)
+    assert result.month_dollars == pytest.approx(2 * 730)
     assert sum(result.course.waiting) * result.course.bin_seconds == pytest.approx(6)
     assert sum(result.course.at_work) * result.course.bin_seconds == pytest.approx(24)
 

@@ -132,7 +132,7 @@ def test_by_hand() -> None:
     assert result.cost["requests"] == pytest.approx(5 * prices.REQUEST)
     assert result.cost["restores"] == pytest.approx(2 * prices.restore())
     assert result.cost["live versions"] == pytest.approx(prices.live_version(3 / 24)), "three hours at least"
-    assert result.month["restores"] == pytest.approx(2 * prices.restore() * 30 * 864)
+    assert result.month["restores"] == pytest.approx(2 * prices.restore() * prices.MONTH_HOURS * 36)
     assert result.month_dollars == pytest.approx(sum(result.month.values()))
     told = result.as_json()
     assert told["schema"] == SCHEMA

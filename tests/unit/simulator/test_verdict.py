@@ -30,9 +30,9 @@ def test_the_cheapest_is_taken() -> None:
     dear = verdict([functions(), servers(1.0)])
     assert dear.startswith("Take Lambda: $")
     assert "99 % see the first token within 1 s" in dear
-    assert "wait for a restore; boxes costs $7,200 (first token within 1 s)." in dear
+    assert "wait for a restore; boxes costs $7,300 (first token within 1 s)." in dear
     cheap = verdict([functions(), servers(0.001)])
-    assert cheap.startswith("Take boxes: $7.20 a month; 99 % see")
+    assert cheap.startswith("Take boxes: $7.30 a month; 99 % see")
     assert "; Lambda costs $" in cheap
 
 

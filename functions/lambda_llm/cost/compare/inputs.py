@@ -32,6 +32,12 @@ class Input:
         return None
 
 
+KEEP_WARM_SECONDS: Final = 360
+"""How long an idle environment is kept, by the newest measurement that is published: between 5 and 7 minutes,
+https://mikhail.io/serverless/coldstarts/aws/intervals/. AWS does not tell. Older ones: 10 minutes in 2019,
+https://mikhail.io/2019/08/aws-lambda-cold-starts-after-10-minutes/, and 45 to 60 in 2017,
+https://theburningmonk.com/2017/06/finding-coldstarts-how-long-does-aws-lambda-keep-your-idle-functions-around/"""
+
 INPUTS: Final = {
     "requests_per_day": Input("request/day", 1000, 1, 100000, "Requests a day", most=1e15),
     "prompt_tokens": Input("token/request", 300, 1, 8000, "New tokens of a prompt"),
@@ -45,7 +51,7 @@ INPUTS: Final = {
     "prefill": Input("token/second", 100, 10, 1000, "Prefill of a function, tokens/s", least=0.001, most=1e6),
     "decode": Input("token/second", 20, 2, 100, "Decode of a function, tokens/s", least=0.001, most=1e6),
     "restore_seconds": Input("second", 1.0, 0.1, 10, "Seconds of a restore"),
-    "keep_warm": Input("second", 360, 60, 3600, "Seconds that an idle environment stays"),
+    "keep_warm": Input("second", KEEP_WARM_SECONDS, 60, 3600, "Seconds that an idle environment stays"),
     "versions": Input("", 1, 1, 10, "Published versions that exist"),
     "model_gb": Input("GB", 0.8, 0.1, 6, "Model, GB", least=0.001),
     "session_store": Input("", 1, 0, 1, "Share of turns whose history is in a cache", most=1),
