@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from lambda_llm.cost.compare.costs import Cost, cost, costs, priced
 from lambda_llm.cost.compare.crossings import BreakEven, Curve, break_even, break_evens
+from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.cost.compare.options import Option
 from lambda_llm.cost.compare.verdict import LAMBDA, Verdict, verdict
 from lambda_llm.cost.compare.workload import Workload
@@ -192,7 +193,8 @@ def _rule(ours: Curve, other: Curve, workload: Workload) -> Rule:
 
 
 def _changed(name: str, factor: float, judged: Verdict, workload: Workload, prices: Prices) -> Sensitivity:
-    other = workload.with_inputs(**{name: workload.inputs[name] * factor})
+    ends = INPUTS[name]
+    other = workload.with_inputs(**{name: min(max(workload.inputs[name] * factor, ends.least), ends.most)})
     options = {option.name: option for option in priced(prices)[0]}
     ours, best = (Curve(options[each], other.at, prices) for each in (LAMBDA, judged.free.name))
     meeting = break_even(ours, best, other)

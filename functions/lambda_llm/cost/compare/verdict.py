@@ -87,9 +87,9 @@ def verdict(found: Sequence[Cost], workload: Workload, prices: Prices) -> Verdic
         "right without commitment": "Lambda is right for this traffic unless you commit for years",
         "wrong": "Lambda is not right for this traffic",
     }
-    parts = [f"{words[answer]}: {dollars(ours.monthly)} a month, against {_told(free, first)}"]
+    parts = [f"{words[answer]}: {dollars(ours.monthly)} a month, against {_told(free, first, ours, workload)}"]
     if committed and second:
-        parts.append(_told(committed, second))
+        parts.append(_told(committed, second, ours, workload))
     if tokens := _cheapest([each for each in found if _at_once_by_token(each)]):
         parts.append(f"{dollars(tokens.monthly)} by the token for another's model ({tokens.option.title})")
     return Verdict(f"{', '.join(parts[:-1])}, and {parts[-1]}." if parts[1:] else f"{parts[0]}.", answer, first, second)
@@ -128,8 +128,10 @@ def _rival(ours: Cost, other: Cost, workload: Workload, prices: Prices) -> Rival
     )
 
 
-def _told(found: Cost, rival: Rival) -> str:
+def _told(found: Cost, rival: Rival, ours: Cost, workload: Workload) -> str:
     text = f"{dollars(found.monthly)} for {found.option.title}"
-    if rival.requests_per_day is None:
+    if rival.until is None or rival.requests_per_day is None:
         return text
+    if (workload.utilization > rival.until) != (ours.monthly > found.monthly):
+        return text  # servers come whole: beyond that point Lambda is the cheaper one again for a while
     return f"{text} (which is cheaper from {rival.requests_per_day:,.0f} requests a day on)"
