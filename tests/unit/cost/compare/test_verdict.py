@@ -36,8 +36,9 @@ def test_few_requests_are_right() -> None:
     assert found.sentence == (
         f"Lambda is right for this traffic: {dollars(monthly(LAMBDA, requests_per_day=1000))} a month, against "
         f"{dollars(found.free.monthly)} for EC2 c7g.2xlarge on demand (which is cheaper from "
-        f"{found.free.requests_per_day:,.0f} requests a day on), {dollars(found.committed.monthly)} for EC2 "
-        f"c7g.2xlarge for 3 years upfront (which is cheaper from {found.committed.requests_per_day:,.0f} requests a day on), and "
+        f"{found.free.requests_per_day:,.0f} requests a day on), "
+        f"{dollars(found.committed.monthly)} for EC2 c7g.2xlarge for 3 years upfront (which is cheaper from "
+        f"{found.committed.requests_per_day:,.0f} requests a day on), and "
         f"{dollars(monthly('deepinfra.llama-3.1-8b', requests_per_day=1000))} by the token for another's model "
         "(deepinfra.llama-3.1-8b)."
     )
