@@ -103,7 +103,7 @@ def cost(
     from lambda_llm.cost.prices import load
 
     given = {name: value for name, value in context.params.items() if name in INPUTS and value is not None}
-    known = _of_traffic(traffic) | _of_measurement(measured, given.get("prompt_tokens")) | given
+    known = {**_of_traffic(traffic), **_of_measurement(measured, given.get("prompt_tokens")), **given}
     workload = Workload.of(known, _servers(server))
     analysis = analyse(workload, overridden(load(region), price or []))
     if figure is not None:

@@ -36,9 +36,7 @@ MEASURED = Measured(
 
 
 @pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    """After `run`, which has a terminal of 120 columns."""
-    assert run
+def _wide(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - after `run`, which has 120 columns
     monkeypatch.setenv("COLUMNS", "1000")
 
 
@@ -80,20 +78,22 @@ def test_json_is_the_analysis(run: Run) -> None:
     assert said == json.loads(json.dumps(expected))
 
 
-@pytest.mark.parametrize("name", INPUTS)
-def test_every_input_is_an_option(run: Run, name: str) -> None:
-    value = INPUTS[name].low + (INPUTS[name].high - INPUTS[name].low) / 4
-    option = f"--{name.replace('_', '-')}"
-    told = run("cost", option, value, "--all")
+def test_every_input_is_an_option(run: Run) -> None:
+    values = {name: each.low + (each.high - each.low) / 4 for name, each in INPUTS.items()}
+    options = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value)]
+    told = run("cost", *options)
     assert told.status == 0
-    assert f"{INPUTS[name].label}: {value:g}" in told.err
+    for name, value in values.items():
+        assert f"{INPUTS[name].label}: {value:g}" in told.err
 
 
 def test_the_help_has_the_defaults_of_the_inputs(run: Run) -> None:
     told = run("cost", "--help")
     assert told.status == 0
     for name, each in INPUTS.items():
-        row = next(line for line in told.out.splitlines() if f"--{name.replace('_', '-')} " in line and each.label in line)
+        row = next(
+            line for line in told.out.splitlines() if f"--{name.replace('_', '-')} " in line and each.label in line
+        )
         assert f"[default: ({each.value:g})]" in row or f"[default: {each.value:g}]" in row
     assert "Example:" in told.out
 

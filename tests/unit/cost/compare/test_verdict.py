@@ -16,8 +16,12 @@ OPTIONS = {option.name: option for option in load().options}
 WORKLOADS = st.fixed_dictionaries({name: st.floats(each.low, each.high) for name, each in INPUTS.items()})
 
 
-def judged(prices: Prices | None = None, **given: float) -> Verdict:
-    workload, prices = Workload.of(given), prices or price_list()
+def judged(**given: float) -> Verdict:
+    return judged_by(price_list(), **given)
+
+
+def judged_by(prices: Prices, /, **given: float) -> Verdict:
+    workload = Workload.of(given)
     return verdict(costs(workload, prices), workload, prices)
 
 
@@ -108,11 +112,11 @@ def without(*words: str) -> Prices:
 
 def test_a_list_without_servers_gives_no_verdict() -> None:
     with pytest.raises(PriceError, match=r"'few' has no server: give one as --price NAME=DOLLARS\.$"):
-        judged(without("ec2.", "sagemaker."))
+        judged_by(without("ec2.", "sagemaker."))
 
 
 def test_without_commitments_and_tokens_it_is_shorter() -> None:
-    found = judged(without("reserved", "onprem", "bedrock", "llama"))
+    found = judged_by(without("reserved", "onprem", "bedrock", "llama"))
     assert (found.answer, found.committed) == ("right", None)
     assert " and " not in found.sentence
     assert found.sentence.count("$") == 2
