@@ -56,7 +56,6 @@ TESTED_ELSEWHERE = {
     "cli/app": ["unit/cli/test_help.py", "unit/cli/test_refusals.py"],
     "cli/benchmark": ["unit/cli/test_bench.py"],
     "cli/chat": ["integration/test_cli.py", "unit/cli/test_refusals.py"],
-    "cli/cost": ["unit/cli/test_cost_plan.py", "unit/cli/test_cost_prices.py", "unit/cli/test_help.py"],
     "cli/cost_plan_shown": ["unit/cli/test_cost_plan.py"],
     "cli/keys": ["integration/test_authorizer.py", "unit/cli/test_help.py"],
     "cli/package": ["unit/packaging/test_verify.py", "package/test_package.py"],

@@ -82,7 +82,7 @@ class Analysis:
         rules: by server.
         sensitivities: of Lambda's cost and the verdict's break-even.
         savings: by what is kept.
-        missing: options that the price list can't price, with the names that it lacks.
+        missing: by option the prices that the list lacks; the option is not among `costs`, or without minor lines.
         prices: that all of it was computed with.
     """
 
@@ -143,7 +143,7 @@ def analyse(workload: Workload, prices: Prices) -> Analysis:
         PriceError: the list lacks a price that Lambda itself takes.
     """
     known, missing = priced(prices)
-    if LAMBDA in missing:
+    if LAMBDA not in {option.name for option in known}:
         prices[missing[LAMBDA][0]]
     found = costs(workload, prices)
     judged = verdict(found, workload, prices)

@@ -50,10 +50,15 @@ def cost(option: Option, workload: Workload, prices: Prices) -> Cost:
 
 
 def priced(prices: Prices) -> tuple[list[Option], dict[str, list[str]]]:
-    """The options whose prices are all known, and of the others by name the prices that are not."""
-    known = [option for option in load().options if option.prices <= prices.keys()]
-    missing = {option.name: sorted(option.prices - prices.keys()) for option in load().options if option not in known}
-    return known, missing
+    """The options whose prices are known, without minor lines that can't be priced, and what prices others lack.
+
+    Returns:
+        The options; and by name of every option that lacks a price, also where only a minor line does, which ones.
+    """
+    options = [option.priced_by(prices.keys()) for option in load().options]
+    known = [option for option in options if option.prices <= prices.keys()]
+    lacking = {option.name: sorted(option.prices - prices.keys()) for option in load().options}
+    return known, {name: names for name, names in lacking.items() if names}
 
 
 def costs(workload: Workload, prices: Prices) -> list[Cost]:

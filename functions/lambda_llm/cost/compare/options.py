@@ -2,11 +2,11 @@
 
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from lambda_llm.cost.compare.formulas import Formula
 
@@ -50,10 +50,12 @@ class Line:
     Attributes:
         what: it is for.
         formula: US dollars a month.
+        minor: it is left out, and said to be, where a price list can't price it.
     """
 
     what: str
     formula: Formula
+    minor: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,15 @@ class Option:
     def prices(self) -> frozenset[str]:
         """Names of all prices that it takes."""
         return frozenset().union(*(line.formula.prices for line in self.lines))
+
+    def priced_by(self, known: Collection[str]) -> Self:
+        """This option without the minor lines that need other prices.
+
+        Args:
+            known: names of prices.
+        """
+        lines = tuple(line for line in self.lines if not line.minor or line.formula.prices <= set(known))
+        return self if lines == self.lines else replace(self, lines=lines)
 
 
 @dataclass(frozen=True)
@@ -164,7 +175,10 @@ def _options(given: Mapping[str, Any], servers: Mapping[str, Server], terms: Map
             given["title"].format(**words),
             given["kind"],
             given.get("own", True),
-            tuple(Line(line["what"], Formula(line["formula"].format(**words))) for line in given["lines"]),
+            tuple(
+                Line(line["what"], Formula(line["formula"].format(**words)), line.get("minor", False))
+                for line in given["lines"]
+            ),
             chosen.get("server"),
             given.get("note", ""),
         )

@@ -98,8 +98,13 @@ def notes(analysis: Analysis) -> list[str]:
         f"Answers of {known['egress_gb']:.2g} GB leave AWS in a month, for {dollars(egress)}; it is the same for every "
         "option on AWS."
     )
-    if analysis.missing:
-        said.append(f"Not compared, for want of prices in this region: {', '.join(analysis.missing)}.")
+    compared = {each.option.name for each in analysis.costs}
+    absent = [name for name in analysis.missing if name not in compared]
+    without = sorted({price for name, prices in analysis.missing.items() if name in compared for price in prices})
+    if absent:
+        said.append(f"Not compared, for want of prices in this region: {', '.join(absent)}.")
+    if without:
+        said.append(f"Not counted, for want of prices in this region: {', '.join(without)}.")
     return said
 
 
