@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,11 @@ Region = Annotated[
 ]
 Function = Annotated[
     str | None, typer.Option(help="Name or ARN of the function; default: as its /health says.", show_default=False)
+]
+
+Verified = Annotated[
+    Path | None,
+    typer.Option(help="Seconds of a restore from `lambda-llm verify URL --json`.", show_default=False),
 ]
 
 

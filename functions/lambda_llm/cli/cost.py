@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lambda_llm.cli import cost_plan, cost_prices
-from lambda_llm.cli.console import JSON, err, out
+from lambda_llm.cli.console import JSON, Verified, err, out
 from lambda_llm.cli.cost_prices import GivenPrices, PricesRegion
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.cost.prices import REGION
@@ -65,6 +65,7 @@ def cost(
     measured: Annotated[
         Path | None, typer.Option(help="Speeds from `lambda-llm bench URL --json`.", show_default=False)
     ] = None,
+    verified: Verified = None,
     server: Annotated[
         list[str],
         typer.Option(
@@ -103,7 +104,7 @@ def cost(
     from lambda_llm.cost.prices import load
 
     given = {name: value for name, value in context.params.items() if name in INPUTS and value is not None}
-    known = {**_of_traffic(traffic), **_of_measurement(measured, given.get("prompt_tokens")), **given}
+    known = {**_of_traffic(traffic), **_of_measurements(measured, verified, given.get("prompt_tokens")), **given}
     workload = Workload.of(known, _servers(server))
     analysis = analyse(workload, overridden(load(region), price or []))
     if figure is not None:
@@ -132,14 +133,17 @@ def _of_traffic(path: Path | None) -> dict[str, float]:
     return shape(Trace.read(path))
 
 
-def _of_measurement(path: Path | None, prompt_tokens: float | None) -> dict[str, float]:
-    if path is None:
-        return {}
-    from lambda_llm.cost.measured import read
+def _of_measurements(measured: Path | None, verified: Path | None, prompt_tokens: float | None) -> dict[str, float]:
+    from lambda_llm.cost.measured import read, read_restore_seconds
     from lambda_llm.cost.speeds import Speeds
 
-    speeds = Speeds.of(read(path), prompt_tokens or INPUTS["prompt_tokens"].value)
-    return {"prefill": speeds.prefill, "decode": speeds.decode}
+    known: dict[str, float] = {}
+    if measured is not None:
+        speeds = Speeds.of(read(measured), prompt_tokens or INPUTS["prompt_tokens"].value)
+        known |= {"prefill": speeds.prefill, "decode": speeds.decode}
+    if verified is not None:
+        known["restore_seconds"] = read_restore_seconds(verified)
+    return known
 
 
 def _servers(given: "Sequence[str]") -> "dict[str, Server]":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lambda_llm.cli.console import JSON, out, steps_bar
+from lambda_llm.cli.console import JSON, Verified, out, steps_bar
 from lambda_llm.cost.compare.inputs import INPUTS
 
 if TYPE_CHECKING:
@@ -57,9 +57,13 @@ def simulate(
     measured: Annotated[
         Path | None, typer.Option(help="Speeds from the JSON of `lambda-llm bench`.", show_default=False)
     ] = None,
-    restore_seconds: Annotated[float, typer.Option(help="Mean time of a restore from the snapshot.")] = INPUTS[
-        "restore_seconds"
-    ].value,
+    restore_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Mean time of a restore from the snapshot.", show_default=f"{INPUTS['restore_seconds'].value:g}"
+        ),
+    ] = None,
+    verified: Verified = None,
     restore_variation: Annotated[float, typer.Option(help="Its standard deviation over its mean (lognormal).")] = 0.3,
     keep_warm: Annotated[
         float,
@@ -113,7 +117,7 @@ def simulate(
         bursts={"factor": burst_factor, "burst_seconds": burst_seconds},
         days={"peak_to_mean": peak_to_mean, "weekend": weekend},
     )
-    speeds = _speeds(prefill, decode, measured, prompt_tokens, restore_seconds)
+    speeds = _speeds(prefill, decode, measured, prompt_tokens, _restore_seconds(restore_seconds, verified))
     work = Work(Tokens(prompt_tokens, variation), Tokens(answer_tokens, variation), cached)
     rules = Rules(speeds, concurrency, keep_warm, restore_variation, retries=retries)
     fleets = [fleet_of(text, speeds) for text in server]
@@ -173,6 +177,16 @@ def _arrivals(
         case "diurnal":
             return Diurnal(rate, seconds, **days)
     raise typer.BadParameter(f"{kind!r} is unknown: poisson, bursts, diurnal, or a file whose name ends in .csv.")
+
+
+def _restore_seconds(given: float | None, verified: Path | None) -> float:
+    from lambda_llm.cost.measured import read_restore_seconds
+
+    if given is not None and verified is not None:
+        raise typer.BadParameter("--verified has the time of a restore: leave --restore-seconds out.")
+    if verified is not None:
+        return read_restore_seconds(verified)
+    return INPUTS["restore_seconds"].value if given is None else given
 
 
 def _speeds(

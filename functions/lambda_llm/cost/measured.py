@@ -129,16 +129,40 @@ def read(path: Path) -> Measured:
     Raises:
         MeasuredError: it can't be read, or is another thing.
     """
+    return Measured.read(_content(path, "bench"))
+
+
+def read_restore_seconds(path: Path) -> float:
+    """How much later the first token comes from a restored environment than from a warm one.
+
+    Args:
+        path: of the result of `lambda-llm verify URL --json`, whose probe `fresh_environment` measured both.
+
+    Raises:
+        MeasuredError: it can't be read, is another thing, or the probe could not measure it.
+    """
+    content = _content(path, "verify")
+    try:
+        (figures,) = (each["figures"] for each in content["probes"] if each["name"] == "fresh_environment")
+        return max(0.0, float(figures["first_token_seconds"]) - float(figures["warm_first_token_seconds"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise MeasuredError(
+            f"{path} has no time of a restored environment: run `lambda-llm verify URL --json` against a function, "
+            "whose probe fresh_environment measures it."
+        ) from error
+
+
+def _content(path: Path, command: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise MeasuredError(
-            f"{path} can't be read ({reason}): give a file of `lambda-llm bench URL --json`."
+            f"{path} can't be read ({reason}): give a file of `lambda-llm {command} URL --json`."
         ) from error
     if not isinstance(content, dict):
-        raise MeasuredError(f"{path} is no measurement: give a file of `lambda-llm bench URL --json`.")
-    return Measured.read(content)
+        raise MeasuredError(f"{path} is no measurement: give a file of `lambda-llm {command} URL --json`.")
+    return content
 
 
 def _quantity(value: Any) -> Any:

@@ -241,3 +241,16 @@ def test_a_figure_and_a_report_are_written(run: Run, tmp_path: Path) -> None:
 def test_json_is_alone_beside_files(run: Run, tmp_path: Path) -> None:
     assert as_json(run, "--report", tmp_path / "cost.html")["schema"]
     assert (tmp_path / "cost.html").exists()
+
+
+def test_a_restore_takes_what_verify_measured(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "verify.json"
+    figures = {"first_token_seconds": 3.0, "warm_first_token_seconds": 0.5}
+    path.write_text(json.dumps({"probes": [{"name": "fresh_environment", "figures": figures}]}))
+    found = json.loads(run("cost", "--json", "--verified", path).out)
+    assert found["inputs"]["restore_seconds"] == 2.5
+    same = ("simulate", "--requests-per-day", 300, "--json")
+    assert run(*same, "--verified", path).out == run(*same, "--restore-seconds", 2.5).out
+    assert "--verified has the time of a restore" in run(*same, "--verified", path, "--restore-seconds", 1).err
+    path.write_text("{}")
+    assert "has no time of a restored environment" in refused(run("cost", "--verified", path))
