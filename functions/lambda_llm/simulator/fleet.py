@@ -10,10 +10,10 @@ from lambda_llm.cost.speeds import Speeds
 from lambda_llm.simulator import fleet_loop as loop
 from lambda_llm.simulator.arrivals import Arrivals, checked
 from lambda_llm.simulator.errors import SimulatorError, check
-from lambda_llm.simulator.functions import Progress, check_speeds
+from lambda_llm.simulator.functions import check_speeds
 from lambda_llm.simulator.histogram import Histogram, Spread
 from lambda_llm.simulator.result import BINS, MONTH_SECONDS, Course, Result, mean_levels, numbers
-from lambda_llm.simulator.work import Work, requests
+from lambda_llm.simulator.work import Progress, Work, serve_all
 
 MOST_SERVERS: Final = 100_000
 MOST_SLOTS: Final = 4096
@@ -129,7 +129,7 @@ def simulate_fleet(
         work: what they ask for.
         fleet: the servers.
         seed: of the random numbers; the same one gives the same result.
-        progress: see `functions.Progress`.
+        progress: see `work.Progress`.
 
     Raises:
         SimulatorError: more requests than can be simulated.
@@ -153,7 +153,6 @@ def simulate_fleet(
         width,
     )
     state = loop.new_state(limits, BINS)
-    arrived = np.zeros(BINS, np.int64)
     wait, first, whole = Histogram(), Histogram(), Histogram()
 
     def serve(times: loop.Floats, new: loop.Floats, answer: loop.Floats, *, last: bool = False) -> None:
@@ -165,15 +164,7 @@ def simulate_fleet(
         first.add(answers.first[:begun])
         whole.add(answers.whole[:done])
 
-    for piece in requests(arrivals, work, seed):
-        arrived += np.bincount((piece.times / width).astype(np.int64), minlength=BINS)[:BINS]
-        serve(*piece)
-        if progress:
-            progress(float(piece.times[-1]) / arrivals.seconds)
-    none = np.empty(0)
-    serve(none, none, none, last=True)
-    if progress:
-        progress(1.0)
+    arrived = serve_all(arrivals, work, seed, serve, BINS, progress)
     servers = mean_levels(state.servers)
     hours = math.fsum(servers) * width / 3600
     cost = {"servers": hours * fleet.hourly}

@@ -1,7 +1,6 @@
 """Requests on Lambda functions: one request an environment at a time, and environments by Lambda's rules."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,12 +21,9 @@ from lambda_llm.simulator.arrivals import Arrivals, checked
 from lambda_llm.simulator.errors import check
 from lambda_llm.simulator.histogram import Histogram, Spread
 from lambda_llm.simulator.result import BINS, MONTH_SECONDS, Course, Result, mean_levels, numbers
-from lambda_llm.simulator.work import Work, lognormal, requests
+from lambda_llm.simulator.work import Progress, Work, lognormal, serve_all
 
 MOST_CONCURRENCY: Final = 10_000_000
-
-Progress = Callable[[float], None]
-"""Is called now and then with the share of the simulated time that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def simulate_functions(
         work: what they ask for.
         rules: the function and Lambda's rules.
         seed: of the random numbers; the same one gives the same result.
-        progress: see `Progress`.
+        progress: see `work.Progress`.
 
     Raises:
         SimulatorError: more requests than can be simulated.
@@ -123,7 +119,6 @@ def simulate_functions(
         width,
     )
     state = loop.new_state(limits, BINS)
-    arrived = np.zeros(BINS, np.int64)
     wait, first, whole = Histogram(), Histogram(), Histogram()
     restores, jitter = (np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(4)[2:])
 
@@ -137,15 +132,7 @@ def simulate_functions(
         first.add(answers.first[:done])
         whole.add(answers.whole[:done])
 
-    for piece in requests(arrivals, work, seed):
-        arrived += np.bincount((piece.times / width).astype(np.int64), minlength=BINS)[:BINS]
-        serve(*piece)
-        if progress:
-            progress(float(piece.times[-1]) / arrivals.seconds)
-    none = np.empty(0)
-    serve(none, none, none, last=True)
-    if progress:
-        progress(1.0)
+    arrived = serve_all(arrivals, work, seed, serve, BINS, progress)
     counts = state.counts
     served, timed_out, restored = first.count, int(counts[loop.TIMED_OUT]), int(counts[loop.RESTORED])
     refused = {

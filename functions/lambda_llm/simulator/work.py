@@ -1,9 +1,9 @@
 """What requests ask for, drawn at random, and each with the time at which it arrives."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,3 +103,44 @@ def requests(arrivals: Arrivals, work: Work, seed: int) -> Iterator[Requests]:
     rng = np.random.default_rng(what)
     for times in arrivals.times(np.random.default_rng(when)):
         yield Requests(times, *work.draw(rng, times.size))
+
+
+Progress = Callable[[float], None]
+"""Is called now and then with the share of the simulated time that is done, 0 to 1."""
+
+
+class Serve(Protocol):
+    """Lets some requests be answered."""
+
+    def __call__(self, times: Floats, new: Floats, answer: Floats, *, last: bool = False) -> None:
+        """Take the fields of `Requests`; `last`: no more will arrive."""
+
+
+def serve_all(
+    arrivals: Arrivals, work: Work, seed: int, serve: Serve, parts: int, progress: Progress | None
+) -> NDArray[np.int64]:
+    """Let all requests be answered, a piece at a time.
+
+    Args:
+        arrivals: when they come.
+        work: what they ask for.
+        seed: see `requests`.
+        serve: answers them.
+        parts: of the simulated time, each as long as the others.
+        progress: see `Progress`.
+
+    Returns:
+        How many arrived in each part.
+    """
+    width = arrivals.seconds / parts
+    arrived = np.zeros(parts, np.int64)
+    for piece in requests(arrivals, work, seed):
+        arrived += np.bincount((piece.times / width).astype(np.int64), minlength=parts)[:parts]
+        serve(*piece)
+        if progress:
+            progress(float(piece.times[-1]) / arrivals.seconds)
+    none = np.empty(0)
+    serve(none, none, none, last=True)
+    if progress:
+        progress(1.0)
+    return arrived

@@ -11,28 +11,11 @@ from lambda_llm.cost.compare.analysis import analyse
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.cost.compare.options import Server, load
 from lambda_llm.cost.compare.workload import Workload
-from lambda_llm.cost.measured import Measured, Prompt, Quantity
 from lambda_llm.cost.prices import load as price_list
 from support.command_line import Result, Run
+from support.measured import measured, prefill
 
-SPEED = Quantity(3, 50.0, 0.1)
-MEASURED = Measured(
-    date="2026-11-26T22:00:00+00:00",
-    lambda_llm="0.1.0",
-    model="demo",
-    url_kind="function_url",
-    region="us-east-1",
-    memory_mb=10240,
-    backend="armv8.6_1",
-    threads=6,
-    context=4096,
-    clock="server",
-    prompts=(
-        Prompt(512, Quantity(3, 200.0, 0.1), SPEED, None, None),
-        Prompt(4096, Quantity(3, 90.0, 0.1), SPEED, None, None),
-    ),
-    decode_tokens_per_second=SPEED,
-)
+MEASURED = measured(prefill(512, 200), prefill(4096, 90), decode=50)
 
 
 @pytest.fixture(autouse=True)

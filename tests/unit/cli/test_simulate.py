@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lambda_llm.cost.measured import Measured, Prompt, Quantity
 from lambda_llm.simulator.result import SCHEMA
 from support.command_line import Run
+from support.measured import measured, prefill
 
 DAY = ("--requests-per-day", 2000, "--arrivals", "diurnal")
 BOXES = ("--server", "boxes:3@0.3", "--server", "gpu:0-2@0.8,batch=8,prefill=4000,decode=60")
@@ -108,25 +108,8 @@ def test_a_trace_needs_no_rate(run: Run, tmp_path: Path) -> None:
 
 
 def test_speeds_are_those_that_were_measured(run: Run, tmp_path: Path) -> None:
-    def of(value: float) -> Quantity:
-        return Quantity(3, value, 0.1)
-
-    measured = Measured(
-        date="2026-11-26T22:00:00+00:00",
-        lambda_llm="0.1.0",
-        model="demo",
-        url_kind="function_url",
-        region="eu-central-1",
-        memory_mb=10240,
-        backend="armv8.6_1",
-        threads=6,
-        context=4096,
-        clock="server",
-        prompts=(Prompt(500, of(50), of(4), None, None),),
-        decode_tokens_per_second=of(10),
-    )
     path = tmp_path / "bench.json"
-    path.write_text(json.dumps(measured.as_json()))
+    path.write_text(json.dumps(measured(prefill(500, 50), decode=10).as_json()))
     same = ("simulate", "--requests-per-day", 300, "--json")
     assert run(*same, "--measured", path).out == run(*same, "--prefill", 50, "--decode", 10).out
     assert "--measured has the speeds" in run(*same, "--measured", path, "--decode", 10).err

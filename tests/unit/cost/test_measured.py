@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,11 @@ from lambda_llm.cli.probes.fresh_environment import restored
 from lambda_llm.cli.probes.health import PROBE as HEALTH
 from lambda_llm.cli.probes.report import as_json
 from lambda_llm.cost.measured import Measured, MeasuredError, Prompt, Quantity, read, read_restore_seconds
+from support.measured import measured, of
 
-QUANTITY = Quantity(3, 20.0, 0.1)
-MEASURED = Measured(
-    date="2026-11-26T22:00:00+00:00",
-    lambda_llm="0.1.0",
-    model="demo",
-    url_kind="function_url",
-    region="eu-central-1",
-    memory_mb=10240,
-    backend="armv8.6_1",
-    threads=6,
-    context=4096,
-    clock="server",
-    prompts=(Prompt(512, QUANTITY, QUANTITY, None, None), Prompt(2048, QUANTITY, QUANTITY, QUANTITY, QUANTITY)),
-    decode_tokens_per_second=QUANTITY,
+QUANTITY = of(20.0)
+MEASURED = replace(
+    measured(Prompt(512, QUANTITY, QUANTITY, None, None), Prompt(2048, *(QUANTITY,) * 4), decode=20),
     failures=("The server refused (502).",),
 )
 

@@ -5,28 +5,11 @@ from typing import Any
 
 import pytest
 
-from lambda_llm.cost.measured import Measured, MeasuredError, Prompt, Quantity
+from lambda_llm.cost.measured import MeasuredError
 from lambda_llm.cost.speeds import Speeds
+from support.measured import measured, prefill
 
-
-def of(value: float) -> Quantity:
-    return Quantity(3, value, 0.1)
-
-
-MEASURED = Measured(
-    date="2026-11-26T22:00:00+00:00",
-    lambda_llm="0.1.0",
-    model="demo",
-    url_kind="function_url",
-    region="eu-central-1",
-    memory_mb=10240,
-    backend="armv8.6_1",
-    threads=6,
-    context=4096,
-    clock="server",
-    prompts=(Prompt(512, of(120), of(4), None, None), Prompt(2048, of(100), of(20), None, None)),
-    decode_tokens_per_second=of(25),
-)
+MEASURED = measured(prefill(512, 120), prefill(2048, 100), decode=25)
 
 
 def test_a_request_is_busy_for_its_prefill_and_its_decode() -> None:
