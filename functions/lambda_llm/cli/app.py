@@ -55,7 +55,9 @@ app = typer.Typer(
 
     - `lambda-llm verify https://….lambda-url.REGION.on.aws` - is it right?
 
-    - `lambda-llm simulate --requests-per-day 20000` - what will it cost, who will wait?
+    - `lambda-llm cost --requests-per-day 2000` - is Lambda right for it?
+
+    - `lambda-llm simulate --requests-per-day 20000` - who will wait?
     """,
 )
 for _command in (
