@@ -56,7 +56,7 @@ def processes(folder: Path) -> list[psutil.Process]:
 
 def run(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     with running(folder, *arguments, **variables) as process:
-        out, err = process.communicate(timeout=LIMIT_SECONDS)
+        out, err = process.communicate(timeout=3 * LIMIT_SECONDS)  # it sets up, serves and deploys
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
