@@ -21,6 +21,13 @@ def checksum(crc64: int) -> str:
     return base64.b64encode(crc64.to_bytes(8)).decode()
 
 
+def dollars(value: float) -> str:
+    """An amount as people read it: cents only where they matter."""
+    if value >= 100:  # noqa: PLR2004 - three digits are enough
+        return f"${value:,.0f}"
+    return f"${value:,.2f}" if value >= 0.01 or value == 0 else f"${value:.2g}"  # noqa: PLR2004 - a cent
+
+
 _UNPRINTED: Final = {
     **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0))),  # control characters: a terminal obeys them
     **dict.fromkeys((*range(0x2028, 0x202F), *range(0x2066, 0x206A))),  # separators and changes of direction

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from lambda_llm.cost.compare.analysis import Analysis, analyse
-from lambda_llm.cost.compare.verdict import LAMBDA, dollars
+from lambda_llm.cost.compare.verdict import LAMBDA
 from lambda_llm.cost.compare.workload import Workload
 from lambda_llm.cost.figure import draw
 from lambda_llm.cost.prices import load
+from lambda_llm.units import dollars
 from scripts import ROOT
 from scripts.docs.readme import with_part
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lambda_llm.simulator.result import Result
+from lambda_llm.units import dollars
 
 ENOUGH: Final = 0.999
 """Share of the requests that must be answered."""
@@ -25,13 +26,13 @@ def verdict(results: Sequence[Result]) -> str:
     if not enough:
         return remedy(functions)
     best = enough[0]
-    said = [f"Take {best.name}: {_money(best)} a month", _waits(best)]
+    said = [f"Take {best.name}: {dollars(best.month_dollars)} a month", _waits(best)]
     others = [each for each in results if each is not best]
     for other in others:
         if not _answers(other):
             said.append(f"{other.name} leaves {other.arrived - other.served:,} requests unanswered")
         else:
-            said.append(f"{other.name} costs {_money(other)} (first token within {_first(other)})")
+            said.append(f"{other.name} costs {dollars(other.month_dollars)} (first token within {_first(other)})")
     return "; ".join(said) + "."
 
 
@@ -58,10 +59,6 @@ def needed(result: Result) -> int:
 
 def _answers(result: Result) -> bool:
     return result.served >= ENOUGH * result.arrived
-
-
-def _money(result: Result) -> str:
-    return f"${result.month_dollars:,.{0 if result.month_dollars >= 100 else 2}f}"  # noqa: PLR2004 - cents of small sums
 
 
 def _waits(result: Result) -> str:

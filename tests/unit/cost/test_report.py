@@ -15,10 +15,10 @@ from lambda_llm.cost.compare.analysis import Analysis, analyse
 from lambda_llm.cost.compare.costs import costs
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.cost.compare.options import Server, load
-from lambda_llm.cost.compare.verdict import dollars
 from lambda_llm.cost.compare.workload import Workload
 from lambda_llm.cost.prices import load as price_list
 from lambda_llm.cost.report import ReportError, page, write
+from lambda_llm.units import dollars
 from support.browser import NEEDS_CHROMIUM, opened
 
 SERVERS = {"g6.xlarge": Server("g6.xlarge with L4", prefill=9000, decode=2500, measured=True)}

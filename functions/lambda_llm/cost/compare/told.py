@@ -6,7 +6,8 @@ from typing import Final, Self
 from lambda_llm.cost.compare.analysis import Analysis
 from lambda_llm.cost.compare.costs import Cost
 from lambda_llm.cost.compare.inputs import INPUTS
-from lambda_llm.cost.compare.verdict import EQUAL, LAMBDA, dollars
+from lambda_llm.cost.compare.verdict import EQUAL, LAMBDA
+from lambda_llm.units import dollars
 
 RULES: Final = (0.15, 0.40)
 """Utilizations of a server above which rules of thumb advise against Lambda."""

@@ -8,6 +8,7 @@ from lambda_llm.cost.compare.costs import Cost
 from lambda_llm.cost.compare.crossings import Curve, break_even
 from lambda_llm.cost.compare.workload import Workload
 from lambda_llm.cost.prices import PriceError, Prices
+from lambda_llm.units import dollars
 
 LAMBDA: Final = "lambda"
 """Name of this project's option."""
@@ -93,13 +94,6 @@ def verdict(found: Sequence[Cost], workload: Workload, prices: Prices) -> Verdic
     if tokens := _cheapest([each for each in found if _at_once_by_token(each)]):
         parts.append(f"{dollars(tokens.monthly)} by the token for another's model ({tokens.option.title})")
     return Verdict(f"{', '.join(parts[:-1])}, and {parts[-1]}." if parts[1:] else f"{parts[0]}.", answer, first, second)
-
-
-def dollars(value: float) -> str:
-    """An amount as people read it: cents only where they matter."""
-    if value >= 100:  # noqa: PLR2004 - three digits are enough
-        return f"${value:,.0f}"
-    return f"${value:,.2f}" if value >= 0.01 or value == 0 else f"${value:.2g}"  # noqa: PLR2004 - a cent
 
 
 def _equal(found: Cost, workload: Workload) -> bool:

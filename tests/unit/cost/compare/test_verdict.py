@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from lambda_llm.cost.compare.costs import cost, costs
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.cost.compare.options import load
-from lambda_llm.cost.compare.verdict import EQUAL, LAMBDA, Verdict, dollars, verdict
+from lambda_llm.cost.compare.verdict import EQUAL, LAMBDA, Verdict, verdict
 from lambda_llm.cost.compare.workload import Workload
 from lambda_llm.cost.prices import PriceError, Prices
 from lambda_llm.cost.prices import load as price_list
+from lambda_llm.units import dollars
 
 OPTIONS = {option.name: option for option in load().options}
 WORKLOADS = st.fixed_dictionaries({name: st.floats(each.low, each.high) for name, each in INPUTS.items()})
