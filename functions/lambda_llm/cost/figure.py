@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lambda_llm.cost.compare.analysis import Analysis
 from lambda_llm.cost.compare.costs import Cost
-from lambda_llm.cost.compare.crossings import Curve, break_even
+from lambda_llm.cost.compare.crossings import Curve
 from lambda_llm.cost.compare.told import share
 from lambda_llm.cost.compare.verdict import LAMBDA
 from lambda_llm.cost.plotting import FAINT, INK, PAPER, checked, save
@@ -94,11 +94,14 @@ def _requests_a_day(busy: float) -> tuple[Callable[[Any], Any], Callable[[Any], 
 
 def _meetings(axes: "Axes", ours: Curve, others: Sequence[Curve], analysis: Analysis) -> None:
     """Mark where Lambda stops being cheaper; names that would touch are left out, from the right on."""
-    found = [break_even(ours, other, analysis.workload) for other in others]
+    drawn = {other.option.name for other in others}
     places = sorted(
         each.utilization
-        for each in found
-        if each.cheap_first == LAMBDA and each.utilization is not None and _LOW < each.utilization < _HIGH
+        for each in analysis.break_evens
+        if each.cheap_first == LAMBDA
+        and each.cheap_later in drawn
+        and each.utilization is not None
+        and _LOW < each.utilization < _HIGH
     )
     named = 0.0
     for place in places:

@@ -143,7 +143,6 @@ def simulate_functions(
     busy = float(state.sums[loop.BUSY])
     billed = busy + rules.restore_billed * float(state.sums[loop.RESTORING])
     days = arrivals.seconds / prices.DAY_SECONDS
-    least_days = prices.SNAPSTART_LEAST_DAYS
     used = {
         "duration": prices.busy(billed),
         "requests": prices.REQUEST * (served + timed_out),
@@ -169,10 +168,10 @@ def simulate_functions(
         billed_gb_seconds=billed * prices.GB,
         running_hours=math.fsum(environments) * width / 3600,
         most_running=int(counts[loop.PEAK]),
-        cost={**used, "live versions": rules.live_versions * prices.live_version(max(days, least_days))},
+        cost={**used, "live versions": rules.live_versions * prices.live_version(days)},
         month={
             **{name: dollars * months for name, dollars in used.items()},
-            "live versions": rules.live_versions * prices.live_version(MONTH_SECONDS / prices.DAY_SECONDS),
+            "live versions": rules.live_versions * prices.live_version(prices.MONTH_DAYS),
         },
         course=Course(
             width,

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from lambda_llm.cost.compare.costs import Cost, cost, costs, priced
-from lambda_llm.cost.compare.crossings import BreakEven, Curve, break_even, break_evens
+from lambda_llm.cost.compare.crossings import BreakEven, against, break_evens
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.cost.compare.options import Option
 from lambda_llm.cost.compare.verdict import LAMBDA, Verdict, verdict
 from lambda_llm.cost.compare.workload import Workload
-from lambda_llm.cost.prices import Prices
+from lambda_llm.cost.prices import Price, Prices
 
 SCHEMA: Final = "lambda-llm-cost/1"
 """Name and version of the JSON; another number means other fields."""
@@ -107,9 +107,14 @@ class Analysis:
         requests = self.workload.quantities["requests"]
         return self.workload.quantities["cold"] / requests if requests else 0.0
 
+    @property
+    def used(self) -> dict[str, Price]:
+        """The prices that some option takes, by name and in its order."""
+        names = {name for each in self.costs for name in each.option.prices}
+        return {name: self.prices[name] for name in sorted(names)}
+
     def as_json(self) -> dict[str, Any]:
         """Everything, with the break-even of every pair of options."""
-        used = {name for each in self.costs for name in each.option.prices}
         every = break_evens([each.option for each in self.costs], self.workload, self.prices)
         return {
             "schema": SCHEMA,
@@ -130,8 +135,7 @@ class Analysis:
             "price_list": self.prices.group,
             "prices": {
                 name: {"first": price.first, "unit": price.unit, "source": price.source, "read_on": price.read_on}
-                for name, price in sorted(self.prices.items())
-                if name in used
+                for name, price in self.used.items()
             },
         }
 
@@ -146,18 +150,19 @@ def analyse(workload: Workload, prices: Prices) -> Analysis:
     if LAMBDA not in {option.name for option in known}:
         prices[missing[LAMBDA][0]]
     found = costs(workload, prices)
-    judged = verdict(found, workload, prices)
-    at = workload.at
-    curves = {option.name: Curve(option, at, prices) for option in known}
-    ours = curves[LAMBDA]
+    options = {option.name: option for option in known}
+    ours = options[LAMBDA]
+    meetings = against(ours, [each.option for each in found if each.option.name != LAMBDA], workload, prices)
+    judged = verdict(found, workload, prices, meetings)
+    free = options[judged.free.name]
     return Analysis(
         workload,
         judged,
         found,
-        [break_even(ours, curves[each.option.name], workload) for each in found if each.option.name != LAMBDA],
-        [_rule(ours, curves[option.name], workload) for option in known if option.kind in {"server", "scaled"}],
-        [_changed(name, factor, judged, workload, prices) for name in ("decode", "prefill") for factor in FACTORS],
-        _savings(ours.option, workload, prices),
+        list(meetings.values()),
+        [_rule(option, meetings[option.name], workload) for option in known if option.kind in {"server", "scaled"}],
+        [_changed(name, factor, ours, free, workload, prices) for name in ("decode", "prefill") for factor in FACTORS],
+        _savings(ours, workload, prices),
         missing,
         prices,
     )
@@ -180,29 +185,26 @@ def _option(found: Cost) -> dict[str, Any]:
     }
 
 
-def _rule(ours: Curve, other: Curve, workload: Workload) -> Rule:
-    meeting = break_even(ours, other, workload)
-    ratio = workload.for_option(other.option)["capacity"]
+def _rule(other: Option, meeting: BreakEven, workload: Workload) -> Rule:
+    ratio = workload.for_option(other)["capacity"]
     first = meeting.utilization if meeting.cheap_first == LAMBDA else None
     return Rule(
-        other.option.name,
+        other.name,
         first / ratio if first is not None else None,
         meeting.cheap_first == LAMBDA and meeting.utilization is None,
         ratio,
     )
 
 
-def _changed(name: str, factor: float, judged: Verdict, workload: Workload, prices: Prices) -> Sensitivity:
+def _changed(name: str, factor: float, ours: Option, free: Option, workload: Workload, prices: Prices) -> Sensitivity:
     ends = INPUTS[name]
     other = workload.with_inputs(**{name: min(max(workload.inputs[name] * factor, ends.least), ends.most)})
-    options = {option.name: option for option in priced(prices)[0]}
-    ours, best = (Curve(options[each], other.at, prices) for each in (LAMBDA, judged.free.name))
-    meeting = break_even(ours, best, other)
+    meeting = against(ours, [free], other, prices)[free.name]
     first = meeting.cheap_first == LAMBDA
     return Sensitivity(
         name,
         factor,
-        cost(options[LAMBDA], other, prices).monthly,
+        cost(ours, other, prices).monthly,
         meeting.utilization if first else None,
         meeting.requests_per_day if first else None,
     )

@@ -96,6 +96,13 @@ def break_even(one: Curve, other: Curve, workload: Workload) -> BreakEven:
     )
 
 
+def against(option: Option, others: Sequence[Option], workload: Workload, prices: Prices) -> dict[str, BreakEven]:
+    """Where an option costs the same as each of others, by their names."""
+    at = cache(workload.at)
+    one = Curve(option, at, prices)
+    return {other.name: break_even(one, Curve(other, at, prices), workload) for other in others}
+
+
 def break_evens(options: Sequence[Option], workload: Workload, prices: Prices) -> list[BreakEven]:
     """Where each pair of options costs the same."""
     at = cache(workload.at)

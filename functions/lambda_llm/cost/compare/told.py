@@ -134,8 +134,7 @@ def _digits(value: float) -> str:
 
 def assumptions(analysis: Analysis, region: str) -> str:
     """What all of it rests on, in a sentence or two."""
-    used = {name for each in analysis.costs for name in each.option.prices}
-    days = sorted(analysis.prices[name].read_on for name in used if analysis.prices[name].read_on)
+    days = sorted(price.read_on for price in analysis.used.values() if price.read_on)
     read = f"read {days[0]} to {days[-1]}" if days else "all given"
     given = "; ".join(f"{INPUTS[name].label}: {value:g}" for name, value in analysis.workload.inputs.items())
     return (

@@ -1,11 +1,11 @@
 """The verdict in one sentence: is Lambda right for this traffic, and until when?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from lambda_llm.cost.compare.costs import Cost
-from lambda_llm.cost.compare.crossings import Curve, break_even
+from lambda_llm.cost.compare.crossings import BreakEven
 from lambda_llm.cost.compare.workload import Workload
 from lambda_llm.cost.prices import PriceError, Prices
 from lambda_llm.units import dollars
@@ -55,7 +55,7 @@ class Verdict:
     committed: Rival | None
 
 
-def verdict(found: Sequence[Cost], workload: Workload, prices: Prices) -> Verdict:
+def verdict(found: Sequence[Cost], workload: Workload, prices: Prices, meetings: Mapping[str, BreakEven]) -> Verdict:
     """Judge.
 
     Servers that are slower than a function are no equals, spot instances may go away in two minutes, and what sleeps
@@ -65,6 +65,7 @@ def verdict(found: Sequence[Cost], workload: Workload, prices: Prices) -> Verdic
         found: what the options cost, Lambda among them.
         workload: that they are for.
         prices: that they were computed with.
+        meetings: where each other option costs what Lambda does, by its name.
 
     Raises:
         PriceError: the list prices nothing that could be compared with Lambda.
@@ -75,9 +76,8 @@ def verdict(found: Sequence[Cost], workload: Workload, prices: Prices) -> Verdic
     committed = _cheapest([each for each in equals if each.option.kind == "server"])
     if free is None:
         raise PriceError(f"The price list {prices.group!r} has no server: give one as --price NAME=DOLLARS.")
-    rivals = [_rival(ours, each, workload, prices) if each else None for each in (free, committed)]
-    first, second = rivals
-    assert first is not None  # noqa: S101 - `free` is there
+    first = _rival(free, meetings)
+    second = _rival(committed, meetings) if committed else None
     answer: Answer = "right"
     if ours.monthly > free.monthly:
         answer = "wrong"
@@ -111,8 +111,8 @@ def _cheapest(found: Sequence[Cost]) -> Cost | None:
     return min(found, key=lambda each: each.monthly, default=None)
 
 
-def _rival(ours: Cost, other: Cost, workload: Workload, prices: Prices) -> Rival:
-    meeting = break_even(Curve(ours.option, workload.at, prices), Curve(other.option, workload.at, prices), workload)
+def _rival(other: Cost, meetings: Mapping[str, BreakEven]) -> Rival:
+    meeting = meetings[other.option.name]
     ours_first = meeting.cheap_first == LAMBDA
     return Rival(
         other.option.name,

@@ -28,7 +28,7 @@ def page(analysis: Analysis) -> str:
         "VERDICT": html.escape(analysis.verdict.sentence),
         "NOTES": "".join(f"<li>{html.escape(note)}</li>" for note in notes(analysis)),
         "ASSUMPTIONS": html.escape(assumptions(analysis, region)),
-        "PRICES": "".join(_price_row(price) for price in _used(analysis).values()),
+        "PRICES": "".join(_price_row(price) for price in analysis.used.values()),
         "STYLE": (_FOLDER / "page.css").read_text(encoding="utf-8"),
         "PROGRAM": (_FOLDER / "page.js").read_text(encoding="utf-8"),
         # A text in it can't end the element.
@@ -50,11 +50,6 @@ def write(analysis: Analysis, path: Path) -> None:
         path.write_text(page(analysis), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{path} can't be written ({error.strerror}): name a file elsewhere.") from error
-
-
-def _used(analysis: Analysis) -> dict[str, Price]:
-    names = {name for each in analysis.costs for name in each.option.prices}
-    return {name: analysis.prices[name] for name in sorted(names)}
 
 
 def _data(analysis: Analysis) -> dict[str, Any]:
@@ -93,7 +88,7 @@ def _data(analysis: Analysis) -> dict[str, Any]:
         "chart": [each.option.name for each in shown(analysis)],
         "prices": {
             name: [[tier.start, None if math.isinf(tier.end) else tier.end, tier.price] for tier in price.tiers]
-            for name, price in _used(analysis).items()
+            for name, price in analysis.used.items()
         },
     }
 

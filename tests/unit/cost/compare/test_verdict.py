@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_llm.cost.compare.costs import cost, costs
+from lambda_llm.cost.compare.crossings import against
 from lambda_llm.cost.compare.inputs import INPUTS
 from lambda_llm.cost.compare.options import load
 from lambda_llm.cost.compare.verdict import EQUAL, LAMBDA, Verdict, verdict
@@ -23,7 +24,10 @@ def judged(**given: float) -> Verdict:
 
 def judged_by(prices: Prices, /, **given: float) -> Verdict:
     workload = Workload.of(given)
-    return verdict(costs(workload, prices), workload, prices)
+    found = costs(workload, prices)
+    options = {each.option.name: each.option for each in found}
+    ours = options.pop(LAMBDA)
+    return verdict(found, workload, prices, against(ours, list(options.values()), workload, prices))
 
 
 def monthly(name: str, **given: float) -> float:
