@@ -1,0 +1,1 @@
+"""The functions of a batch: index the input, answer its parts, join the answers."""
