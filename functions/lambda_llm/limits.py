@@ -148,3 +148,17 @@ DURABLE_NAME: Final = r"[\x20-\x7E]{1,256}"
 APPCONFIG_BYTES: Final = 1 * MIB
 """Most bytes of a hosted configuration of AppConfig.
 Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-free-form-configurations-creating.html"""
+
+# -- Batches ----------------------------------------------------------------------------------------
+
+MAP_CONCURRENCY: Final = 10_000
+"""Child executions of a Distributed Map at once.
+Source: https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html"""
+
+BATCH_ARRAY_SIZE: Final = 10_000
+"""Most jobs of an array of AWS Batch; the least is 2.
+Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_BatchArrayProperties.html"""
+
+BEDROCK_JOB_RECORDS: Final = 50_000
+"""Most records of a batch job of Bedrock, by default.
+Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""

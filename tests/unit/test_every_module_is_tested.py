@@ -46,6 +46,7 @@ TESTED_ELSEWHERE = {
     "backends/contract": ["unit/backends/test_converse.py", "unit/backends/test_openai_http.py"],
     "backends/converse_answer": ["unit/backends/test_converse.py"],
     "backends/errors": ["unit/backends/test_converse.py", "unit/backends/test_http.py"],
+    "backends/tokens": ["unit/router/test_facts.py", "unit/router/test_service.py"],
     "canary_rollback/handler": ["integration/test_canary_rollback.py"],
     "canary_rollback/rollback": ["integration/test_canary_rollback.py"],
     "cli/__init__": ["unit/cli/test_help.py", "unit/cli/test_refusals.py"],

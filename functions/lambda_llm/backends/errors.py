@@ -1,6 +1,9 @@
 """Why a backend did not answer, in the few kinds that decide what happens next."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
 
 from lambda_llm.errors import LambdaLLMError
 
@@ -33,6 +36,23 @@ class Kind(StrEnum):
     """A guardrail of the backend's refused prompt or answer."""
     BROKEN = "broken"
     """What was answered is no answer, or ends in the middle."""
+
+
+STATUSES: Final[Mapping[Kind, tuple[int, str]]] = {
+    Kind.INVALID: (HTTPStatus.BAD_REQUEST, "invalid_value"),
+    Kind.UNSUPPORTED: (HTTPStatus.BAD_REQUEST, "unsupported_parameter"),
+    Kind.TOO_LONG: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    Kind.BLOCKED: (HTTPStatus.BAD_REQUEST, "content_filter"),
+    Kind.THROTTLED: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+    Kind.WAKING: (HTTPStatus.SERVICE_UNAVAILABLE, "waking"),
+    Kind.UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    Kind.TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded"),
+    # Not the client's: the configuration names what is not there, or the role may not do so.
+    Kind.NOT_FOUND: (HTTPStatus.BAD_GATEWAY, "backend_not_found"),
+    Kind.FORBIDDEN: (HTTPStatus.BAD_GATEWAY, "backend_forbidden"),
+    Kind.BROKEN: (HTTPStatus.BAD_GATEWAY, "backend_failed"),
+}
+"""Status and code with which a client is told."""
 
 
 class BackendError(LambdaLLMError):

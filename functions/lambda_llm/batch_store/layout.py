@@ -8,7 +8,7 @@
 | `inbox/…` | inputs that start a batch by themselves |
 | `batches/TENANT/BATCH.json` | a batch's record |
 | `work/BATCH/parts.jsonl` | its index: a line for each part |
-| `work/BATCH/index.json`, `final.json` | how far indexing and joining have come |
+| `work/BATCH/index.json`, `seen`, `final.json`, `tail-…` | how far indexing and joining have come |
 | `work/BATCH/pieces/PART/FIRST` | answers of a part, from its record number FIRST on |
 | `work/BATCH/counts/PART-COMPLETED-FAILED` | empty: a part has ended, with so many lines of each kind |
 | `work/BATCH/notes/PART.json` | which record a worker has in hand, after another one was lost |
@@ -109,9 +109,24 @@ def index_state(batch_id: str) -> str:
     return f"{work(batch_id)}index.json"
 
 
+def seen(batch_id: str) -> str:
+    """Key of the ids that indexing has seen."""
+    return f"{work(batch_id)}seen"
+
+
 def final_state(batch_id: str) -> str:
     """Key of how far joining has come."""
     return f"{work(batch_id)}final.json"
+
+
+def tail(batch_id: str, kind: str) -> str:
+    """Key of what joining has in hand between two invocations.
+
+    Args:
+        batch_id: of the batch.
+        kind: `output` or `errors`.
+    """
+    return f"{work(batch_id)}tail-{kind}"
 
 
 def stop(batch_id: str) -> str:

@@ -265,6 +265,9 @@ DURABLE_WRITTEN_GB: Final = _HERE["lambda.durable.written"].first
 DURABLE_RETAINED_GB_MONTH: Final = _HERE["lambda.durable.retained"].first
 """Per GB and month of an execution's history, while it lasts and for the retention period after."""
 
+STATE_TRANSITION: Final = _HERE["stepfunctions.transitions"].first
+"""Per transition of a standard state machine."""
+
 KMS_KEY_MONTH: Final = _HERE["kms.key"].first
 """Per KMS key and month."""
 

@@ -9,7 +9,7 @@ from typing import Final
 from lambda_llm.anthropic_types.errors import error_body
 from lambda_llm.aws.errors import CredentialsError
 from lambda_llm.backends.contract import Operation
-from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.backends.errors import STATUSES, BackendError
 from lambda_llm.openai_types.sse import event
 from lambda_llm.router.budget import BudgetError
 from lambda_llm.router.errors import (
@@ -23,21 +23,6 @@ from lambda_llm.router.errors import (
 )
 from lambda_llm.router.ledger import LedgerError
 from lambda_llm.web.errors import APIError, unexpected
-
-_KINDS: Final[Mapping[Kind, tuple[int, str]]] = {
-    Kind.INVALID: (HTTPStatus.BAD_REQUEST, "invalid_value"),
-    Kind.UNSUPPORTED: (HTTPStatus.BAD_REQUEST, "unsupported_parameter"),
-    Kind.TOO_LONG: (HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
-    Kind.BLOCKED: (HTTPStatus.BAD_REQUEST, "content_filter"),
-    Kind.THROTTLED: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
-    Kind.WAKING: (HTTPStatus.SERVICE_UNAVAILABLE, "waking"),
-    Kind.UNAVAILABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
-    Kind.TIMEOUT: (HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded"),
-    # Not the client's: the configuration names what is not there, or the role may not do so.
-    Kind.NOT_FOUND: (HTTPStatus.BAD_GATEWAY, "backend_not_found"),
-    Kind.FORBIDDEN: (HTTPStatus.BAD_GATEWAY, "backend_forbidden"),
-    Kind.BROKEN: (HTTPStatus.BAD_GATEWAY, "backend_failed"),
-}
 
 RETRY_SECONDS: Final = 1.0
 """When to come back where nobody knows when it helps."""
@@ -84,7 +69,7 @@ def _status(error: Exception) -> tuple[int | None, str]:
     """Status and code; None: nobody has foreseen it."""
     match error:
         case BackendError():
-            return _KINDS[error.kind]
+            return STATUSES[error.kind]
         case UnknownError():
             return _UNKNOWN[error.what]
         case NoBackendError():

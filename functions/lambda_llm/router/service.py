@@ -6,31 +6,20 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from lambda_llm.backends.contract import Chunk, Operation, Request, Usage
+from lambda_llm.backends.tokens import bounded
 from lambda_llm.router.budget import Amount, Limits, Window, micro_dollars, refusal
 from lambda_llm.router.config import Configuration, ModelEntry
 from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
 from lambda_llm.router.errors import NoBackendError
-from lambda_llm.router.facts import Facts, answers_of
+from lambda_llm.router.facts import Facts
 from lambda_llm.router.guardrail import Guardrail
 from lambda_llm.router.ledger import LedgerError, Reservation, Standing
 from lambda_llm.router.policy import Choice, Option
 from lambda_llm.router.rights import facts_for, rights_of
 from lambda_llm.web.waiting import settled
-
-_LIMITS: Final[Mapping[Operation, tuple[str, ...]]] = {
-    Operation.CHAT: ("max_tokens", "max_completion_tokens"),
-    Operation.COMPLETIONS: ("max_tokens",),
-    Operation.RESPONSES: ("max_output_tokens",),
-    Operation.MESSAGES: ("max_tokens",),
-}
-"""Fields that limit an answer; the first is set where there is none."""
-
-_LLAMA_CPP: Final = "n_predict"
-"""Another one, of llama.cpp's server alone, where it counts more than they do.
-Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md"""
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +105,7 @@ class Router:
         """
         facts = facts_for(self._configuration, operation.value, body, tenant, most)
         options = {option.name: option for option in self._configuration.options(body["model"])}
-        request = Request(operation, _bounded(operation, body, facts), deadline, request_id)
+        request = Request(operation, bounded(operation, body, facts.output_tokens), deadline, request_id)
         choice, asked, hedge_seconds = self._choice(request, facts, options)
         hedged = hedge_seconds is not None
         reservation = None
@@ -159,7 +148,7 @@ class Router:
         """
         facts = facts_for(self._configuration, operation.value, body, tenant)
         options = {option.name: option for option in self._configuration.options(body["model"])}
-        request = Request(operation, _bounded(operation, body, facts), time.monotonic(), "")
+        request = Request(operation, bounded(operation, body, facts.output_tokens), time.monotonic(), "")
         choice, asked, hedge_seconds = self._choice(request, facts, options)
         if not asked:
             if choice.retry_after is None:
@@ -265,18 +254,6 @@ def _usage(answer: Answer, facts: Facts) -> Usage:
     if answer.whole and answer.usage is not None:
         return answer.usage
     return Usage(facts.input_tokens, min(facts.output_tokens, answer.count)).with_later(answer.usage)
-
-
-def _bounded(operation: Operation, body: Mapping[str, Any], facts: Facts) -> Mapping[str, Any]:
-    """The body with a limit of the answer that the reservation covers."""
-    names = _LIMITS.get(operation)
-    if names is None:
-        return body
-    most = facts.output_tokens // answers_of(body)
-    given = {name: body[name] for name in names if body.get(name) is not None} or {names[0]: most}
-    if body.get(_LLAMA_CPP) is not None:
-        given[_LLAMA_CPP] = body[_LLAMA_CPP]
-    return {**body, **{name: min(said, most) for name, said in given.items()}}
 
 
 def _charge(usage: Usage, option: Option) -> Amount:

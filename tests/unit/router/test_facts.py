@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_llm.backends.contract import Operation
-from lambda_llm.router.facts import BYTES_PER_TOKEN, IMAGE_TOKENS, Facts, Feature, facts_of
+from lambda_llm.backends.tokens import BYTES_PER_TOKEN, IMAGE_TOKENS
+from lambda_llm.router.facts import Facts, Feature, facts_of
 
 PICTURE = "data:image/png;base64," + "A" * 1_000_000
 

@@ -1,0 +1,272 @@
+"""A part answered by a batch job of Bedrock: written as its input, waited for, and put in order again.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference.html
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambda_llm.backends.contract import Operation, Request
+from lambda_llm.backends.converse_answer import ConverseAnswer
+from lambda_llm.backends.converse_request import ConverseOptions, UnsupportedFieldError, converse_request
+from lambda_llm.backends.errors import STATUSES, BackendError, Kind
+from lambda_llm.backends.http import HTTP
+from lambda_llm.backends.tokens import bounded, output_tokens
+from lambda_llm.batch.config import BedrockBackend
+from lambda_llm.batch.errors import BatchFailedError
+from lambda_llm.batch.lines import Raw, answered, custom_id_of, not_answered, parse, refused, split
+from lambda_llm.batch.output import Output, Progress
+from lambda_llm.batch.pieces import Chain, Done
+from lambda_llm.batch.plan import Part
+from lambda_llm.batch.storage import Storage
+from lambda_llm.batch.worker import SAVE_RECORDS
+from lambda_llm.batch_store import layout
+from lambda_llm.batch_store.records import Record, Source
+
+POLL_SECONDS: Final = 60
+"""Between two looks at a job, which takes minutes to hours."""
+
+_INPUT: Final = "input.jsonl"
+_OPTIONS: Final = ConverseOptions()
+
+_RUNNING: Final = frozenset({"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"})
+_LATER: Final = frozenset({"ThrottlingException", "InternalServerException", "ServiceQuotaExceededException"})
+"""Errors after which the same call may succeed: a quota limits the jobs at once."""
+
+logger = logging.getLogger(__name__)
+
+Step = Literal["done", "wait"]
+
+
+@dataclass(frozen=True)
+class BedrockJobs:
+    """Answers parts of a batch by jobs.
+
+    Attributes:
+        storage: the store.
+        record: of the batch.
+        backend: of the configuration.
+        most: tokens of an answer.
+        client: of Bedrock.
+        clock: seconds since 1970.
+    """
+
+    storage: Storage
+    record: Record
+    backend: BedrockBackend
+    most: int
+    client: Any
+    clock: Callable[[], float] = time.time
+
+    def work(self, part: Part) -> Step:
+        """Begin a part's job, look at it, or take its answers.
+
+        Args:
+            part: of the batch.
+
+        Returns:
+            `wait`: look again after `POLL_SECONDS`; `done`: the part has ended, or the batch has.
+
+        Raises:
+            BatchFailedError: the job failed as a whole, or may not be made.
+            StoreError: the store does not answer.
+        """
+        chain = Chain(self.storage, self.record.batch.id, part)
+        chain.follow()
+        if not chain.whole:
+            arn = self._job(part)
+            ends = self.clock() >= self.record.batch.expires_at or self.storage.exists(
+                layout.stop(self.record.batch.id)
+            )
+            if arn is None:
+                return "done" if ends else self._begun(part)
+            job = self._asked("get_model_invocation_job", jobIdentifier=arn)
+            if job is None or job["status"] in _RUNNING:
+                if ends and job is not None and job["status"] != "Stopping":
+                    self._asked("stop_model_invocation_job", jobIdentifier=arn)
+                return "wait"
+            if job["status"] == "Failed":
+                # A resumed batch makes another one.
+                self.storage.put(self._name(part, "job.json"), b"{}")
+                raise BatchFailedError(
+                    "job_failed", f"The job {arn} of Bedrock failed: {job.get('message') or 'see its console'}."
+                )
+            self._collect(part, chain, arn, whole=job["status"] == "Completed")
+            if not chain.whole:
+                return "done"
+        mark = layout.count(self.record.batch.id, part.part, chain.so_far.completed, chain.so_far.failed)
+        self.storage.put(mark, b"")
+        return "done"
+
+    def _name(self, part: Part, name: str) -> str:
+        return layout.jobs(self.record.batch.id, part.part) + name
+
+    def _job(self, part: Part) -> str | None:
+        content = self.storage.get(self._name(part, "job.json"))
+        arn = None if content is None else json.loads(content).get("arn")
+        return None if arn is None else str(arn)
+
+    # -- Input ----------------------------------------------------------------------------------------
+
+    def _begun(self, part: Part) -> Step:
+        """Write the job's input and make the job."""
+        written = Output(self.storage, self._name(part, _INPUT), {}, Progress(), b"")
+        for number, raw in self._records(part):
+            try:
+                line = {"recordId": _record_id(number), "modelInput": self._translated(raw)}
+            except UnsupportedFieldError:
+                continue  # it becomes an error line when the answers are taken
+            written.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        if written.empty:
+            self.storage.put(self._name(part, "job.json"), json.dumps({"arn": ""}).encode())
+            chain = Chain(self.storage, self.record.batch.id, part)
+            self._put_in_order(part, chain, iter(()), whole=True)
+            return "wait"
+        written.end()
+        written.complete()
+        folder = f"s3://{self.storage.bucket}/{self.storage.prefix}{layout.jobs(self.record.batch.id, part.part)}"
+        name = f"{self.record.execution}-{part.part}".replace("_", "-")
+        made = self._asked(
+            "create_model_invocation_job",
+            jobName=name,
+            clientRequestToken=hashlib.sha256(f"{name}-{self.backend.model}".encode()).hexdigest(),
+            roleArn=self.backend.role,
+            modelId=self.backend.model,
+            modelInvocationType="Converse",
+            inputDataConfig={"s3InputDataConfig": {"s3Uri": folder + _INPUT, "s3InputFormat": "JSONL"}},
+            outputDataConfig={"s3OutputDataConfig": {"s3Uri": folder + "output/"}},
+            timeoutDurationInHours=self.backend.hours,
+        )
+        if made is not None:
+            self.storage.put(self._name(part, "job.json"), json.dumps({"arn": made["jobArn"]}).encode())
+        return "wait"
+
+    def _records(self, part: Part, first: int = 0, next_byte: int | None = None) -> Iterator[tuple[int, Raw]]:
+        start = part.first if next_byte is None else next_byte
+        blocks = self.storage.blocks(self.record.source, start, part.last)
+        lines = (raw for raw in split(blocks, start) if not raw.blank)
+        return enumerate(lines, first)
+
+    def _translated(self, raw: Raw) -> dict[str, Any]:
+        """A record's body for Converse, whose batch jobs have no tools; raises UnsupportedFieldError."""
+        body = parse(raw.content).body
+        if body.get("tools"):
+            raise UnsupportedFieldError("tools")
+        most = output_tokens(Operation.CHAT, body, self.most)
+        return converse_request(bounded(Operation.CHAT, body, most), _OPTIONS)
+
+    # -- Answers --------------------------------------------------------------------------------------
+
+    def _collect(self, part: Part, chain: Chain, arn: str, *, whole: bool) -> None:
+        """Take a job's answers, which come in any order."""
+        folder = f"{self._name(part, 'output/')}{arn.rpartition('/')[2]}/"
+        self._put_in_order(part, chain, self._answers(folder), whole=whole)
+
+    def _answers(self, folder: str) -> Iterator[dict[str, Any]]:
+        for name in self.storage.names(folder):
+            if not name.endswith(".out"):
+                continue
+            head = self.storage.head(name)
+            if head is None:
+                continue
+            key = self.storage.prefix + name
+            source = Source(bucket=self.storage.bucket, key=key, etag=head.etag, size=head.size)
+            for raw in split(self.storage.blocks(source, 0, source.size - 1)):
+                if not raw.blank:
+                    yield json.loads(raw.content)
+
+    def _put_in_order(self, part: Part, chain: Chain, answers: Iterator[dict[str, Any]], *, whole: bool) -> None:
+        """Add pieces of the part's records, holding answers only until it is their turn.
+
+        Args:
+            part: of the batch.
+            chain: its pieces.
+            answers: of the job.
+            whole: whether the job has ended by itself: then a record without an answer has failed. Otherwise the rest
+                of the part, from the first such record on, is left without answers.
+        """
+        held: dict[int, dict[str, Any]] = {}
+        done: list[Done] = []
+        for number, raw in self._records(part, chain.next, chain.next_byte):
+            try:
+                self._translated(raw)
+            except UnsupportedFieldError as error:
+                sentence = f"Bedrock's batch jobs can't honour {error}: leave it out, or choose another backend."
+                status, code = STATUSES[Kind.UNSUPPORTED]
+                line = refused(
+                    custom_id_of(raw.content), self._request_id(part, number), status, code, sentence, str(error)
+                )
+                done.append(Done(line, answered=False, next_byte=raw.after))
+            else:
+                while number not in held and (answer := next(answers, None)) is not None:
+                    held[_number(answer)] = answer
+                found = held.pop(number, None)
+                if found is None and not whole:
+                    break
+                done.append(self._done(part, number, raw, found))
+            if len(done) >= SAVE_RECORDS:
+                if not chain.add(done):
+                    return
+                done = []
+        if done:
+            chain.add(done)
+
+    def _done(self, part: Part, number: int, raw: Raw, found: dict[str, Any] | None) -> Done:
+        custom_id, request_id = custom_id_of(raw.content), self._request_id(part, number)
+        request = Request(Operation.CHAT, parse(raw.content).body, 0.0, request_id)
+        if found is None:
+            line = not_answered(custom_id, "not_answered", "The job has ended without an answer to this request.")
+            return Done(line, answered=False, next_byte=raw.after)
+        if "error" in found:
+            error = found["error"] if isinstance(found["error"], dict) else {}
+            code = str(error.get("errorCode") or "refused")
+            line = refused(custom_id, request_id, 400, code, "Bedrock's job has refused this request.", None)
+            return Done(line, answered=False, next_byte=raw.after)
+        try:
+            answer = ConverseAnswer(request, self.backend.model, HTTP("bedrock", ""))
+            chunk = answer.whole(json.dumps(found.get("modelOutput")).encode())
+        except BackendError as error:
+            status, code = STATUSES[error.kind]
+            line = refused(custom_id, request_id, status, code, str(error), error.param)
+            return Done(line, answered=False, next_byte=raw.after)
+        usage = chunk.usage
+        dollars = (
+            0.0 if usage is None else (usage.input * self.backend.input + usage.output * self.backend.output) / 1e6
+        )
+        return Done(answered(custom_id, request_id, chunk.data), True, raw.after, usage, 0, dollars)  # noqa: FBT003
+
+    def _request_id(self, part: Part, number: int) -> str:
+        return f"{self.record.batch.id}-{part.record + number}"
+
+    def _asked(self, operation: str, **given: Any) -> dict[str, Any] | None:
+        """Ask Bedrock; None: later."""
+        try:
+            answer: dict[str, Any] = getattr(self.client, operation)(**given)
+        except ClientError as error:
+            if error.response["Error"].get("Code") in _LATER:
+                logger.info("Bedrock wants to be asked later: %s", error.response["Error"]["Code"])
+                return None
+            raise BatchFailedError(
+                "job_refused", f"Bedrock refuses {operation} ({error}): check the model, the roles and the region."
+            ) from error
+        except BotoCoreError as error:
+            logger.info("Bedrock does not answer: %s", type(error).__name__)
+            return None
+        return answer
+
+
+def _record_id(number: int) -> str:
+    """Of a record in a job: its number in the part, in the form that Bedrock's pages use."""
+    return f"RECORD{number:09d}"
+
+
+def _number(answer: dict[str, Any]) -> int:
+    found = str(answer.get("recordId", ""))
+    return int(found.removeprefix("RECORD")) if found.removeprefix("RECORD").isdigit() else -1
