@@ -31,9 +31,9 @@ INBOX: Final = "inbox/"
 BATCHES: Final = "batches/"
 WORK: Final = "work/"
 
-_END_OF_TIME: Final = 1 << 44
-"""In milliseconds since 1970: ids count down to it, so that S3, which lists in ascending order, has the newest
-first."""
+_END_OF_TIME: Final = (1 << 44) - 1
+"""In milliseconds since 1970, the last that 11 hex digits have: ids count down from it, so that S3, which lists in
+ascending order, has the newest first."""
 
 _FILE: Final = re.compile(r"file-[0-9a-f]{27}")
 _BATCH: Final = re.compile(r"batch_[0-9a-f]{27}")
@@ -57,6 +57,11 @@ def new_file(now: float, unique: str | None = None) -> str:
 def new_batch(now: float, unique: str | None = None) -> str:
     """An id for a batch, likewise; it is also the name of its execution."""
     return _id("batch_", now, unique)
+
+
+def created(some_id: str) -> int:
+    """When a file or batch was created, by its id, in seconds since 1970."""
+    return (_END_OF_TIME - int(some_id[-27:-16], 16)) // 1000
 
 
 def is_file(text: str) -> bool:

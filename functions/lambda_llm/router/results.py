@@ -1,13 +1,10 @@
 """Background responses in S3: one object each, in its tenant's folder, and every change of it on a condition.
 
-A change names the state that it follows (`If-Match`), so that of two at once only one happens, and nothing comes back
-that was erased. An object has the request only until the response has ended.
+See `aws.conditional_objects`. An object has the request only until the response has ended.
 
 The router's roles need `s3:GetObject` and `s3:PutObject` below the prefix, and `s3:ListBucket` on the bucket, without
 which S3 does not tell what is missing from what is forbidden. Encryption is the bucket's; a lifecycle rule deletes what
 has expired, which nobody could read before either.
-
-Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
 import json
@@ -15,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
+from lambda_llm.aws.conditional_objects import ConditionalObjects
+from lambda_llm.aws.errors import StorageError
 from lambda_llm.aws.s3_uri import parse_prefix
 from lambda_llm.aws.tenant_folder import tenant_folder
 from lambda_llm.router.errors import ResultsError
@@ -24,13 +23,6 @@ VERSION: Final = 1
 
 ENDED: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 """Statuses that are a response's last."""
-
-_TURNS: Final = 3
-"""How often a change is tried while S3 is busy with another one."""
-
-_GONE: Final = frozenset({"NoSuchKey", "404", "NotFound"})
-_CHANGED: Final = frozenset({"PreconditionFailed", "412"})
-_BUSY: Final = frozenset({"ConditionalRequestConflict", "409"})
 
 
 @dataclass(frozen=True)
@@ -128,9 +120,9 @@ class Results:
         Raises:
             S3URIError: `uri` has another form.
         """
-        self._bucket, self._prefix = parse_prefix(uri)
-        self._client = client
-        self.address = f"s3://{self._bucket}/{self._prefix}"
+        bucket, self._prefix = parse_prefix(uri)
+        self._objects = ConditionalObjects(bucket, client)
+        self.address = f"s3://{bucket}/{self._prefix}"
 
     def read(self, tenant: str, response_id: str) -> Stored | None:
         """A response, expired or not; None: there is none.
@@ -138,7 +130,10 @@ class Results:
         Raises:
             ResultsError: S3 does not answer, or refuses.
         """
-        found = self._get(self._key(tenant, response_id))
+        try:
+            found = self._objects.get(self._key(tenant, response_id))
+        except StorageError as error:
+            raise self._error(error) from error
         return None if found is None else self._stored(tenant, *found)
 
     def changed(self, stored: Stored) -> bool:
@@ -147,18 +142,10 @@ class Results:
         Raises:
             ResultsError: S3 does not answer, or refuses.
         """
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client has imported it
-
         try:
-            key = self._key(stored.job.tenant, stored.job.id)
-            etag: str = self._client.head_object(Bucket=self._bucket, Key=key)["ETag"]
-        except ClientError as error:
-            if _code(error) in _GONE:
-                return True
+            return self._objects.etag(self._key(stored.job.tenant, stored.job.id)) != stored.etag
+        except StorageError as error:
             raise self._error(error) from error
-        except BotoCoreError as error:
-            raise self._error(error) from error
-        return etag != stored.etag
 
     def create(self, job: Job) -> Stored | None:
         """Store a new response; None: there is one of its id.
@@ -166,7 +153,7 @@ class Results:
         Raises:
             ResultsError: it is not known whether it was stored.
         """
-        return self._put(job, IfNoneMatch="*")
+        return self._put(job, None)
 
     def replace(self, stored: Stored, job: Job) -> Stored | None:
         """Change a response; None: somebody has changed or erased it, and it was not touched.
@@ -174,45 +161,14 @@ class Results:
         Raises:
             ResultsError: it is not known whether it was changed.
         """
-        return self._put(job, IfMatch=stored.etag)
+        return self._put(job, stored.etag)
 
-    def _put(self, job: Job, **condition: str) -> Stored | None:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client has imported it
-
-        key, content = self._key(job.tenant, job.id), _written(job)
-        for turn in range(_TURNS):
-            try:
-                put = self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=content, ContentType="application/json", **condition
-                )
-            except ClientError as error:
-                code = _code(error)
-                if code in _BUSY and turn + 1 < _TURNS:
-                    continue
-                if code in _GONE:
-                    return None
-                if code not in _CHANGED:
-                    raise self._error(error) from error
-                # The client tries again what it got no answer to, and then finds what it has written itself.
-                found = self._get(key)
-                return Stored(job, found[1]) if found is not None and found[0] == content else None
-            except BotoCoreError as error:
-                raise self._error(error) from error
-            return Stored(job, put["ETag"])
-        return None
-
-    def _get(self, key: str) -> tuple[bytes, str] | None:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client has imported it
-
+    def _put(self, job: Job, etag: str | None) -> Stored | None:
         try:
-            found = self._client.get_object(Bucket=self._bucket, Key=key)
-            return found["Body"].read(), found["ETag"]
-        except ClientError as error:
-            if _code(error) in _GONE:
-                return None
+            written = self._objects.put(self._key(job.tenant, job.id), _written(job), etag)
+        except StorageError as error:
             raise self._error(error) from error
-        except (BotoCoreError, OSError) as error:
-            raise self._error(error) from error
+        return None if written is None else Stored(job, written)
 
     def _key(self, tenant: str, response_id: str) -> str:
         return f"{self._prefix}{tenant_folder(tenant)}{response_id}.json"
@@ -237,7 +193,3 @@ class Results:
 
 def _written(job: Job) -> bytes:
     return json.dumps({"version": VERSION, **asdict(job)}, separators=(",", ":")).encode()
-
-
-def _code(error: Any) -> str:
-    return str(error.response["Error"].get("Code"))
