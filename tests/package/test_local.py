@@ -30,6 +30,7 @@ SETTINGS = {
         "LAMBDA_LLM_AGENT_INFERENCE": "arn:aws:lambda:us-east-1:123456789012:function:chat:live",
         "LAMBDA_LLM_STATE": "s3://my-state/state/",
     },
+    "batch": {"AWS_DEFAULT_REGION": "us-east-1", "LAMBDA_LLM_BATCH_STORE": "s3://my-batches/"},
     "authorizer": KEYS,
     "authorizer-jwt": KEYS,
     "queue-worker": {

@@ -60,6 +60,14 @@ FUNCTIONS: Final = {
             modules=("lambda_llm.router.serve",),
             exec_wrapper="bin/serve-router",
         ),
+        # One zip for two functions, whose roles differ. Lambda's SDK may not know what Bedrock's batch jobs take.
+        Function(
+            "batch",
+            "lambda_llm.batch.handler.handle",
+            extra="batch",
+            modules=("lambda_llm.batch.gpu",),
+            aws_services=("bedrock", "s3", "stepfunctions", "sts"),
+        ),
         Function(
             "agent",
             "lambda_llm.agent.handler.handle",
