@@ -55,7 +55,12 @@ def configuration(**backends: dict[str, Any]) -> Configuration:
 def line(custom_id: str, content: str = "Hello", *, url: str = URL, **body: Any) -> bytes:
     """A line of an input."""
     messages = [{"role": "user", "content": content}]
-    fields = {"custom_id": custom_id, "method": "POST", "url": url, "body": {"model": "chat", "messages": messages, **body}}
+    fields = {
+        "custom_id": custom_id,
+        "method": "POST",
+        "url": url,
+        "body": {"model": "chat", "messages": messages, **body},
+    }
     return json.dumps(fields).encode() + b"\n"
 
 
@@ -127,39 +132,53 @@ def raising(kind: Kind, times: int | None = None) -> Callable[[int], None]:
     return fails
 
 
+WRITES = frozenset({"put_object", "upload_part", "complete_multipart_upload"})
+"""Calls beside which a process may die: what it has only read, nobody else can see."""
+
+
 class Faults:
-    """A client of S3 between whose calls things happen, by a seeded schedule.
+    """A client of S3 whose calls fail and whose process dies, by a seeded schedule.
 
     Attributes:
-        kills: probability with which a call is the process's last, before or after it was made.
-        errors: that it is refused or its answer lost.
+        killed: how often the process died.
+        refused: calls that S3 refused, or whose answer was lost.
     """
 
     def __init__(self, client: Any, seed: int, kills: float = 0.0, errors: float = 0.0) -> None:
+        """Take what goes wrong.
+
+        Args:
+            client: of S3.
+            seed: of the schedule.
+            kills: probability with which a write is a process's last, before or after it was made.
+            errors: that a call fails; like botocore, this client tries three times.
+        """
         self._client = client
         self._random = random.Random(seed)
-        self.kills, self.errors = kills, errors
+        self._kills, self._errors = kills, errors
         self.killed = self.refused = 0
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._client, name)
-        if name not in {"get_object", "put_object", "head_object", "upload_part", "complete_multipart_upload"}:
+        if name not in WRITES | {"get_object", "head_object"}:
             return function
 
         def called(**given: Any) -> Any:
-            drawn = self._random.random()
-            if drawn < self.kills:
+            if name in WRITES and self._random.random() < self._kills:
                 self.killed += 1
                 if self._random.random() < 0.5:
                     function(**given)
                 raise KilledError
-            if drawn < self.kills + self.errors:
+            for _ in range(3):
+                if self._random.random() >= self._errors:
+                    return function(**given)
                 self.refused += 1
                 if self._random.random() < 0.5:
                     function(**given)
-                    raise ReadTimeoutError(endpoint_url="s3")
-                raise ClientError({"Error": {"Code": "SlowDown", "Message": "Reduce your request rate."}}, name)
-            return function(**given)
+                    error: Exception = ReadTimeoutError(endpoint_url="s3")
+                else:
+                    error = ClientError({"Error": {"Code": "SlowDown", "Message": "Reduce your request rate."}}, name)
+            raise error
 
         return called
 

@@ -8,7 +8,7 @@ joined: it has failed, and can be resumed.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from typing import Any, Final, Literal
@@ -193,8 +193,18 @@ class Finalizer:
 
     def _joined(self, record: Record, state: State, parts: list[Part], remaining: Callable[[], float]) -> bool:
         """Join parts; returns whether all are."""
+        with ThreadPoolExecutor(READERS) as pool:
+            return self._written(record, state, parts, self._pieces(record.batch.id, state.part, pool), remaining)
+
+    def _written(
+        self,
+        record: Record,
+        state: State,
+        parts: list[Part],
+        pieces: Iterator[tuple[int, tuple[Head, bytes, bytes]]],
+        remaining: Callable[[], float],
+    ) -> bool:
         output, errors = self._outputs(record, state)
-        pieces = self._pieces(record.batch.id, state.part)
         waiting = next(pieces, None)
         for part in parts[state.part :]:
             tally = Tally()
@@ -210,7 +220,6 @@ class Finalizer:
             state.tally += tally
             state.part = part.part + 1
             if remaining() < MARGIN_SECONDS and state.part < len(parts):
-                pieces.close()
                 self._hand_on(record.batch.id, state, output, errors)
                 return False
         for each in (output, errors):
@@ -220,7 +229,10 @@ class Finalizer:
         return True
 
     def _outputs(self, record: Record, state: State) -> tuple[Output, Output]:
-        tails = [self._storage.get(layout.tail(record.batch.id, kind)) or b"" for kind in ("output", "errors")]
+        tails = [b"", b""]
+        if state.part:  # what is there for another part is of an invocation that did not come to note it
+            names = [layout.tail(record.batch.id, kind, state.part) for kind in ("output", "errors")]
+            tails = [self._storage.get(name) or b"" for name in names]
         expires_at = None if record.output_seconds is None else int(self._clock()) + record.output_seconds
         made = []
         for kind, file_id, progress, tail in (
@@ -232,27 +244,28 @@ class Finalizer:
         return made[0], made[1]
 
     def _hand_on(self, batch_id: str, state: State, output: Output, errors: Output, *, ended: bool = False) -> None:
-        self._storage.put(layout.tail(batch_id, "output"), output.tail)
-        self._storage.put(layout.tail(batch_id, "errors"), errors.tail)
+        self._storage.put(layout.tail(batch_id, "output", state.part), output.tail)
+        self._storage.put(layout.tail(batch_id, "errors", state.part), errors.tail)
         state.output, state.errors = output.progress, errors.progress
         state.output.ended = state.errors.ended = ended
         self._storage.put(layout.final_state(batch_id), state.model_dump_json().encode())
 
-    def _pieces(self, batch_id: str, part: int) -> Generator[tuple[int, tuple[Head, bytes, bytes]]]:
+    def _pieces(
+        self, batch_id: str, part: int, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, tuple[Head, bytes, bytes]]]:
         """Parts' numbers and pieces, in order, from a part on; the next ones are read meanwhile."""
         after = layout.pieces(batch_id, part - 1) + "~" if part else ""
         names = self._storage.names(layout.pieces(batch_id), after)
         waiting: deque[tuple[int, Future[tuple[Head, bytes, bytes]]]] = deque()
-        with ThreadPoolExecutor(READERS) as pool:
-            for number, of_part in groupby(names, lambda name: int(name.split("/")[-2])):
-                for name in of_part:
-                    waiting.append((number, pool.submit(self._piece, name)))
-                    if len(waiting) >= READERS:
-                        first, read = waiting.popleft()
-                        yield first, read.result()
-            while waiting:
-                first, read = waiting.popleft()
-                yield first, read.result()
+        for number, of_part in groupby(names, lambda name: int(name.split("/")[-2])):
+            for name in of_part:
+                waiting.append((number, pool.submit(self._piece, name)))
+                if len(waiting) >= READERS:
+                    first, read = waiting.popleft()
+                    yield first, read.result()
+        while waiting:
+            first, read = waiting.popleft()
+            yield first, read.result()
 
     def _piece(self, name: str) -> tuple[Head, bytes, bytes]:
         content = self._storage.get(name)

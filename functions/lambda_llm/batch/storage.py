@@ -5,7 +5,6 @@ What then still fails is a `StoreError`: the invocation ends, and Step Functions
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -162,7 +161,7 @@ class Storage:
             raise self._error(prefix, error) from error
 
     def blocks(self, source: Source, first: int, last: int, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-        """A range of an input, the next block being read while one is used.
+        """A range of an input.
 
         Args:
             source: the input, which must be what it was.
@@ -174,15 +173,8 @@ class Storage:
             BatchFailedError: the input has changed or was deleted.
             StoreError: S3 does not answer, or refuses.
         """
-        waiting: Future[bytes] | None = None
-        with ThreadPoolExecutor(1) as pool:
-            for start in range(first, last + 1, size):
-                coming = pool.submit(self._block, source, start, min(last, start + size - 1))
-                if waiting is not None:
-                    yield waiting.result()
-                waiting = coming
-            if waiting is not None:
-                yield waiting.result()
+        for start in range(first, last + 1, size):
+            yield self._block(source, start, min(last, start + size - 1))
 
     def _block(self, source: Source, first: int, last: int) -> bytes:
         try:

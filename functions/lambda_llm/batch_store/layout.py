@@ -124,14 +124,15 @@ def final_state(batch_id: str) -> str:
     return f"{work(batch_id)}final.json"
 
 
-def tail(batch_id: str, kind: str) -> str:
+def tail(batch_id: str, kind: str, part: int) -> str:
     """Key of what joining has in hand between two invocations.
 
     Args:
         batch_id: of the batch.
         kind: `output` or `errors`.
+        part: number of the next part.
     """
-    return f"{work(batch_id)}tail-{kind}"
+    return f"{work(batch_id)}tail-{kind}-{part:07d}"
 
 
 def stop(batch_id: str) -> str:
