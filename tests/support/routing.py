@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 
 from lambda_llm.router.app import create_app
+from lambda_llm.router.batches import Store
 from lambda_llm.router.identity import tenant_of
 from lambda_llm.router.live import Live
 from lambda_llm.router.service import Budgets
@@ -121,12 +122,16 @@ class Routing:
 
 @contextmanager
 def routing(
-    folder: Path, configuration: Mapping[str, Any], budgets: Budgets, identity: Identity = Identity.IAM
+    folder: Path,
+    configuration: Mapping[str, Any],
+    budgets: Budgets,
+    identity: Identity = Identity.IAM,
+    store: Store | None = None,
 ) -> Iterator[Routing]:
     path = folder / "router.json"
     path.write_text(json.dumps(configuration))
     live = Live(Reloading(FileSource(path)), budgets)
-    app = create_app(live, functools.partial(tenant_of, identity))
+    app = create_app(live, functools.partial(tenant_of, identity), store=store)
     app.add_middleware(FrontDoor, context_of=from_adapter, tenants=identity is Identity.AUTHORIZER)
     server = Server(app, live.stop, host="127.0.0.1", port=0, log_config=None)
 

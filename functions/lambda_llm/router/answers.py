@@ -10,6 +10,7 @@ from lambda_llm.anthropic_types.errors import error_body
 from lambda_llm.aws.errors import CredentialsError
 from lambda_llm.backends.contract import Operation
 from lambda_llm.backends.errors import STATUSES, BackendError
+from lambda_llm.batch_store.errors import InputError, NoSuchError, StateError, StoreError
 from lambda_llm.openai_types.sse import event
 from lambda_llm.router.budget import BudgetError
 from lambda_llm.router.errors import (
@@ -33,6 +34,7 @@ _UNKNOWN: Final[Mapping[str, tuple[int, str]]] = {
     "tenant": (HTTPStatus.FORBIDDEN, "no_tenant"),
     "model": (HTTPStatus.NOT_FOUND, "model_not_found"),
     "path": (HTTPStatus.NOT_FOUND, "not_found"),
+    "batches": (HTTPStatus.FORBIDDEN, "batches_not_allowed"),
 }
 
 _ERRORS: Final[Mapping[type[Exception], tuple[int, str]]] = {
@@ -43,6 +45,10 @@ _ERRORS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     NotFoundError: (HTTPStatus.NOT_FOUND, "not_found"),
     ConflictError: (HTTPStatus.CONFLICT, "idempotency_key_in_use"),
     ResultsError: (HTTPStatus.SERVICE_UNAVAILABLE, "results_unavailable"),
+    InputError: (HTTPStatus.BAD_REQUEST, "invalid_value"),
+    NoSuchError: (HTTPStatus.NOT_FOUND, "not_found"),
+    StateError: (HTTPStatus.BAD_REQUEST, "invalid_state"),  # OpenAI's clients try a 409 again
+    StoreError: (HTTPStatus.SERVICE_UNAVAILABLE, "store_unavailable"),
     CredentialsError: (HTTPStatus.BAD_GATEWAY, "backend_forbidden"),
 }
 
@@ -72,6 +78,8 @@ def _status(error: Exception) -> tuple[int | None, str]:
             return STATUSES[error.kind]
         case UnknownError():
             return _UNKNOWN[error.what]
+        case NotConfiguredError(param=None):
+            return HTTPStatus.BAD_REQUEST, "not_configured"
         case NoBackendError():
             waits = error.choice.retry_after is not None
             return (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable") if waits else (HTTPStatus.BAD_REQUEST, "no_backend")
@@ -81,12 +89,10 @@ def _status(error: Exception) -> tuple[int | None, str]:
 def _param(error: Exception) -> str | None:
     """The field at fault."""
     match error:
-        case BackendError() | RequestError():
+        case BackendError() | RequestError() | NotConfiguredError() | InputError() | NoSuchError():
             return error.param
         case UnknownError(what="model") | NoBackendError():
             return "model"
-        case NotConfiguredError():
-            return "background"
     return None
 
 

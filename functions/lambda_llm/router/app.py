@@ -21,6 +21,7 @@ from lambda_llm.errors import LambdaLLMError
 from lambda_llm.openai_types.sse import DONE, event
 from lambda_llm.router.answers import explain, failure_event
 from lambda_llm.router.background import Background
+from lambda_llm.router.batches import Store, routes
 from lambda_llm.router.config import Configuration
 from lambda_llm.router.dispatch import Answer
 from lambda_llm.router.errors import NotConfiguredError, UnknownError
@@ -104,27 +105,31 @@ class RouterApp(Starlette):
             raise
 
 
-def create_app(live: Live, tenant_of: TenantOf, background: Background | None = None) -> RouterApp:
+def create_app(
+    live: Live, tenant_of: TenantOf, background: Background | None = None, store: Store | None = None
+) -> RouterApp:
     """Create the application.
 
     Args:
         live: the router in use.
         tenant_of: tells tenants apart.
         background: answers later; None: nothing does.
+        store: where files and batches are; None: there are none.
     """
     handlers = _Handlers(live, tenant_of, background)
     responses = Operation.RESPONSES.value
-    routes = [
+    paths = [
         *(Route(each.value, functools.partial(handlers.ask, each), methods=["POST"]) for each in Operation),
         Route(f"{responses}/{{response_id}}", handlers.response, methods=["GET"]),
         Route(f"{responses}/{{response_id}}/cancel", handlers.cancel, methods=["POST"]),
         Route("/v1/models", handlers.models, methods=["GET"]),
         Route("/v1/models/{name:path}", handlers.model, methods=["GET"]),
+        *routes(handlers.who, store),
         Route("/health", handlers.health, methods=["GET"]),
     ]
-    app = RouterApp(routes=routes)
+    app = RouterApp(routes=paths)
     app.router.redirect_slashes = False  # `Paths` finds what was meant
-    known = {route.path for route in routes if "{" not in route.path}
+    known = {route.path for route in paths if "{" not in route.path}
     install(app, explain, [LambdaLLMError], lambda: sorted(known))
     app.add_middleware(RequestBody)
     app.add_middleware(Paths, known=known)
@@ -177,17 +182,23 @@ class _Handlers:
         async with self._live.request() as current:
             return JSONResponse({"status": "ok", "configuration": current.digest})
 
-    async def _tenant(self, request: Request) -> str:
+    async def who(self, request: Request) -> tuple[str, Configuration]:
+        """Whose a request is, and the configuration of that moment."""
         async with self._live.request() as current:
-            return self._tenant_of(origin_of(request.scope), current.configuration)
+            return self._tenant_of(origin_of(request.scope), current.configuration), current.configuration
+
+    async def _tenant(self, request: Request) -> str:
+        return (await self.who(request))[0]
 
     async def _models(self, request: Request) -> list[dict[str, Any]]:
-        async with self._live.request() as current:
-            return listed(current.configuration, self._tenant_of(origin_of(request.scope), current.configuration))
+        tenant, configuration = await self.who(request)
+        return listed(configuration, tenant)
 
     def _later(self) -> Background:
         if self._background is None:
-            raise NotConfiguredError("This router answers nothing in the background: leave out background.")
+            raise NotConfiguredError(
+                "This router answers nothing in the background: leave out background.", "background"
+            )
         return self._background
 
 

@@ -384,6 +384,7 @@ class TenantEntry(_Part):
         principals: ARNs of the roles (without their path) and users whose requests are this tenant's, where IAM says
             who asks.
         guardrail: that checks its requests and answers, besides that of the model.
+        batch_dollars: most US dollars of one batch, beside which no budget counts; left out: it may have no batches.
     """
 
     models: tuple[Annotated[str, Field(min_length=1)], ...]
@@ -394,11 +395,19 @@ class TenantEntry(_Part):
     month: Budget = Budget()
     principals: tuple[Principal, ...] = ()
     guardrail: Name | None = None
+    batch_dollars: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @field_validator("models", "principals", mode="before")
     @classmethod
     def _from_list(cls, names: Any) -> Any:
         return tuple(_listed(names))
+
+    @model_validator(mode="after")
+    def _batches_keep_its_rules(self) -> Self:
+        for name in ("guardrail", "region"):
+            if self.batch_dollars is not None and getattr(self, name) is not None:
+                raise ValueError(f"a tenant with batch_dollars can't have a {name}, which batches would not keep")
+        return self
 
     def limits(self) -> Limits:
         """The tenant's budgets, for the ledger."""

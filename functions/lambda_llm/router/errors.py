@@ -26,7 +26,7 @@ class UnknownError(LambdaLLMError):
     """A request names what there is not, or what its sender has no right to.
 
     Attributes:
-        what: `tenant`, `path` or `model`.
+        what: `tenant`, `path`, `model` or `batches`.
     """
 
     def __init__(self, what: str, sentence: str) -> None:
@@ -54,7 +54,15 @@ class ConflictError(LambdaLLMError):
 
 
 class NotConfiguredError(LambdaLLMError):
-    """The router was set up without what a request needs."""
+    """The router was set up without what a request needs.
+
+    Attributes:
+        param: the field that asks for it; None: the path does.
+    """
+
+    def __init__(self, sentence: str, param: str | None = None) -> None:
+        super().__init__(sentence)
+        self.param = param
 
 
 class RequestError(LambdaLLMError):

@@ -22,9 +22,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lambda_llm.aws import clients
+from lambda_llm.batch_store.batches import Batches
+from lambda_llm.batch_store.files import READERS, Files
 from lambda_llm.errors import LambdaLLMError
 from lambda_llm.router.app import create_app
 from lambda_llm.router.background import Background
+from lambda_llm.router.batches import Store
 from lambda_llm.router.identity import tenant_of
 from lambda_llm.router.ledger import Ledger
 from lambda_llm.router.live import Live
@@ -98,7 +101,12 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
         store, queues = clients.create("s3"), clients.create("sqs")
         closing += [store.close, queues.close]
         background = Background(Results(settings.results, store), settings.queue, queues, lambda: live.router)
-    app = create_app(live, functools.partial(tenant_of, settings.identity), background)
+    batches = None
+    if settings.batches is not None and settings.batch_machine is not None:
+        s3, states = clients.create("s3", connections=READERS, signs_urls=True), clients.create("stepfunctions")
+        closing += [s3.close, states.close]
+        batches = Store(Files(settings.batches, s3), Batches(settings.batches, s3, states, settings.batch_machine))
+    app = create_app(live, functools.partial(tenant_of, settings.identity), background, batches)
     app.router.routes.append(Route(EVENTS_PATH, _unanswered, methods=["POST"]))
     app.add_middleware(
         FrontDoor,

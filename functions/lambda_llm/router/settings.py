@@ -17,6 +17,11 @@ _QUEUE: Final = re.compile(r"https?://[^\s/?#@]+/[^\s?#]+")
 
 _FIFO: Final = ".fifo"
 
+_MACHINE: Final = re.compile(r"arn:aws[a-z-]*:states:[^:]+:\d{12}:stateMachine:[^:]+")
+
+_PAIRS: Final = (("RESULTS", "QUEUE", "background responses"), ("BATCHES", "BATCH_MACHINE", "batches"))
+"""Settings of which one is nothing without the other, and what they are for."""
+
 
 class Identity(StrEnum):
     """Who says whose a request is."""
@@ -41,6 +46,8 @@ class Settings:
         identity: who says whose a request is.
         results: `s3://bucket/prefix/` of background responses; None: there are none.
         queue: URL of the SQS queue of background responses; None exactly if `results` is.
+        batches: `s3://bucket/prefix/` of the store of files and batches; None: there are none.
+        batch_machine: ARN of the state machine of batches; None exactly if `batches` is.
     """
 
     configuration: str
@@ -48,6 +55,8 @@ class Settings:
     identity: Identity
     results: str | None = None
     queue: str | None = None
+    batches: str | None = None
+    batch_machine: str | None = None
 
     @classmethod
     def load(cls, environment: Mapping[str, str]) -> Self:
@@ -58,7 +67,7 @@ class Settings:
 
         Raises:
             SettingsError: names what is wrong and what was expected.
-            S3URIError: LAMBDA_LLM_ROUTER_RESULTS has another form.
+            S3URIError: LAMBDA_LLM_ROUTER_RESULTS or LAMBDA_LLM_ROUTER_BATCHES has another form.
         """
         known = [field.name.upper() for field in fields(cls)]
         for name in sorted(environment):
@@ -68,23 +77,27 @@ class Settings:
                 advice = f"did you mean {PREFIX}{near[0]}?" if near else f"unset it, or write {', '.join(known)}."
                 raise SettingsError(f"{name} is not a setting: {advice}")
         given = {name: environment.get(PREFIX + name, "") for name in known}
-        results, queue = given["RESULTS"] or None, given["QUEUE"] or None
-        if (results is None) is not (queue is None):
-            there, gone = ("RESULTS", "QUEUE") if queue is None else ("QUEUE", "RESULTS")
-            raise SettingsError(
-                f"{PREFIX}{there} is set without {PREFIX}{gone}: background responses need both, so set both or unset "
-                "both."
-            )
-        if results is not None:
-            parse_prefix(results)
-        if queue is not None and (not _QUEUE.fullmatch(queue) or queue.endswith(_FIFO)):
+        for one, other, meaning in _PAIRS:
+            if bool(given[one]) is not bool(given[other]):
+                there, gone = (one, other) if given[one] else (other, one)
+                raise SettingsError(
+                    f"{PREFIX}{there} is set without {PREFIX}{gone}: {meaning} need both, so set both or unset both."
+                )
+        for each in filter(None, (given["RESULTS"], given["BATCHES"])):
+            parse_prefix(each)
+        queue, machine = given["QUEUE"], given["BATCH_MACHINE"]
+        if queue and (not _QUEUE.fullmatch(queue) or queue.endswith(_FIFO)):
             raise SettingsError(f"{PREFIX}QUEUE is {queue!r}: set it to the URL of an SQS queue of the standard type.")
+        if machine and not _MACHINE.fullmatch(machine):
+            raise SettingsError(f"{PREFIX}BATCH_MACHINE is {machine!r}: set it to the ARN of a state machine.")
         return cls(
             configuration=_text(given, "CONFIGURATION", "where the configuration is, such as s3://BUCKET/KEY"),
             table=_text(given, "TABLE", "the DynamoDB table of the budgets"),
             identity=_identity(_text(given, "IDENTITY", f"who says whose a request is: {' or '.join(Identity)}")),
-            results=results,
-            queue=queue,
+            results=given["RESULTS"] or None,
+            queue=queue or None,
+            batches=given["BATCHES"] or None,
+            batch_machine=machine or None,
         )
 
 

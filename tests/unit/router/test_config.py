@@ -120,6 +120,15 @@ def change(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (change("tenants", {}), "tenants: Dictionary should have at least 1 item"),
         (change("models/chat/guardrail", "pii"), "the model 'chat' names the guardrail 'pii', which is not there"),
         (change("tenants/acme/guardrail", "pii"), "the tenant 'acme' names the guardrail 'pii', which is not there"),
+        (change("tenants/acme/batch_dollars", -1), "batch_dollars: Input should be greater than or equal to 0"),
+        (
+            change("tenants/acme", {"models": ["chat"], "batch_dollars": 1, "region": "eu-central-1"}),
+            "tenants.acme: a tenant with batch_dollars can't have a region, which batches would not keep",
+        ),
+        (
+            change("tenants/acme", {"models": ["chat"], "batch_dollars": 1, "guardrail": "pii"}),
+            "tenants.acme: a tenant with batch_dollars can't have a guardrail, which batches would not keep",
+        ),
         (change("guardrails", {"pii": GUARDRAIL | {"input": False, "output": False}}), "must check input, output or"),
         (change("guardrails", {"pii": GUARDRAIL | {"on_failure": "open"}}), "on_failure: Input should be 'closed'"),
         (change("guardrails", {"pii": GUARDRAIL | {"window": 100}}), "window: Input should be greater than or equal"),

@@ -17,6 +17,10 @@ BACKGROUND = {
     "LAMBDA_LLM_ROUTER_RESULTS": "s3://bucket/results/",
     "LAMBDA_LLM_ROUTER_QUEUE": "https://sqs.eu-central-1.amazonaws.com/123456789012/background",
 }
+BATCHES = {
+    "LAMBDA_LLM_ROUTER_BATCHES": "s3://bucket/batches/",
+    "LAMBDA_LLM_ROUTER_BATCH_MACHINE": "arn:aws:states:eu-central-1:123456789012:stateMachine:batch",
+}
 
 
 def test_what_is_there_is_read() -> None:
@@ -25,6 +29,10 @@ def test_what_is_there_is_read() -> None:
     settings = Settings.load(NEEDED | BACKGROUND | {"LAMBDA_LLM_ROUTER_IDENTITY": "authorizer"})
     assert settings.identity is Identity.AUTHORIZER
     assert [settings.results, settings.queue] == list(BACKGROUND.values())
+    assert [settings.batches, settings.batch_machine] == [None, None]
+    settings = Settings.load(NEEDED | BATCHES)
+    assert [settings.batches, settings.batch_machine] == list(BATCHES.values())
+    assert [settings.results, settings.queue] == [None, None]
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -43,18 +51,28 @@ def test_what_is_missing_is_named(name: str, *, empty: bool) -> None:
         ({"LAMBDA_LLM_ROUTER_XYZ_1234567890": "x"}, "unset it, or write CONFIGURATION, TABLE"),
         ({"LAMBDA_LLM_ROUTER_QUEUE": ""}, "RESULTS is set without LAMBDA_LLM_ROUTER_QUEUE"),
         ({"LAMBDA_LLM_ROUTER_RESULTS": ""}, "QUEUE is set without LAMBDA_LLM_ROUTER_RESULTS"),
+        ({"LAMBDA_LLM_ROUTER_BATCH_MACHINE": ""}, "BATCHES is set without LAMBDA_LLM_ROUTER_BATCH_MACHINE: batches"),
+        (
+            {"LAMBDA_LLM_ROUTER_BATCHES": ""},
+            "BATCH_MACHINE is set without LAMBDA_LLM_ROUTER_BATCHES: batches need both",
+        ),
+        (
+            {"LAMBDA_LLM_ROUTER_BATCH_MACHINE": "batch"},
+            "BATCH_MACHINE is 'batch': set it to the ARN of a state machine",
+        ),
         ({"LAMBDA_LLM_ROUTER_QUEUE": "background"}, "QUEUE is 'background': set it to the URL of an SQS queue"),
         ({"LAMBDA_LLM_ROUTER_QUEUE": "https://sqs.example.com/1/a.fifo"}, "SQS queue of the standard type"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(changes: dict[str, str], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        Settings.load(NEEDED | BACKGROUND | changes)
+        Settings.load(NEEDED | BACKGROUND | BATCHES | changes)
 
 
-def test_results_are_a_prefix_in_s3() -> None:
+@pytest.mark.parametrize("name", ["RESULTS", "BATCHES"])
+def test_results_and_batches_are_below_a_prefix_in_s3(name: str) -> None:
     with pytest.raises(S3URIError, match=r"'results/' names no prefix in S3"):
-        Settings.load(NEEDED | BACKGROUND | {"LAMBDA_LLM_ROUTER_RESULTS": "results/"})
+        Settings.load(NEEDED | BACKGROUND | BATCHES | {f"LAMBDA_LLM_ROUTER_{name}": "results/"})
 
 
 def test_reading_them_loads_no_sdk() -> None:
