@@ -1,5 +1,5 @@
 # By default a role may read one configuration, keep its tenants' budgets and write its log; every further permission follows
-# from an input. The function and the worker differ by what is theirs of the queue alone.
+# from an input. The function and the worker differ by what is theirs of the queue, and of batches.
 
 locals {
   network_actions = [
@@ -16,6 +16,7 @@ locals {
 
   # What is kept here, and what others keep and have encrypted with keys of their own.
   writing_keys = distinct(compact([var.kms_key_arn, try(var.budgets.table.kms_key_arn, null)]))
+  batch_keys   = setsubtract(compact([try(var.batches.kms_key_arn, null)]), local.writing_keys)
   reading_keys = distinct(compact(concat([try(var.configuration.s3.kms_key_arn, null)], var.secret_kms_key_arns)))
 }
 
@@ -308,6 +309,75 @@ data "aws_iam_policy_document" "function" {
       sid       = "SendRequests"
       actions   = ["sqs:SendMessage"]
       resources = [statement.value]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.batches == null ? [] : [var.batches.state_machine_arn]
+
+    content {
+      sid       = "StartBatches"
+      actions   = ["states:StartExecution"]
+      resources = [statement.value]
+    }
+  }
+
+  # A file's content is read by whoever gets its address, with the rights of this role.
+  dynamic "statement" {
+    for_each = var.batches == null ? [] : [local.batches]
+
+    content {
+      sid       = "ReadBatches"
+      actions   = ["s3:GetObject"]
+      resources = [for folder in ["files", "uploads", "batches"] : "${local.s3}${statement.value}${folder}/*"]
+    }
+  }
+
+  # A batch that is cancelled has an object of that name.
+  dynamic "statement" {
+    for_each = var.batches == null ? [] : [local.batches]
+
+    content {
+      sid       = "WriteBatches"
+      actions   = ["s3:PutObject"]
+      resources = [for keys in ["files/*", "batches/*", "work/*/stop"] : "${local.s3}${statement.value}${keys}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.batches == null ? [] : [local.batches]
+
+    content {
+      sid       = "DeleteFiles"
+      actions   = ["s3:DeleteObject"]
+      resources = ["${local.s3}${statement.value}files/*"]
+    }
+  }
+
+  # As above: what is looked for and missing is to be answered with 404.
+  dynamic "statement" {
+    for_each = var.batches == null ? [] : [local.batches]
+
+    content {
+      sid       = "ListBatches"
+      actions   = ["s3:ListBucket"]
+      resources = ["${local.s3}${split("/", statement.value)[0]}"]
+
+      condition {
+        test     = "StringLikeIfExists"
+        variable = "s3:prefix"
+        values   = [for keys in ["files/*", "batches/*", "work/*/counts/*"] : "${join("/", slice(split("/", statement.value), 1, length(split("/", statement.value))))}${keys}"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.batch_keys) == 0 ? [] : [local.batch_keys]
+
+    content {
+      sid       = "EncryptBatches"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = statement.value
     }
   }
 }

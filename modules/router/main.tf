@@ -34,7 +34,14 @@ locals {
       LAMBDA_LLM_ROUTER_RESULTS = "s3://${aws_s3_bucket.this[0].id}/${local.prefixes.results}"
       LAMBDA_LLM_ROUTER_QUEUE   = aws_sqs_queue.background[0].id
     },
+    var.batches == null ? {} : {
+      LAMBDA_LLM_ROUTER_BATCHES       = var.batches.store
+      LAMBDA_LLM_ROUTER_BATCH_MACHINE = var.batches.state_machine_arn
+    },
   )
+
+  # Of s3://BUCKET/PREFIX/, as ARNs have it.
+  batches = var.batches == null ? null : trimprefix(var.batches.store, "s3://")
 
   # The web adapter polls the health check until the server listens. The server rejects external requests to the two snapshot
   # paths. Its status 555, for an event that is no request, fails the invocation.
@@ -50,7 +57,7 @@ locals {
   }
 
   # Each of these must be in the function's region. An ARN is no secret, even if it comes from a parameter that is one.
-  elsewhere = nonsensitive([for arn in concat([local.web_adapter_layer_arn], compact([var.kms_key_arn, var.log_kms_key_arn, try(var.budgets.table.arn, null)])) : arn if split(":", arn)[3] != local.region || split(":", arn)[1] != local.partition])
+  elsewhere = nonsensitive([for arn in concat([local.web_adapter_layer_arn], compact([var.kms_key_arn, var.log_kms_key_arn, try(var.budgets.table.arn, null), try(var.batches.state_machine_arn, null)])) : arn if split(":", arn)[3] != local.region || split(":", arn)[1] != local.partition])
 }
 
 module "function" {
@@ -147,7 +154,7 @@ resource "aws_lambda_function" "this" {
   lifecycle {
     precondition {
       condition     = length(local.elsewhere) == 0
-      error_message = "${join(", ", local.elsewhere)} must be in ${local.region} of the partition ${local.partition}, as the function is: use a layer, a table and keys of that region."
+      error_message = "${join(", ", local.elsewhere)} must be in ${local.region} of the partition ${local.partition}, as the function is: use a layer, a table, a state machine and keys of that region."
     }
 
     # https://aws.github.io/aws-lambda-web-adapter/getting-started/zip-packages.html: for x86_64 only in China.

@@ -210,6 +210,31 @@ variable "background" {
   }
 }
 
+variable "batches" {
+  description = "Files and batches, as the module batch (`batches = module.batch`) or its outputs: `store`, s3://BUCKET/PREFIX/, and `state_machine_arn`; `kms_key_arn` is that of the bucket's key, if it has one of yours. Default: there are none."
+  type = object({
+    store             = string
+    state_machine_arn = string
+    kms_key_arn       = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.batches == null || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^/*?$]+/)*$", var.batches.store))
+    error_message = "batches.store must be s3://BUCKET/ or s3://BUCKET/PREFIX/, ending in a slash and without *, ? and $, which are wildcards and variables in the role's policy."
+  }
+
+  validation {
+    condition     = var.batches == null || can(regex("^arn:[a-z-]+:states:[a-z0-9-]+:[0-9]{12}:stateMachine:[^:*?$]+$", var.batches.state_machine_arn))
+    error_message = "batches.state_machine_arn must be the ARN of one state machine (arn:aws:states:REGION:ACCOUNT:stateMachine:NAME): the role may start nothing else."
+  }
+
+  validation {
+    condition     = try(var.batches.kms_key_arn, null) == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", var.batches.kms_key_arn))
+    error_message = "batches.kms_key_arn must be the ARN of the key itself (arn:aws:kms:REGION:ACCOUNT:key/ID): IAM policies do not resolve aliases."
+  }
+}
+
 variable "timeout" {
   description = "Time limit of a request in seconds, backends and fallbacks included."
   type        = number
@@ -277,7 +302,7 @@ variable "environment" {
 
   validation {
     condition     = length([for name in keys(var.environment) : name if startswith(name, "LAMBDA_LLM_ROUTER_") || startswith(name, "AWS_LWA_") || startswith(name, "AWS_LAMBDA_") || contains(["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"], name)]) == 0
-    error_message = "environment has a variable that this module sets by configuration, budgets, identity or background, or one of Lambda's or the web adapter's: remove it, and use those inputs."
+    error_message = "environment has a variable that this module sets by configuration, budgets, identity, background or batches, or one of Lambda's or the web adapter's: remove it, and use those inputs."
   }
 }
 

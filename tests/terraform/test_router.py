@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from lambda_llm.batch_store import batches, files
 from lambda_llm.limits import APPCONFIG_BYTES, EPHEMERAL_STORAGE_MB, SNAPSTART_APPLY_ON
 from lambda_llm.packaging.functions import FUNCTIONS
 from lambda_llm.policies.marks import Kind
@@ -21,7 +22,7 @@ LOCALS = {
     name: value for block in hcl.module(MODULE) if block.kind == "locals" for name, value in block.attributes.items()
 }
 RIGHT = re.compile(r'"((?:[a-z0-9-]+):[A-Z]\w+)"')
-SERVICES = ("appconfig", "bedrock", "cloudwatch", "dynamodb", "s3", "secretsmanager", "sqs", "ssm")
+SERVICES = ("appconfig", "bedrock", "cloudwatch", "dynamodb", "s3", "secretsmanager", "sqs", "ssm", "states")
 
 
 def granted(*policies: str) -> set[str]:
@@ -57,7 +58,11 @@ def test_both_functions_may_do_what_their_code_says_that_it_needs() -> None:
         needed = named(documented) - {"dynamodb:Scan", "dynamodb:BatchWriteItem"}
         assert needed
         assert needed <= common, documented
-    assert granted("function") == named(background.Background.__init__.__doc__) == {"sqs:SendMessage"}
+    sends = named(background.Background.__init__.__doc__)
+    # Nobody resumes a batch over HTTP.
+    keeps = (named(files.__doc__) | named(batches.__doc__)) - {"states:DescribeExecution"}
+    assert (sends, keeps & {"states:StartExecution"}) == ({"sqs:SendMessage"}, {"states:StartExecution"})
+    assert granted("function") == sends | keeps | {"kms:Decrypt", "kms:GenerateDataKey"}
     assert granted("worker") >= named(worker.__doc__) == {"sqs:ChangeMessageVisibility"}
 
 

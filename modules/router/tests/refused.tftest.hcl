@@ -309,6 +309,36 @@ run "one_at_a_time" {
   expect_failures = [var.background]
 }
 
+run "batches_without_a_slash" {
+  command = plan
+
+  variables {
+    batches = { store = "s3://my-batches/batches", state_machine_arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:batch" }
+  }
+
+  expect_failures = [var.batches]
+}
+
+run "every_state_machine" {
+  command = plan
+
+  variables {
+    batches = { store = "s3://my-batches/", state_machine_arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:*" }
+  }
+
+  expect_failures = [var.batches]
+}
+
+run "a_batches_key_by_alias" {
+  command = plan
+
+  variables {
+    batches = { store = "s3://my-batches/", state_machine_arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:batch", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/llm" }
+  }
+
+  expect_failures = [var.batches]
+}
+
 run "a_request_of_an_hour" {
   command = plan
 

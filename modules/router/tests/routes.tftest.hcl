@@ -164,6 +164,51 @@ run "with_background" {
   }
 }
 
+run "with_batches" {
+  variables {
+    background = {}
+    batches    = { store = "s3://my-batches/llm/", state_machine_arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:batch", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_ROUTER_BATCHES"] == "s3://my-batches/llm/" && aws_lambda_function.this.environment[0].variables["LAMBDA_LLM_ROUTER_BATCH_MACHINE"] == var.batches.state_machine_arn
+    error_message = "The router does not know its batches."
+  }
+
+  assert {
+    condition = jsonencode([for statement in slice(tolist(data.aws_iam_policy_document.function.statement), 1, 7) : [statement.sid, statement.actions, statement.resources]]) == jsonencode([
+      ["StartBatches", ["states:StartExecution"], [var.batches.state_machine_arn]],
+      ["ReadBatches", ["s3:GetObject"], ["arn:aws:s3:::my-batches/llm/batches/*", "arn:aws:s3:::my-batches/llm/files/*", "arn:aws:s3:::my-batches/llm/uploads/*"]],
+      ["WriteBatches", ["s3:PutObject"], ["arn:aws:s3:::my-batches/llm/batches/*", "arn:aws:s3:::my-batches/llm/files/*", "arn:aws:s3:::my-batches/llm/work/*/stop"]],
+      ["DeleteFiles", ["s3:DeleteObject"], ["arn:aws:s3:::my-batches/llm/files/*"]],
+      ["ListBatches", ["s3:ListBucket"], ["arn:aws:s3:::my-batches"]],
+      ["EncryptBatches", ["kms:Decrypt", "kms:GenerateDataKey"], [var.batches.kms_key_arn]],
+    ]) && length(data.aws_iam_policy_document.function.statement) == 7
+    error_message = "The router may do something else with batches than it does."
+  }
+
+  assert {
+    condition     = one(data.aws_iam_policy_document.function.statement[5].condition).variable == "s3:prefix" && one(data.aws_iam_policy_document.function.statement[5].condition).values == tolist(["llm/files/*", "llm/batches/*", "llm/work/*/counts/*"])
+    error_message = "The router lists more than its batches."
+  }
+
+  assert {
+    condition     = length(data.aws_iam_policy_document.worker[0].statement) == 1
+    error_message = "The worker of background requests has to do with batches."
+  }
+}
+
+run "with_batches_in_a_bucket_of_their_own" {
+  variables {
+    batches = { store = "s3://my-batches/", state_machine_arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:batch" }
+  }
+
+  assert {
+    condition     = length(data.aws_iam_policy_document.function.statement) == 5 && data.aws_iam_policy_document.function.statement[3].resources == toset(["arn:aws:s3:::my-batches/files/*"]) && one(data.aws_iam_policy_document.function.statement[4].condition).values == tolist(["files/*", "batches/*", "work/*/counts/*"])
+    error_message = "The router looks for batches somewhere else in the bucket, or uses a key that there is not."
+  }
+}
+
 run "with_every_kind_of_backend" {
   variables {
     backends = {
