@@ -280,7 +280,7 @@ def label(module: Path, form: str) -> str:
 def calls(root: Path, module: Path) -> str:
     """Every form in which a stack may call a module."""
     # Of a resource in the first region.
-    at_home = ("kms_key_arn", "log_kms_key_arn", "sessions", "log_group", "web_acl", "domain")
+    at_home = ("kms_key_arn", "log_kms_key_arn", "sessions", "log_group", "web_acl", "domain", "batches")
     return "\n".join(
         [
             call(root, module, "left_out", "  count = 0"),
