@@ -120,6 +120,11 @@ module "router" {{
   package       = {{ path = "{ROUTER_PACKAGE}" }}
   configuration = {{ s3 = {{ bucket = "my-configurations", key = "router.yaml" }} }}
   background    = {{}}
+
+  batches = {{
+    store             = "s3://my-batches/llm/"
+    state_machine_arn = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
+  }}
 }}
 
 module "gpu" {{
