@@ -24,6 +24,7 @@ def test_it_is_small_and_has_no_model_s_libraries(router: Package) -> None:
     assert router.zip.stat().st_size <= ZIP_BYTES_MAX
     tops = {name.partition("/")[0] for name in names}
     assert not tops & {"llama_cpp", "numpy", "fastapi", "boto3", "botocore", "awscrt", "litellm"}
+    assert "python_multipart" in tops, "Starlette reads no form without it"
     assert not {name.split("/")[1] for name in names if name.startswith("lambda_llm/")} & {
         "engine",
         "loading",

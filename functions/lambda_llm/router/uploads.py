@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -52,7 +53,9 @@ async def read_upload(request: Request) -> Upload:
         APIError: it is no form, or can't be read.
         InputError: a field is missing, unknown or wrong.
     """
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    # Starlette needs the same package, but does not say so: what is imported here is in the zip.
+    kind, _ = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data":
         raise APIError(
             HTTPStatus.BAD_REQUEST,
             "A file comes as multipart/form-data with the fields file and purpose: send it so.",
