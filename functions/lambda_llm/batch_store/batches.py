@@ -97,7 +97,7 @@ class Batches:
             InputError: the input is no file of this tenant that a batch can have.
             NoSuchError: the input is not there.
             StoreError: S3 or Step Functions does not answer, or refuses. A batch that was stored, but could not be
-                started, has failed, and can be resumed.
+                started, has failed and can be resumed; one with a `batch_id` waits for being created again.
         """
         now = int(self._clock())
         batch = Batch(
@@ -124,7 +124,7 @@ class Batches:
             stored = self.read(tenant, batch.id)
             if stored.record.batch.status != "validating":
                 return self._counted(stored.record.batch)
-        return self._started(stored)
+        return self._started(stored, fails=batch_id is None)
 
     def get(self, tenant: str, batch_id: str) -> Batch:
         """A batch, with the counts of this moment.
@@ -235,8 +235,8 @@ class Batches:
             raise self._bucket.error(error) from error
         return None if written is None else Stored(record, written)
 
-    def _started(self, stored: Stored) -> Batch:
-        """Start a batch's execution, which is the same however often it is started."""
+    def _started(self, stored: Stored, *, fails: bool = True) -> Batch:
+        """Start a batch's execution, which is the same however often it is started; else the batch fails."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client has imported it
 
         record = stored.record
@@ -250,8 +250,9 @@ class Batches:
                 f"The batch {record.batch.id} could not be started ({error}): check that the role may use "
                 f"states:StartExecution on {self._machine}, and resume the batch or create it again."
             )
-            errors = BatchErrors(data=[BatchError(code=BROKEN, message=sentence)])
-            self.change(stored, record.with_batch(status="failed", failed_at=int(self._clock()), errors=errors))
+            if fails:
+                errors = BatchErrors(data=[BatchError(code=BROKEN, message=sentence)])
+                self.change(stored, record.with_batch(status="failed", failed_at=int(self._clock()), errors=errors))
             raise StoreError(sentence) from error
         return self._counted(record.batch)
 

@@ -132,6 +132,20 @@ def test_what_can_t_be_started_has_failed_and_can_be_resumed(place: Place, failu
     assert list(place.executions()) == [f"{batch.id}-r2"]
 
 
+def test_what_can_be_created_again_waits_for_that(place: Place) -> None:
+    def refuse(_real: Any, **_: Any) -> None:
+        raise FAILURES[0]
+
+    request, batch_id = place.request(), layout.new_batch(place.now)
+    batches = place.batches(states=Instead(place.states, "start_execution", refuse))
+    for _ in range(2):
+        with pytest.raises(StoreError, match="create it again"):
+            batches.create(place.tenant, request, RIGHTS, batch_id=batch_id)
+        assert place.batches().get(place.tenant, batch_id).status == "validating"
+    assert place.batches().create(place.tenant, request, RIGHTS, batch_id=batch_id).status == "validating"
+    assert list(place.executions()) == [batch_id]
+
+
 def test_an_execution_that_was_started_without_an_answer_is_the_batch_s(place: Place) -> None:
     def twice(real: Any, **given: Any) -> Any:
         real(**given)
