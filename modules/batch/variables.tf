@@ -209,13 +209,13 @@ variable "inbox" {
 }
 
 variable "days" {
-  description = "Days until S3 deletes what is below each prefix of the bucket that is made here: `files` (inputs and outputs), `uploads`, `inbox`, `batches` (their records) and `work` (what a batch needs while it runs or is resumed)."
+  description = "Days until S3 deletes what is below each prefix of the bucket that is made here: `files` (inputs and outputs), `uploads`, `inbox`, `batches` (their records) and `work` (what a batch needs while it runs or is resumed, and so the longest that an execution may take)."
   type = object({
     files   = optional(number, 30)
     uploads = optional(number, 30)
     inbox   = optional(number, 30)
     batches = optional(number, 90)
-    work    = optional(number, 7)
+    work    = optional(number, 14)
   })
   default  = {}
   nullable = false
@@ -226,8 +226,8 @@ variable "days" {
   }
 
   validation {
-    condition     = var.days.work >= 3
-    error_message = "days.work must be 3 or more: a batch has 24 hours, its last answers are joined after them, and what it is joined from must still be there."
+    condition     = var.days.work >= 8
+    error_message = "days.work must be 8 or more: a batch has up to 168 hours, and what its output is joined from must still be there afterwards."
   }
 }
 
