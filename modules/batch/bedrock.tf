@@ -5,7 +5,7 @@ locals {
   own_bedrock_role = length([for backend in local.bedrock_backends : backend if backend.role == null]) > 0 ? 1 : 0
 
   bedrock_models = distinct(flatten(local.bedrock_backends[*].arns))
-  bedrock_roles  = distinct(compact(concat(local.bedrock_backends[*].role, aws_iam_role.bedrock[*].arn)))
+  bedrock_roles  = distinct(compact(concat([for backend in local.bedrock_backends : try(backend.role.arn, null)], aws_iam_role.bedrock[*].arn)))
   bedrock_jobs = distinct([
     for backend in local.bedrock_backends : "arn:${local.partition}:bedrock:${coalesce(backend.region, local.region)}:${local.account}:model-invocation-job/*"
   ])

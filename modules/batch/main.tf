@@ -27,7 +27,7 @@ locals {
   # Step Functions asks AWS Batch of its own region, and functions and buckets take no key of another one. An ARN is no secret,
   # even if it comes from a parameter that is one.
   elsewhere = nonsensitive([
-    for arn in concat(compact([var.kms_key_arn, var.log_kms_key_arn, var.store.kms_key_arn]), local.gpu_backends[*].queue, local.gpu_backends[*].definition) :
+    for arn in concat(compact([var.kms_key_arn, var.log_kms_key_arn, try(var.store.existing.kms_key_arn, null)]), local.gpu_backends[*].queue, local.gpu_backends[*].definition) :
     arn if split(":", arn)[3] != local.region || split(":", arn)[1] != local.partition
   ])
 }

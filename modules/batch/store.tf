@@ -2,12 +2,12 @@
 # functions/lambda_llm/batch_store/layout.py.
 
 locals {
-  own_bucket = var.store.bucket == null ? 1 : 0
+  own_bucket = var.store.existing == null ? 1 : 0
 
-  bucket      = local.own_bucket == 1 ? one(aws_s3_bucket.this[*].id) : var.store.bucket
+  bucket      = local.own_bucket == 1 ? one(aws_s3_bucket.this[*].id) : var.store.existing.bucket
   bucket_arn  = "arn:${local.partition}:s3:::${local.bucket}"
   store       = "s3://${local.bucket}/${var.store.prefix}"
-  kms_key_arn = local.own_bucket == 1 ? var.kms_key_arn : var.store.kms_key_arn
+  kms_key_arn = local.own_bucket == 1 ? var.kms_key_arn : var.store.existing.kms_key_arn
 
   # As functions/lambda_llm/batch/config.py reads it, where backends of every kind are in one map.
   configuration = jsonencode({
@@ -38,7 +38,7 @@ locals {
               kind    = "bedrock"
               model   = backend.model
               region  = coalesce(backend.region, local.region)
-              role    = coalesce(backend.role, one(aws_iam_role.bedrock[*].arn))
+              role    = backend.role != null ? backend.role.arn : one(aws_iam_role.bedrock[*].arn)
               input   = backend.input
               output  = backend.output
               hours   = backend.hours

@@ -24,7 +24,7 @@ variable "package" {
 }
 
 variable "models" {
-  description = "What batches may ask for: models by the name that records give, each with its `operations` (paths of requests), the longest answer (`max_tokens`) and at least one backend, by names of your choice. `lambda`: an alias of a function for inference, its speed in tokens a second (`lambda-llm bench` measures both), and how many requests may be there at once: either `concurrency`, or the function's `reserved_concurrency` and how many of its environments stay for `interactive` requests (0: nobody else asks it); `parallel` are those of one worker, `timeout` is the function's, `url` that of a VPC endpoint for Lambda. `bedrock`: id of a model or inference profile, the `arns` that a job of it needs (of a profile also its foundation models in each region), dollars for a million tokens in batches, hours that a job may take and the account's smallest number of `records`; `role` is one that Bedrock may take (default: it is made here). `gpu`: queue and job definition of AWS Batch, dollars for an hour of an instance, and the speed of all its requests together."
+  description = "What batches may ask for: models by the name that records give, each with its `operations` (paths of requests), the longest answer (`max_tokens`) and at least one backend, by names of your choice. `lambda`: an alias of a function for inference, its speed in tokens a second (`lambda-llm bench` measures both), and how many requests may be there at once: either `concurrency`, or the function's `reserved_concurrency` and how many of its environments stay for `interactive` requests (0: nobody else asks it); `parallel` are those of one worker, `timeout` is the function's, `url` that of a VPC endpoint for Lambda. `bedrock`: id of a model or inference profile, the `arns` that a job of it needs (of a profile also its foundation models in each region), dollars for a million tokens in batches, hours that a job may take and the account's smallest number of `records`; `role` is one that Bedrock may take, as the resource `aws_iam_role` or its ARN (default: it is made here). `gpu`: queue and job definition of AWS Batch, dollars for an hour of an instance, and the speed of all its requests together."
   type = map(object({
     operations = list(string)
     max_tokens = optional(number, 1024)
@@ -44,7 +44,7 @@ variable "models" {
       model   = string
       arns    = list(string)
       region  = optional(string)
-      role    = optional(string)
+      role    = optional(object({ arn = string }))
       input   = number
       output  = number
       hours   = optional(number, 24)
@@ -131,8 +131,8 @@ variable "models" {
   }
 
   validation {
-    condition     = alltrue(flatten([for model in values(var.models) : [for backend in values(model.bedrock) : (backend.region == null || can(regex("^[a-z]{2,4}(-[a-z]+)+-[0-9]+$", backend.region))) && (backend.role == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[^*\\s]+$", backend.role)))]]))
-    error_message = "The role of a bedrock backend must be the ARN of a role that Bedrock may take (arn:aws:iam::ACCOUNT:role/NAME), and its region the name of one; leave them out for a role that is made here and this module's region."
+    condition     = alltrue(flatten([for model in values(var.models) : [for backend in values(model.bedrock) : (backend.region == null || can(regex("^[a-z]{2,4}(-[a-z]+)+-[0-9]+$", backend.region))) && (backend.role == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[^*\\s]+$", backend.role.arn)))]]))
+    error_message = "The role of a bedrock backend must have the ARN of a role that Bedrock may take (arn:aws:iam::ACCOUNT:role/NAME), as the resource aws_iam_role does, and its region the name of one; leave them out for a role that is made here and this module's region."
   }
 
   validation {
@@ -152,12 +152,14 @@ variable "models" {
 }
 
 variable "store" {
-  description = "Where files and batches are: below `prefix` (ending in a slash; default: none) of a bucket that is made here, called `name` (default: this module's name and a unique suffix), or of an existing `bucket` with its `kms_key_arn`. An existing bucket keeps its own rules: the README says which it needs."
+  description = "Where files and batches are: below `prefix` (ending in a slash; default: none) of a bucket that is made here, called `name` (default: this module's name and a unique suffix), or of an `existing` bucket, by its name and the ARN of its KMS key. An existing bucket keeps its own rules: the README says which it needs."
   type = object({
-    name        = optional(string)
-    bucket      = optional(string)
-    prefix      = optional(string, "")
-    kms_key_arn = optional(string)
+    name   = optional(string)
+    prefix = optional(string, "")
+    existing = optional(object({
+      bucket      = string
+      kms_key_arn = optional(string)
+    }))
   })
   default  = {}
   nullable = false
@@ -168,8 +170,8 @@ variable "store" {
   }
 
   validation {
-    condition     = var.store.bucket == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.store.bucket)) && var.store.name == null
-    error_message = "store.bucket must be the name of an existing bucket, without s3://, and store.name is for one that is made here: leave out one or the other."
+    condition     = var.store.existing == null || can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.store.existing.bucket)) && var.store.name == null
+    error_message = "store.existing.bucket must be the name of a bucket, without s3://, and store.name is for one that is made here: leave out one or the other."
   }
 
   validation {
@@ -178,8 +180,8 @@ variable "store" {
   }
 
   validation {
-    condition     = var.store.kms_key_arn == null || var.store.bucket != null && can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", var.store.kms_key_arn))
-    error_message = "store.kms_key_arn must be the ARN of the key (arn:aws:kms:REGION:ACCOUNT:key/ID) of an existing bucket: that of a bucket which is made here is kms_key_arn."
+    condition     = try(var.store.existing.kms_key_arn, null) == null || can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$", var.store.existing.kms_key_arn))
+    error_message = "store.existing.kms_key_arn must be the ARN of the bucket's key itself (arn:aws:kms:REGION:ACCOUNT:key/ID): IAM policies do not resolve aliases."
   }
 }
 

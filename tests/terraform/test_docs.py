@@ -23,6 +23,7 @@ FIXTURES = {
     "canary-rollback": "modules/canary-rollback/tests/fixtures",
     "agent": "modules/durable-agent/tests/fixtures",
     "router": "modules/router/tests/fixtures",
+    "batch": "modules/batch/tests/fixtures",
 }
 """Folder of a zip with its manifest, by the function that it is for."""
 

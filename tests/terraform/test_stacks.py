@@ -104,6 +104,33 @@ ARGUMENTS = {
         "permissions_boundary": "aws_iam_policy.mine.arn",
         "kms_key_arn": "aws_kms_key.mine.arn",
     },
+    "batch": {
+        "name": '"batches"',
+        "package": package("batch"),
+        # Of the stack's own region: the other form is in another one.
+        "models": f"""{{ chat = {{
+    operations = ["/v1/chat/completions"]
+    lambda = {{ own = {{ function = module.inference_waits.alias_arn, model = "llama", prefill = 300, decode = 20, concurrency = 5 }} }}
+    bedrock = {{ nova = {{
+      model  = "amazon.nova-micro-v1:0"
+      arns   = ["arn:aws:bedrock:{HOME}::foundation-model/amazon.nova-micro-v1:0"]
+      input  = 0.0175
+      output = 0.07
+    }} }}
+    gpu = {{ g6 = {{
+      queue      = "arn:aws:batch:{HOME}:123456789012:job-queue/gpu"
+      definition = "arn:aws:batch:{HOME}:123456789012:job-definition/vllm:1"
+      model      = "llama"
+      hourly     = 0.8
+      prefill    = 20000
+      decode     = 4000
+    }} }}
+  }} }}""",
+        "store": '{ prefix = "batch/", existing = { bucket = aws_s3_bucket.mine.id, kms_key_arn = aws_kms_key.mine.arn } }',
+        "inbox": '{ tenant = "docs", schedule = "rate(1 hour)" }',
+        "permissions_boundary": "aws_iam_policy.mine.arn",
+        "log_kms_key_arn": "aws_kms_key.mine.arn",
+    },
     "canary-rollback": {
         "function": f'{{ function_name = "chat", function_arn = "{FUNCTION}", alias_name = "live", version = "7" }}',
         "package": package("canary-rollback"),
@@ -171,6 +198,12 @@ MOCKS = """
   }
   mock_resource "aws_cloudwatch_metric_alarm" {
     defaults = { arn = "arn:aws:cloudwatch:%(region)s:123456789012:alarm:mine" }
+  }
+  mock_resource "aws_cloudwatch_event_rule" {
+    defaults = { arn = "arn:aws:events:%(region)s:123456789012:rule/mine" }
+  }
+  mock_resource "aws_sfn_state_machine" {
+    defaults = { arn = "arn:aws:states:%(region)s:123456789012:stateMachine:batches" }
   }
   mock_resource "aws_cloudwatch_log_group" {
     defaults = { arn = "arn:aws:logs:%(region)s:123456789012:log-group:/mine" }
@@ -269,6 +302,7 @@ def call(root: Path, module: Path, form: str, *lines: str, leave_out: tuple[str,
     if form == "elsewhere":  # as is the model
         given = [line.replace("module.inference_waits", "module.inference_elsewhere") for line in given]
         given = [line.replace(f".ecr.{HOME}.", f".ecr.{ELSEWHERE}.") for line in given]
+        given = [line.replace(f":batch:{HOME}:", f":batch:{ELSEWHERE}:") for line in given]
     source = f'  source = "{root}{address}"'
     return "\n".join([f'module "{label(module, form)}" {{', source, *given, *lines, "}", ""])
 
@@ -280,7 +314,7 @@ def label(module: Path, form: str) -> str:
 def calls(root: Path, module: Path) -> str:
     """Every form in which a stack may call a module."""
     # Of a resource in the first region.
-    at_home = ("kms_key_arn", "log_kms_key_arn", "sessions", "log_group", "web_acl", "domain", "batches")
+    at_home = ("kms_key_arn", "log_kms_key_arn", "sessions", "log_group", "web_acl", "domain", "batches", "store")
     return "\n".join(
         [
             call(root, module, "left_out", "  count = 0"),

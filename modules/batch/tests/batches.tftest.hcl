@@ -134,12 +134,12 @@ run "every_kind_of_backend_in_an_existing_bucket" {
         lambda     = { own = { function = "arn:aws:lambda:eu-central-1:123456789012:function:chat:live", model = "llama", prefill = 300, decode = 20, reserved_concurrency = 20, interactive = 5, parallel = 2, timeout = 600, url = "https://vpce-1.lambda.eu-central-1.vpce.amazonaws.com" } }
         bedrock = {
           nova  = { model = "amazon.nova-micro-v1:0", arns = ["arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0"], region = "us-east-1", input = 0.0175, output = 0.07 }
-          given = { model = "meta.llama3-3-70b-instruct-v1:0", arns = ["arn:aws:bedrock:eu-central-1::foundation-model/meta.llama3-3-70b-instruct-v1:0"], role = "arn:aws:iam::123456789012:role/given", input = 0.36, output = 0.36, hours = 48, records = 1000 }
+          given = { model = "meta.llama3-3-70b-instruct-v1:0", arns = ["arn:aws:bedrock:eu-central-1::foundation-model/meta.llama3-3-70b-instruct-v1:0"], role = { arn = "arn:aws:iam::123456789012:role/given" }, input = 0.36, output = 0.36, hours = 48, records = 1000 }
         }
         gpu = { g6 = { queue = "arn:aws:batch:eu-central-1:123456789012:job-queue/gpu", definition = "arn:aws:batch:eu-central-1:123456789012:job-definition/vllm", model = "llama", hourly = 0.8, prefill = 20000, decode = 4000 } }
       }
     }
-    store       = { bucket = "ours", prefix = "llm/batch/", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+    store       = { prefix = "llm/batch/", existing = { bucket = "ours", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" } }
     inbox       = { tenant = "docs", schedule = "rate(1 hour)" }
     tracing     = "Active"
     topic_arn   = "arn:aws:sns:eu-central-1:123456789012:on-call"

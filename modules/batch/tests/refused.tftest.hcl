@@ -339,7 +339,7 @@ run "a_user_as_bedrock_s_role" {
     models = {
       chat = {
         operations = ["/v1/chat/completions"]
-        bedrock    = { nova = { model = "amazon.nova-micro-v1:0", arns = ["arn:aws:bedrock:eu-central-1::foundation-model/amazon.nova-micro-v1:0"], input = 0.0175, output = 0.07, role = "arn:aws:iam::123456789012:user/me" } }
+        bedrock    = { nova = { model = "amazon.nova-micro-v1:0", arns = ["arn:aws:bedrock:eu-central-1::foundation-model/amazon.nova-micro-v1:0"], input = 0.0175, output = 0.07, role = { arn = "arn:aws:iam::123456789012:user/me" } } }
       }
     }
   }
@@ -406,7 +406,7 @@ run "a_store_in_an_address" {
   command = plan
 
   variables {
-    store = { bucket = "s3://mine" }
+    store = { existing = { bucket = "s3://mine" } }
   }
 
   expect_failures = [var.store]
@@ -416,7 +416,7 @@ run "two_stores" {
   command = plan
 
   variables {
-    store = { bucket = "mine", name = "other" }
+    store = { existing = { bucket = "mine" }, name = "other" }
   }
 
   expect_failures = [var.store]
@@ -442,11 +442,11 @@ run "a_prefix_with_a_wildcard" {
   expect_failures = [var.store]
 }
 
-run "a_key_of_no_bucket" {
+run "an_alias_as_the_bucket_s_key" {
   command = plan
 
   variables {
-    store = { kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" }
+    store = { existing = { bucket = "mine", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:alias/mine" } }
   }
 
   expect_failures = [var.store]
