@@ -14,6 +14,8 @@ exceptions:
 - A function's reserved concurrency limits the invocations of its versions and aliases too.
 - A Function URL with invoke mode RESPONSE_STREAM returns the adapter's status, headers and body.
 - REST APIs by OpenAPI documents, and API keys that an authorizer names: see `ministack_api_gateway`.
+- AWS Batch's jobs run, as processes: see `ministack_batch`.
+- Step Functions' concurrency by a path, jitter, and throttled functions: see `ministack_step_functions`.
 - CloudWatch's alarms in XML, as Terraform reads them, have all that was set.
 - IAM's actions of an alias that exists: `GetAlias`, `UpdateAlias`, `DeleteAlias`; that of a streaming invocation; those
   that list a function's URLs and its provisioned concurrency.
@@ -31,6 +33,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import ministack_api_gateway
+import ministack_batch
+import ministack_step_functions
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import error_response_json, json_response
@@ -217,6 +221,8 @@ lambda_svc._build_function_url_event = _event_with_caller  # noqa: SLF001
 lambda_svc._create_function_url_config = _url_of_alias  # noqa: SLF001
 lambda_svc._get_provisioned_concurrency = _provisioned_of_all  # noqa: SLF001
 ministack_api_gateway.install()
+ministack_batch.install()
+ministack_step_functions.install()
 app._port_is_bindable = lambda *_: False  # noqa: SLF001
 app._HEALTH_PATHS = ("/_ministack/health",)  # noqa: SLF001
 

@@ -16,6 +16,7 @@ from support.policies import POLICIES, PROVIDER, checkov_environment, reports, r
 PACKAGE = ROOT / "modules/inference/tests/fixtures/function.zip"
 PRUNER_PACKAGE = ROOT / "modules/version-pruner/tests/fixtures/function.zip"
 ROUTER_PACKAGE = ROOT / "modules/router/tests/fixtures/function.zip"
+BATCH_PACKAGE = ROOT / "modules/batch/tests/fixtures/function.zip"
 AUTHORIZER_PACKAGE = ROOT / "modules/front-door/tests/fixtures/function.zip"
 FOLDERS = [path for path in (ROOT / "modules", ROOT / "examples") if path.is_dir()]
 LEFT_BEHIND = shutil.ignore_patterns(".terraform*", "terraform.tfstate*", "tests")
@@ -125,6 +126,38 @@ module "router" {{
     store             = "s3://my-batches/llm/"
     state_machine_arn = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
   }}
+}}
+
+module "batch" {{
+  source = "{ROOT}//modules/batch"
+
+  name    = "batches"
+  package = {{ path = "{BATCH_PACKAGE}" }}
+  inbox   = {{ tenant = "docs", schedule = "rate(1 hour)" }}
+  models = {{ chat = {{
+    operations = ["/v1/chat/completions"]
+    lambda = {{ own = {{
+      function    = module.inference.alias_arn
+      model       = "llm"
+      prefill     = 300
+      decode      = 20
+      concurrency = 5
+    }} }}
+    bedrock = {{ nova = {{
+      model  = "amazon.nova-micro-v1:0"
+      arns   = ["arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0"]
+      input  = 0.0175
+      output = 0.07
+    }} }}
+    gpu = {{ g6 = {{
+      queue      = "arn:aws:batch:us-east-1:123456789012:job-queue/gpu"
+      definition = "arn:aws:batch:us-east-1:123456789012:job-definition/vllm:1"
+      model      = "llm"
+      hourly     = 0.8
+      prefill    = 20000
+      decode     = 4000
+    }} }}
+  }} }}
 }}
 
 module "gpu" {{

@@ -110,7 +110,13 @@ ARGUMENTS = {
         # Of the stack's own region: the other form is in another one.
         "models": f"""{{ chat = {{
     operations = ["/v1/chat/completions"]
-    lambda = {{ own = {{ function = module.inference_waits.alias_arn, model = "llama", prefill = 300, decode = 20, concurrency = 5 }} }}
+    lambda = {{ own = {{
+      function    = module.inference_waits.alias_arn
+      model       = "llama"
+      prefill     = 300
+      decode      = 20
+      concurrency = 5
+    }} }}
     bedrock = {{ nova = {{
       model  = "amazon.nova-micro-v1:0"
       arns   = ["arn:aws:bedrock:{HOME}::foundation-model/amazon.nova-micro-v1:0"]
@@ -126,7 +132,10 @@ ARGUMENTS = {
       decode     = 4000
     }} }}
   }} }}""",
-        "store": '{ prefix = "batch/", existing = { bucket = aws_s3_bucket.mine.id, kms_key_arn = aws_kms_key.mine.arn } }',
+        "store": """{
+    prefix   = "batch/"
+    existing = { bucket = aws_s3_bucket.mine.id, kms_key_arn = aws_kms_key.mine.arn }
+  }""",
         "inbox": '{ tenant = "docs", schedule = "rate(1 hour)" }',
         "permissions_boundary": "aws_iam_policy.mine.arn",
         "log_kms_key_arn": "aws_kms_key.mine.arn",

@@ -34,6 +34,9 @@ ROLLING_BACK: Final = "LAMBDA_LLM_CANARY_"
 ROUTING: Final = "LAMBDA_LLM_ROUTER_"
 """Prefix of the settings of the router and its worker."""
 
+BATCHING: Final = "LAMBDA_LLM_BATCH_"
+"""Prefix of the settings of the functions of batches."""
+
 CALLING: Final = "LAMBDA_LLM_URL"
 """Prefix of what callers of an inference function are told, which makes no function this project's."""
 
@@ -58,6 +61,7 @@ _BY_SETTINGS: Final = {
     ANSWERING: Kind.QUEUE_WORKER,
     ROLLING_BACK: Kind.CANARY_ROLLBACK,
     ROUTING: Kind.ROUTER,
+    BATCHING: Kind.BATCH,
 }
 """Kinds that have settings of their own, by the prefix of these."""
 

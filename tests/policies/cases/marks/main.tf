@@ -150,3 +150,17 @@ resource "aws_lambda_function" "router_worker" {
     variables = { LAMBDA_LLM_ROUTER_CONFIGURATION = "s3://my-configurations/router.yaml" }
   }
 }
+
+# The same of the functions of batches.
+resource "aws_lambda_function" "batch_worker" {
+  function_name = "batch-worker"
+  role          = "arn:aws:iam::123456789012:role/batch-worker"
+  filename      = "batch.zip"
+  handler       = "lambda_llm.batch.handler.handle"
+  runtime       = "python3.13"
+  memory_size   = 512
+
+  environment {
+    variables = { LAMBDA_LLM_BATCH_STORE = "s3://my-batches/" }
+  }
+}
