@@ -2,16 +2,13 @@
 # Rights on the store are by prefix; every further right follows from a backend.
 
 locals {
-  common_reads = ["configuration.json", "files/*", "uploads/*", "batches/*", "work/*"]
+  # An upload into the inbox is its batch's input where it is.
+  inbox        = var.inbox == null ? [] : ["inbox/*"]
+  common_reads = concat(["configuration.json", "files/*", "uploads/*", "batches/*", "work/*"], local.inbox)
   front_lists  = ["files/*", "batches/*", "work/*/counts/*"]
 
   rights = {
-    index = {
-      get    = concat(local.common_reads, var.inbox == null ? [] : ["inbox/*"])
-      put    = ["files/*", "batches/*", "work/*"]
-      delete = ["work/*"]
-      list   = concat(["files/*", "uploads/*", "batches/*", "work/*"], var.inbox == null ? [] : ["inbox/*"])
-    }
+    index  = { get = local.common_reads, put = ["files/*", "batches/*", "work/*"], delete = [], list = concat(["work/*"], local.inbox) }
     worker = { get = local.common_reads, put = ["work/*"], delete = [], list = ["work/*"] }
 
     # Whoever has the Files and Batches API: a cancelled batch is a stop beside its work.
@@ -99,6 +96,17 @@ data "aws_iam_policy_document" "store" {
       sid       = "StartBatches"
       actions   = ["states:StartExecution"]
       resources = [statement.value]
+    }
+  }
+
+  # A batch is resumed only if it does not run.
+  dynamic "statement" {
+    for_each = contains(["router", "submit"], each.key) ? [replace(local.machine_arn, ":stateMachine:", ":execution:")] : []
+
+    content {
+      sid       = "FollowBatches"
+      actions   = ["states:DescribeExecution"]
+      resources = ["${statement.value}:*"]
     }
   }
 }

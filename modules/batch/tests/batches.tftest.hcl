@@ -115,7 +115,7 @@ run "a_bucket_of_its_own" {
   }
 
   assert {
-    condition     = one([for statement in data.aws_iam_policy_document.store["worker"].statement : statement.resources if statement.sid == "WriteStore"]) == toset(["arn:aws:s3:::docs-1/work/*"]) && !contains([for statement in data.aws_iam_policy_document.store["worker"].statement : statement.sid], "ClearStore") && !contains([for statement in data.aws_iam_policy_document.store["index"].statement : statement.sid], "StartBatches")
+    condition     = one([for statement in data.aws_iam_policy_document.store["worker"].statement : statement.resources if statement.sid == "WriteStore"]) == toset(["arn:aws:s3:::docs-1/work/*"]) && !contains(one([for statement in data.aws_iam_policy_document.store["worker"].statement : statement.resources if statement.sid == "ReadStore"]), "arn:aws:s3:::docs-1/inbox/*") && !contains([for statement in data.aws_iam_policy_document.store["worker"].statement : statement.sid], "ClearStore") && !contains([for statement in data.aws_iam_policy_document.store["index"].statement : statement.sid], "StartBatches")
     error_message = "A function may do more than it needs."
   }
 
@@ -172,8 +172,8 @@ run "every_kind_of_backend_in_an_existing_bucket" {
   }
 
   assert {
-    condition     = one([for statement in data.aws_iam_policy_document.store["index"].statement : statement.resources if statement.sid == "StartBatches"]) == toset(["arn:aws:states:eu-central-1:123456789012:stateMachine:docs"]) && contains(one([for statement in data.aws_iam_policy_document.store["index"].statement : statement.resources if statement.sid == "ReadStore"]), "arn:aws:s3:::ours/llm/batch/inbox/*") && !contains(one([for statement in data.aws_iam_policy_document.store["worker"].statement : statement.resources if statement.sid == "ReadStore"]), "arn:aws:s3:::ours/llm/batch/inbox/*")
-    error_message = "The function can't take uploads, or the workers can read them."
+    condition     = one([for statement in data.aws_iam_policy_document.store["index"].statement : statement.resources if statement.sid == "StartBatches"]) == toset(["arn:aws:states:eu-central-1:123456789012:stateMachine:docs"]) && contains(one([for statement in data.aws_iam_policy_document.store["index"].statement : statement.resources if statement.sid == "ReadStore"]), "arn:aws:s3:::ours/llm/batch/inbox/*") && contains(one([for statement in data.aws_iam_policy_document.store["worker"].statement : statement.resources if statement.sid == "ReadStore"]), "arn:aws:s3:::ours/llm/batch/inbox/*")
+    error_message = "The functions can't take or read uploads."
   }
 
   assert {
