@@ -16,6 +16,7 @@ from support.endless import write_endless
 
 pytest_plugins = [
     "support.answers",
+    "support.documents",
     "support.encoders",
     "support.function_url",
     "support.gate",

@@ -113,6 +113,26 @@ S3_PUT_BYTES: Final = 5 * GIB
 """Largest object that one PutObject writes; a larger one is uploaded in parts.
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html"""
 
+S3_PART_BYTES_MIN: Final = 5 * MIB
+"""Smallest part of an upload in parts, but for the last one.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
+
+S3_PARTS: Final = 10_000
+"""Most parts of an upload. Source: as above."""
+
+S3_VECTORS_PUT: Final = 500
+"""Most vectors of one PutVectors.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-vectors-limitations.html"""
+
+S3_VECTORS_PUT_BYTES: Final = 20 * MIB
+"""Largest request to S3 Vectors. Source: as above."""
+
+S3_VECTORS_DIMENSION: Final = 4096
+"""Most numbers of a vector. Source: as above."""
+
+S3_VECTORS_METADATA_BYTES: Final = 40 * 1024
+"""All metadata of a vector together. Source: as above."""
+
 NETWORK_MBPS: Final = 625
 """Network of one environment outside a VPC in megabits a second, by default.
 Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""

@@ -18,7 +18,7 @@ FOLDER = Path("requirements")
 # Only from its source package, which scripts/build/bootstrap.py unpacks once and builds.
 NATIVE = "llama-cpp-python"
 
-EXTRAS = ("agent", "authorizer-jwt", "batch", "inference", "router")
+EXTRAS = ("agent", "authorizer-jwt", "batch", "documents", "inference", "router")
 """Extras of the functions; see `lambda_llm.packaging.functions`."""
 
 VENDORS = ("agent-blaxel", "agent-e2b")

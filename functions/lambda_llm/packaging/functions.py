@@ -69,6 +69,13 @@ FUNCTIONS: Final = {
             aws_services=("bedrock", "s3", "stepfunctions", "sts"),
         ),
         Function(
+            "documents",
+            "lambda_llm.documents.handler.handle",
+            extra="documents",
+            # The SDK of Lambda's runtime is of a version that may not know S3 Vectors.
+            aws_services=("s3", "s3vectors", "stepfunctions", "sts"),
+        ),
+        Function(
             "agent",
             "lambda_llm.agent.handler.handle",
             extra="agent",

@@ -1,0 +1,89 @@
+"""Chunks: nothing is lost, nothing is too large, and they end where the text has ends."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from lambda_llm.documents.chunks import Kind, Splitter
+from lambda_llm.documents.errors import DocumentsSettingsError
+
+PROSE = "One sentence here. Another one follows it!\n\nA second paragraph, which is a little longer than the first one."
+MARKDOWN = "# One\n\nText of one.\n\n## Two\n\nText of two.\n\n# Three\n\nText of three.\n"
+
+
+def tokenizer(**more: object) -> str:
+    """Of words, each of which is a token."""
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}, unk_token="[UNK]"))  # noqa: S106
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    return json.dumps({**json.loads(words.to_str()), **more})
+
+
+TEXTS = st.text(
+    st.one_of(st.sampled_from(" \n\t.,#*-`|>é漢😀\u200b\u0301"), st.characters(exclude_categories=["Cs"])), max_size=400
+)
+
+
+@given(TEXTS, st.sampled_from(Kind), st.integers(1, 60), st.data())
+def test_chunks_cover_the_text_in_its_order(text: str, kind: Kind, size: int, data: st.DataObject) -> None:
+    """What is between two chunks is white space; what they have in common is said once, the text is there again."""
+    overlap = data.draw(st.integers(0, size - 1))
+    reached, last = 0, -1
+    for chunk in Splitter(size, overlap).split(text, kind):
+        assert text[chunk.start : chunk.start + len(chunk.text)] == chunk.text
+        assert 0 < len(chunk.text) <= size
+        assert not chunk.text.isspace()
+        assert last < chunk.start
+        assert not text[reached : chunk.start].strip()
+        assert reached - chunk.start <= overlap
+        reached, last = max(reached, chunk.start + len(chunk.text)), chunk.start
+    assert not text[reached:].strip()
+
+
+def test_sentences_and_paragraphs_stay_whole_where_they_fit() -> None:
+    chunks = [chunk.text for chunk in Splitter(45, 0).split(PROSE, Kind.TEXT)]
+    assert chunks[0] == "One sentence here. Another one follows it!"
+    assert all(chunk in PROSE for chunk in chunks)
+
+
+def test_sections_of_markdown_stay_apart() -> None:
+    chunks = [chunk.text for chunk in Splitter(30, 0).split(MARKDOWN, Kind.MARKDOWN)]
+    assert chunks == ["# One\n\nText of one.", "## Two\n\nText of two.", "# Three\n\nText of three."]
+
+
+def test_an_overlap_repeats_the_end_of_the_chunk_before() -> None:
+    first, second = list(Splitter(20, 8).split("one two three four five six", Kind.TEXT))
+    assert second.start < first.start + len(first.text)
+
+
+def test_sizes_are_tokens_if_there_is_a_tokenizer() -> None:
+    text = "one two three four five six seven"
+    chunks = [chunk.text for chunk in Splitter(3, 0, tokenizer()).split(text, Kind.TEXT)]
+    assert chunks == ["one two three", "four five six", "seven"]
+
+
+def test_a_tokenizer_that_cuts_and_fills_up_measures_all_the_same() -> None:
+    truncation = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    padding = {
+        "strategy": {"Fixed": 64},
+        "direction": "Right",
+        "pad_to_multiple_of": None,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "[UNK]",
+    }
+    text = "one two three four five six seven"
+    for more in ({"truncation": truncation}, {"padding": padding}):
+        chunks = [chunk.text for chunk in Splitter(3, 0, tokenizer(**more)).split(text, Kind.TEXT)]
+        assert chunks == ["one two three", "four five six", "seven"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"model": {"type": "none"}}'])
+def test_what_is_no_tokenizer_is_refused(content: str) -> None:
+    with pytest.raises(DocumentsSettingsError, match=r"^The tokenizer can't be used \(.+\): .*tokenizer\.json"):
+        Splitter(3, 0, content)
