@@ -109,7 +109,7 @@ class Stage:
 
     def ended(self, prepared: Prepared, answers: list[dict[str, Any]], errors: list[dict[str, Any]]) -> Batch:
         """A batch with these lines in its files, as its finalizer leaves it; without lines there is no file."""
-        names = {}
+        names: dict[str, Any] = {}
         for name, lines in (("output_file_id", answers), ("error_file_id", errors)):
             if lines:
                 names[name] = layout.new_file(1_700_000_000)

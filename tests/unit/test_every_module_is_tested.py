@@ -81,6 +81,9 @@ TESTED_ELSEWHERE = {
     "cost/plans/stacks": ["unit/cost/plans/test_report.py"],
     "cost/plans/unpriced": ["unit/cost/plans/test_report.py"],
     "cost/report/page": ["unit/cost/test_report.py"],
+    "documents/batches": ["unit/documents/test_handler.py"],
+    "documents/errors": ["unit/documents/test_prepare.py", "unit/documents/test_export.py"],
+    "documents/rows": ["unit/documents/test_parquet.py"],
     "engine/context": [
         "unit/engine/test_decoder.py",
         "unit/engine/test_encoder.py",

@@ -108,8 +108,8 @@ def test_every_chunk_is_there_once_wherever_the_step_stops(
         found[place.document, place.line].append(text)
     assert set(found) == {key for key, text in wanted.items() if text.strip()}
     if not overlap:
-        for key, pieces in found.items():
-            assert "".join("".join(pieces).split()) == "".join(wanted[key].split())
+        for of, pieces in found.items():
+            assert "".join("".join(pieces).split()) == "".join(wanted[of].split())
     assert stage.keys("store/") == sorted(parse_object(each.input)[1] for each in (prepared, whole))
 
 
