@@ -24,8 +24,8 @@ variable "mark" {
   type        = string
 
   validation {
-    condition     = contains(["inference", "durable-agent", "version-pruner", "router", "batch", "sandbox", "authorizer", "queue-worker", "canary-rollback"], var.mark)
-    error_message = "mark must be a value that the project's policies recognize: inference, durable-agent, version-pruner, router, batch, sandbox, authorizer, queue-worker or canary-rollback."
+    condition     = contains(["inference", "durable-agent", "version-pruner", "router", "batch", "sandbox", "authorizer", "queue-worker", "canary-rollback", "documents"], var.mark)
+    error_message = "mark must be a value that the project's policies recognize: inference, durable-agent, version-pruner, router, batch, sandbox, authorizer, queue-worker, canary-rollback or documents."
   }
 }
 

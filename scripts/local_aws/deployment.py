@@ -27,6 +27,8 @@ _PACKAGES: Final = {
     "worker_package": "queue-worker",
     "rollback_package": "canary-rollback",
     "authorizer_package": "authorizer",
+    "batch_package": "batch",
+    "documents_package": "documents",
     "authorizer_jwt_package": "authorizer-jwt",
 }
 """The variables for packages, and the functions that they are of."""

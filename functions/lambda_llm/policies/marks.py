@@ -37,6 +37,9 @@ ROUTING: Final = "LAMBDA_LLM_ROUTER_"
 BATCHING: Final = "LAMBDA_LLM_BATCH_"
 """Prefix of the settings of the functions of batches."""
 
+EMBEDDING: Final = "LAMBDA_LLM_DOCUMENTS_"
+"""Prefix of the settings of the function between documents and vectors."""
+
 CALLING: Final = "LAMBDA_LLM_URL"
 """Prefix of what callers of an inference function are told, which makes no function this project's."""
 
@@ -53,6 +56,7 @@ class Kind(StrEnum):
     AUTHORIZER = "authorizer"
     QUEUE_WORKER = "queue-worker"
     CANARY_ROLLBACK = "canary-rollback"
+    DOCUMENTS = "documents"
 
 
 _BY_SETTINGS: Final = {
@@ -62,6 +66,7 @@ _BY_SETTINGS: Final = {
     ROLLING_BACK: Kind.CANARY_ROLLBACK,
     ROUTING: Kind.ROUTER,
     BATCHING: Kind.BATCH,
+    EMBEDDING: Kind.DOCUMENTS,
 }
 """Kinds that have settings of their own, by the prefix of these."""
 

@@ -164,3 +164,17 @@ resource "aws_lambda_function" "batch_worker" {
     variables = { LAMBDA_LLM_BATCH_STORE = "s3://my-batches/" }
   }
 }
+
+# The same of what makes vectors of documents.
+resource "aws_lambda_function" "documents" {
+  function_name = "documents"
+  role          = "arn:aws:iam::123456789012:role/documents"
+  filename      = "documents.zip"
+  handler       = "lambda_llm.documents.handler.handle"
+  runtime       = "python3.13"
+  memory_size   = 2048
+
+  environment {
+    variables = { LAMBDA_LLM_DOCUMENTS_SOURCE = "s3://my-documents/texts/" }
+  }
+}
