@@ -1,12 +1,14 @@
 """Settings: what is missing, unknown or impossible is named."""
 
 import re
+from dataclasses import MISSING, fields
 
 import pytest
 
 from lambda_llm.aws.errors import S3URIError
 from lambda_llm.documents.errors import DocumentsSettingsError
 from lambda_llm.documents.settings import PREFIX, Settings
+from scripts import ROOT
 
 NEEDED = {
     "SOURCE": "s3://docs/in/",
@@ -73,3 +75,10 @@ def test_addresses_are_of_s3(name: str) -> None:
 def test_a_misspelt_one_is_told() -> None:
     with pytest.raises(DocumentsSettingsError, match=f"did you mean {PREFIX}OVERLAP"):
         load(OVERLAPS="1")
+
+
+def test_the_document_has_them_all_with_their_defaults() -> None:
+    document = (ROOT / "docs/embeddings-at-scale.md").read_text(encoding="utf-8")
+    told = re.findall(rf"^\| `{PREFIX}(\w+)` \| (.*?) ?\|", document, re.MULTILINE)
+    shown = {MISSING: "required", None: ""}
+    assert told == [(field.name.upper(), shown.get(field.default, f"`{field.default}`")) for field in fields(Settings)]
