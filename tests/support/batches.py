@@ -1,10 +1,11 @@
-"""A whole batch in this process: the functions' parts on a real bucket, a model that answers as a test wants, and faults."""
+"""A whole batch in this process, on a real bucket: the functions, a model that answers as a test wants, and faults."""
 
 import asyncio
 import json
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -154,7 +155,7 @@ class Faults:
             errors: that a call fails; like botocore, this client tries three times.
         """
         self._client = client
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311 - a schedule
         self._kills, self._errors = kills, errors
         self.killed = self.refused = 0
 
@@ -269,17 +270,16 @@ class World:
 
     def run(self, batch: Batch, s3: Any = None, remaining: Callable[[], float] = lambda: LONG) -> Record:
         """The whole batch, as the state machine runs it: a step that fails is tried again."""
-        plan = self._until(lambda attempt: self.index(batch, s3, remaining()), "index")
+        plan = self._until(lambda _: self.index(batch, s3, remaining()), "index")
         if plan["step"] != "end":
             for part in self.parts(plan):
-                try:
-                    self._until(
-                        lambda attempt, part=part: {"step": self.work(batch, part, attempt, s3, remaining())}, "again"
-                    )
-                except (StoreError, KilledError):
-                    continue  # a child that fails is tolerated
-            self._until(lambda attempt: self.finalize(batch, s3, remaining()), "finalize")
+                with suppress(StoreError, KilledError):  # a child that fails is tolerated
+                    self._answered(batch, part, s3, remaining)
+            self._until(lambda _: self.finalize(batch, s3, remaining()), "finalize")
         return self.record(batch)
+
+    def _answered(self, batch: Batch, part: Part, s3: Any, remaining: Callable[[], float]) -> None:
+        self._until(lambda attempt: {"step": self.work(batch, part, attempt, s3, remaining())}, "again")
 
     def _until(self, step: Callable[[int], dict[str, Any]], again: str) -> dict[str, Any]:
         attempt = 0

@@ -1,4 +1,4 @@
-"""Whole batches: every record once, in order, with exact counts, whatever happens to workers, to S3 and to the model."""
+"""Whole batches: every record once, in order, with exact counts, whatever happens to workers, S3 and the model."""
 
 import random
 from collections.abc import Collection
@@ -47,7 +47,7 @@ def test_a_batch_is_answered(world: World) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_workers_die_s3_fails_and_the_model_has_no_room(world: World, seed: int) -> None:
     """By a seeded schedule."""
-    drawn = random.Random(seed)
+    drawn = random.Random(seed)  # noqa: S311 - a schedule
     kinds = [Kind.THROTTLED, Kind.UNAVAILABLE, Kind.WAKING, Kind.TIMEOUT, Kind.BROKEN]
     for each in drawn.sample(IDS, 40):
         world.model.fates[f"text {each}"] = raising(drawn.choice(kinds), 1)
