@@ -115,7 +115,6 @@ class Asker:
 
         async def once() -> Chunk:
             nonlocal spent
-            course.patient = False
             began = time.monotonic()
             try:
                 chunk = await self._whole(request)

@@ -137,10 +137,10 @@ class Indexer:
                 self._storage.put(layout.seen(batch_id), seen.written())
                 self._hand_on(batch_id, state)
                 return state
-            state.repeated = sorted(seen.twice())[: 10 * ERRORS_MAX]
+            state.repeated = [] if state.errors else sorted(seen.twice())[: 10 * ERRORS_MAX]
             state.phase, state.offset, state.line = "confirm", 0, 0
         if state.phase == "confirm":
-            if state.repeated and not state.errors and not self._compare(record, state, remaining):
+            if state.repeated and not self._compare(record, state, remaining):
                 self._hand_on(batch_id, state)
                 return state
             state.phase = "done"

@@ -124,6 +124,7 @@ class _Run:
         self._began = self._saved = self._looked = time.monotonic()
         self._done: list[Done] = []
         self._progress = False
+        self._dollars = 0.0
 
     async def require_going_on(self) -> None:
         """Raise _StoppedError if the batch was cancelled, or its window has ended."""
@@ -137,7 +138,7 @@ class _Run:
     async def quickly(self) -> None:
         """Several records at once, until the part or the time ends."""
         flights: deque[_Flight] = deque()
-        lines = self._lines()
+        lines, self._dollars = self._lines(), self._chain.so_far.dollars
         number, ended = self._chain.next, False
         gate = asyncio.Semaphore(self._worker.parallel)
         self._done = []
@@ -168,7 +169,7 @@ class _Run:
     async def carefully(self) -> None:
         """One record after the other, each noted before and saved after, as far as a lost worker may have come."""
         notes = Notes(self._worker.storage, self._worker.record.batch.id, self._part.part)
-        lines = self._lines()
+        lines, self._dollars = self._lines(), self._chain.so_far.dollars
         self._done = []
         for _ in range(SAVE_RECORDS + AHEAD * self._worker.parallel):
             raw = await asyncio.to_thread(next, lines, None)
@@ -215,17 +216,18 @@ class _Run:
                 if self._spent():
                     sentence = "The part of max_dollars that this request could have had was spent before."
                     return Answer(not_answered(custom_id_of(raw.content), "max_dollars", sentence), False, 0.0)  # noqa: FBT003
-                return await self._worker.asker.ask(
+                answer = await self._worker.asker.ask(
                     parse(raw.content), self._part.record + number, self._cutoff + MARGIN_SECONDS / 2, flight.course
                 )
+                self._dollars += answer.dollars
+                return answer
 
         flight.task = asyncio.ensure_future(asked())
         return flight
 
     def _spent(self) -> bool:
-        """Whether the part has cost what it may."""
-        dollars = self._chain.so_far.dollars + sum(each.dollars for each in self._done)
-        return self._part.dollars is not None and dollars >= self._part.dollars
+        """Whether the part has cost what it may: what is asked for at that moment comes on top."""
+        return self._part.dollars is not None and self._dollars >= self._part.dollars
 
     async def _landed(self, flight: _Flight) -> bool:
         """Wait for a record; returns False when the time is over."""
