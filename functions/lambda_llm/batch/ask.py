@@ -75,6 +75,7 @@ class Asker:
         dollars_per_second: float,
         dollars_per_request: float = 0.0,
         wait: Wait | None = None,
+        require_alive: Callable[[], None] | None = None,
     ) -> None:
         """Take the server; nothing is asked.
 
@@ -86,6 +87,7 @@ class Asker:
             dollars_per_second: that a request costs while it is answered.
             dollars_per_request: that it costs besides.
             wait: seconds before another attempt; default: random ones, exponentially more.
+            require_alive: raises if the server is gone, so that a record is not at fault.
         """
         self._backend = backend
         self._operation = operation
@@ -93,6 +95,7 @@ class Asker:
         self._name = name
         self._second = dollars_per_second
         self._request = dollars_per_request
+        self._require_alive = require_alive
         self._wait = wait or wait_random_exponential(multiplier=0.5, max=WAIT_SECONDS_MAX)
 
     async def ask(self, line: BatchLine, number: int, deadline: float, course: Course) -> Answer:
@@ -135,6 +138,8 @@ class Asker:
         try:
             chunk: Chunk = await AsyncRetrying(retry=retry_if_exception(again), wait=self._pause, reraise=True)(once)
         except BackendError as error:
+            if self._require_alive is not None:
+                self._require_alive()
             if error.kind in _OURS:
                 raise BatchFailedError(STATUSES[error.kind][1], str(error)) from error
             status, code = STATUSES[error.kind]

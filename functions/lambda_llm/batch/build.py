@@ -1,5 +1,6 @@
 """What answers a batch's records, by its configuration."""
 
+from collections.abc import Callable
 from typing import Final
 
 from lambda_llm.aws.signing import SigV4Auth
@@ -60,7 +61,7 @@ def function(model: Model, backend: LambdaBackend, record: Record) -> Asker:
     )
 
 
-def server(model: Model, backend: GPUBackend, record: Record, url: str) -> Asker:
+def server(model: Model, backend: GPUBackend, record: Record, url: str, require_alive: Callable[[], None]) -> Asker:
     """Asks the server beside which a container of a GPU job runs.
 
     Args:
@@ -68,6 +69,7 @@ def server(model: Model, backend: GPUBackend, record: Record, url: str) -> Asker
         backend: that was chosen.
         record: of the batch.
         url: of the server.
+        require_alive: raises if it is gone.
     """
     return Asker(
         OpenAIHTTP(backend.model, url, backend.model, operations=frozenset(model.operations)),
@@ -76,4 +78,5 @@ def server(model: Model, backend: GPUBackend, record: Record, url: str) -> Asker
         name=record.batch.id,
         # Of an instance that is shared by as many requests as there are at once.
         dollars_per_second=backend.hourly / 3600 / backend.parallel,
+        require_alive=require_alive,
     )

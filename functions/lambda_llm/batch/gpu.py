@@ -151,8 +151,8 @@ def run(job: Job, command: Sequence[str]) -> None:
 
     notes = Notes(storage, job.batch, job.part)
 
-    async def answered() -> None:
-        asker = build.server(model, backend, record, job.server)
+    async def answered(server: "subprocess.Popen[bytes]") -> None:
+        asker = build.server(model, backend, record, job.server, lambda: _require_running(server))
         try:
             worker = Worker(storage, record, asker, backend.parallel)
             while await worker.work(part, int(notes.suspected), lambda: _DAY) == "again":
@@ -162,7 +162,7 @@ def run(job: Job, command: Sequence[str]) -> None:
 
     with served(command, job.server) as server:
         try:
-            asyncio.run(_while_running(server, answered()))
+            asyncio.run(_while_running(server, answered(server)))
         except ServerEndedError:
             notes.suspect()
             raise
@@ -176,10 +176,13 @@ async def _while_running(server: "subprocess.Popen[bytes]", work: Coroutine[Any,
         if server.poll() is not None and not working.done():
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-            raise ServerEndedError(
-                "server_ended", f"The server ended with status {server.returncode} while it was asked."
-            )
+            _require_running(server)
     await working
+
+
+def _require_running(server: "subprocess.Popen[bytes]") -> None:
+    if server.poll() is not None:
+        raise ServerEndedError("server_ended", f"The server ended with status {server.returncode} while it was asked.")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -46,7 +46,9 @@ class Notes:
         self._storage.put(self._name, _Note(record=record, kills=kills).model_dump_json().encode())
 
     def suspect(self) -> None:
-        """Note that something was lost, nobody knows at which record."""
+        """Note that something was lost, nobody knows at which record, unless there is a note of one."""
+        if self.suspected:
+            return
         self._storage.put(self._name, _Note(record=_UNKNOWN).model_dump_json().encode())
 
     @property

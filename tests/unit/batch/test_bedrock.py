@@ -39,6 +39,7 @@ class Bedrock:
 
     def _checked(self, operation: str, given: dict[str, Any]) -> None:
         model = botocore.session.get_session().get_service_model("bedrock").operation_model(operation)
+        assert model.input_shape is not None
         report = ParamValidator().validate(given, model.input_shape)
         assert not report.has_errors(), report.generate_report()
         if self.refuses:

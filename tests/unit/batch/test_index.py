@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lambda_llm.batch import index
+from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch_store.records import Rights
 from lambda_llm.openai_types.batches import BatchError
 from support.batches import URL, World, configuration, function, line
@@ -143,7 +144,7 @@ def test_an_input_that_changes_while_it_is_answered_fails_what_is_left(world: Wo
     plan = world.index(batch)
     source = world.record(batch).source
     world.s3.delete_object(Bucket=source.bucket, Key=source.key)
-    with pytest.raises(index.BatchFailedError, match="changed or deleted"):
+    with pytest.raises(BatchFailedError, match="changed or deleted"):
         world.work(batch, world.parts(plan)[0])
 
 
@@ -163,7 +164,7 @@ def test_parts_are_whole_lines_and_all_of_them(world: World) -> None:
     assert len(parts) > 1
     assert [part.part for part in parts] == list(range(len(parts)))
     assert (parts[0].first, parts[-1].last) == (0, len(content) - 1)
-    ids = []
+    ids: list[str] = []
     for part in parts:
         lines = [json.loads(each)["custom_id"] for each in content[part.first : part.last + 1].splitlines()]
         assert (part.record, part.records) == (len(ids), len(lines))
