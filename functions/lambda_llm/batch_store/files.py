@@ -62,7 +62,7 @@ class Files:
 
         Args:
             tenant: whose it is.
-            content: of it; what is read from a file of any size is sent in parts.
+            content: of it; a file may have any size, is sent in parts, and is closed.
             filename: that its tenant gives it.
             purpose: what it is for.
             expires_seconds: after which it is not there any more; None: as the bucket's lifecycle rule says.
@@ -279,8 +279,10 @@ class Files:
         from boto3.s3.transfer import TransferConfig, create_transfer_manager  # noqa: PLC0415 - the router does without
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
+        # The other kind of manager, which some machines would get, has clients of its own.
+        config = TransferConfig(preferred_transfer_client="classic")
         try:
-            with create_transfer_manager(self._bucket.client, TransferConfig()) as manager:
+            with create_transfer_manager(self._bucket.client, config) as manager:
                 manager.upload(content, self._bucket.name, key, extra_args=extra).result()
         except (ClientError, BotoCoreError) as error:
             raise self._bucket.error(error) from error
