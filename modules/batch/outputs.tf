@@ -16,6 +16,11 @@ output "prefix" {
   value       = var.store.prefix
 }
 
+output "kms_key_arn" {
+  description = "ARN of the KMS key of the store's bucket; null with S3's own encryption."
+  value       = local.kms_key_arn
+}
+
 output "inbox" {
   description = "Address below which uploads start batches by themselves; null without `inbox`."
   value       = var.inbox == null ? null : "${local.store}inbox/"

@@ -95,11 +95,7 @@ ARGUMENTS = {
     content = yamlencode({ version = 1, backends = { mine = aws_iam_role.mine.arn }, models = {}, tenants = {} })
   }""",
         "background": "{}",
-        "batches": """{
-    store             = "s3://${aws_s3_bucket.mine.id}/batches/"
-    state_machine_arn = "arn:aws:states:eu-central-1:123456789012:stateMachine:batch"
-    kms_key_arn       = aws_kms_key.mine.arn
-  }""",
+        "batches": "module.batch_waits",
         "secrets": "[aws_secretsmanager_secret.mine.arn]",
         "permissions_boundary": "aws_iam_policy.mine.arn",
         "kms_key_arn": "aws_kms_key.mine.arn",
