@@ -11,6 +11,7 @@ import httpx2
 import openai
 import pytest
 
+from lambda_llm.backends.errors import Kind
 from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.batches import Batches
 from lambda_llm.batch_store.records import Rights
@@ -23,6 +24,7 @@ from lambda_llm.web.front_door import REQUEST_CONTEXT
 from lambda_llm.web.request_body import BODY_BYTES_MAX
 from scripts.local_aws.server import LocalAWS
 from support.batch_store import ENDS, LINES, Place, clients_of
+from support.batches import URL, World, line, raising
 from support.budgets import Book
 from support.routing import Routing, configuration, role, routing, signed_by
 
@@ -121,6 +123,42 @@ def test_what_a_file_has_is_answered_by_s3(router: Routing) -> None:
         answer = asking.get(f"/v1/files/{made.id}/content")
     assert (answer.status_code, answer.content) == (302, b"")
     assert "X-Amz-Expires=300" in answer.headers["location"]
+
+
+def test_a_batch_is_answered_as_openai_answers_one(tmp_path: Path, aws: tuple[Any, Any]) -> None:
+    """The client, the router and the batch's functions; what they answer has the types of OpenAI's SDK."""
+    world = World(aws[0])
+    world.model.fates["poison"] = raising(Kind.INVALID)
+    store = Store(world.files(), world.batches())
+    with routing(tmp_path, written(), Book(), store=store) as router, client(router) as asking:
+        sent = upload(asking, line("one", "Hi") + line("two", "poison") + line("three", "Bye"))
+        made = asking.batches.create(input_file_id=sent.id, endpoint=URL, completion_window="24h")
+        world.run(world.batches().get("acme", made.id))
+        ended = asking.batches.retrieve(made.id)
+        assert ended.request_counts is not None
+        assert (ended.status, ended.request_counts.model_dump()) == (
+            "completed",
+            {"total": 3, "completed": 2, "failed": 1},
+        )
+        assert ended.usage is not None
+        assert ended.usage.total_tokens == 2 * (3 + 2)
+        lines = [
+            [json.loads(each) for each in asking.files.content(str(file)).text.splitlines()]
+            for file in (ended.output_file_id, ended.error_file_id)
+        ]
+        texts = [each["response"]["body"]["choices"][0]["message"]["content"] for each in lines[0]]
+        assert ([each["custom_id"] for each in lines[0]], texts) == (["one", "three"], ["You said Hi", "You said Bye"])
+        assert [each["custom_id"] for each in lines[1]] == ["two"]
+        with pytest.raises(openai.BadRequestError, match="is completed"):
+            asking.batches.cancel(made.id)
+        purposes = {each.id: each.purpose for each in asking.files.list()}
+        outputs = dict.fromkeys([str(ended.output_file_id), str(ended.error_file_id)], "batch_output")
+        assert purposes == {sent.id: "batch"} | outputs
+        with router.client() as raw:
+            for path, kind in (("files", openai.types.FileObject), ("batches", openai.types.Batch)):
+                for each in raw.get(f"/v1/{path}").json()["data"]:
+                    kind.model_validate(each)
+            openai.types.FileDeleted.model_validate(raw.delete(f"/v1/files/{sent.id}").json())
 
 
 def test_pages_are_followed_to_their_end(router: Routing, place: Place) -> None:
