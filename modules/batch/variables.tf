@@ -121,8 +121,8 @@ variable "models" {
   }
 
   validation {
-    condition     = alltrue(flatten([for model in values(var.models) : [for backend in values(model.lambda) : backend.url == null || can(regex("^https://[^/\\s]+$", backend.url))]]))
-    error_message = "The url of a lambda backend must be the address of a VPC endpoint for Lambda, https:// and a host without a path."
+    condition     = alltrue(flatten([for model in values(var.models) : [for backend in values(model.lambda) : backend.url == null || can(regex("^https?://[^/\\s]+$", backend.url))]]))
+    error_message = "The url of a lambda backend must be the address of an endpoint for Lambda, https:// and a host without a path."
   }
 
   validation {
