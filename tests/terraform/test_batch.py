@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -31,7 +31,7 @@ from support.tls_bridge import bridged
 
 pytestmark = pytest.mark.needs("terraform", get="Terraform, https://developer.hashicorp.com/terraform/install")
 
-URL = "/v1/chat/completions"
+URL: Final = "/v1/chat/completions"
 TENANT = "acme"
 TRUST = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
 
