@@ -76,6 +76,7 @@ module "batch" {
           prefill     = var.tokens_per_second
           decode      = 1 # an embedding has no answer to decode
           concurrency = var.concurrency
+          url         = var.lambda_endpoint
         }
       }
     }

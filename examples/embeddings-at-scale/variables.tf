@@ -93,6 +93,12 @@ variable "reserved_concurrency" {
   default     = null
 }
 
+variable "lambda_endpoint" {
+  description = "Address of a VPC endpoint for Lambda. Default: the service's own."
+  type        = string
+  default     = null
+}
+
 variable "wait_seconds" {
   description = "How often the state machine looks whether a batch has ended."
   type        = number

@@ -16,6 +16,7 @@ from lambda_llm.aws.tenant_folder import tenant_folder
 from support.applied import Applied, event, refusal, terraform
 from support.modules import ROOT, TERRAFORM_FROM
 from support.servers import until
+from support.tls_bridge import bridged
 
 NAME = "lambda-llm-embeddings"
 FUNCTION = f"{NAME}-documents"
@@ -37,7 +38,15 @@ ASSIGNED = re.compile(r"export (\w+)=\$\((.*)\)")
 def documents(applied: Applied) -> Iterator[None]:
     """Documents, and the variables of the example's README."""
     applied.aws.make_bucket(BUCKET)
-    with closing(applied.aws.client("s3")) as s3, pytest.MonkeyPatch.context() as patched:
+    # The workers trust no certificate of a test's own, and the module no address without one.
+    module = applied.folder / "modules/batch/variables.tf"
+    module.write_text(module.read_text(encoding="utf-8").replace('can(regex("^https://[', 'can(regex("^http://['))
+    with (
+        closing(applied.aws.client("s3")) as s3,
+        pytest.MonkeyPatch.context() as patched,
+        bridged(applied.aws.endpoint, applied.environment["AWS_CA_BUNDLE"]) as lambda_endpoint,
+    ):
+        patched.setenv("TF_VAR_lambda_endpoint", lambda_endpoint)
         for key, text in DOCUMENTS.items():
             s3.put_object(Bucket=BUCKET, Key=key, Body=text.encode())
         (exported,) = [line for _, block in BLOCKS for line in block.splitlines() if "TF_VAR_" in line]
@@ -99,7 +108,9 @@ def test_documents_become_vectors(stack: Any, applied: Applied, tmp_path: Path) 
     run = ended(applied, shell.variables["RUN"])
     assert run["status"] == "SUCCEEDED", (run, applied.log(applied.outputs(stack)["log_group"]))
     report = json.loads(run["output"])
-    assert (report["run"], report["status"], report["failed"], report["parts"]) == ("first", "completed", {}, 1)
+    assert (report["run"], report["status"], report["failed"], report["parts"]) == ("first", "completed", {}, 1), why(
+        applied
+    )
     counts = report["documents"]
     assert (counts["documents"], counts["left_out"], counts["skipped"]) == (4, 1, {".png": 1})
     with closing(applied.aws.client("s3")) as s3:
@@ -120,6 +131,11 @@ def test_documents_become_vectors(stack: Any, applied: Applied, tmp_path: Path) 
     for row, vector in zip(rows, embedded(applied, [row["text"] for row in rows]), strict=True):
         assert row["vector"] == pytest.approx(vector, abs=1e-5)
     read_as_the_readme_does(files, tmp_path, len(rows))
+
+
+def why(applied: Applied) -> str:
+    """What the batch's worker says of records that have no answer."""
+    return applied.log(f"/aws/lambda/{NAME}-batch-worker")
 
 
 def embedded(applied: Applied, texts: list[str]) -> list[list[float]]:

@@ -10,6 +10,13 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from lambda_llm.documents.errors import DocumentsSettingsError
 
+WINDOW: Final = 16 * 1024
+"""Characters that are split at a time, at the least. For some texts the library's time for a chunk grows with what
+follows it: 256 KB of `a_a_…` at a time, measured in tokens, take more than a minute."""
+
+CHUNKS: Final = 16
+"""That a window has room for, as long as a token is a character or more."""
+
 _Chunks = Callable[[str], list[tuple[int, str]]]
 
 
@@ -48,6 +55,7 @@ class Splitter:
         Raises:
             DocumentsSettingsError: the tokenizer can't be used.
         """
+        self._window = max(WINDOW, CHUNKS * size)
         if tokenizer is None:
             self._by_kind: dict[Kind, _Chunks] = {
                 Kind.TEXT: TextSplitter(size, overlap).chunk_indices,
@@ -70,9 +78,17 @@ class Splitter:
             text: of any length, in valid Unicode.
             kind: what its structure is read as.
         """
-        for start, chunk in self._by_kind[kind](text):
-            if not chunk.isspace():
-                yield Chunk(start, chunk)
+        begin = 0
+        while begin < len(text):
+            end = begin + self._window
+            found = [each for each in self._by_kind[kind](text[begin:end]) if not each[1].isspace()]
+            following = end
+            # What stands at the end of a window may go on behind it: the next one begins with it.
+            if end < len(text) and len(found) > 1:
+                following = begin + found.pop()[0]
+            for start, chunk in found:
+                yield Chunk(begin + start, chunk)
+            begin = following
 
 
 _UNUSABLE: Final = (

@@ -15,8 +15,8 @@ from lambda_llm.documents.places import Place
 from lambda_llm.documents.settings import Settings
 from lambda_llm.documents.sources import Document, Documents, LeftOut, Position, Skipped
 
-MARGIN_SECONDS: Final = 60.0
-"""Of an invocation, what is left for its last document and for keeping what waits."""
+MARGIN_SECONDS: Final = 300.0
+"""Of an invocation, what is left for its last document, which may take minutes, and for keeping what waits."""
 
 EXAMPLES: Final = 20
 """Documents without a text whose reasons are told."""

@@ -23,10 +23,11 @@ from pydantic import BaseModel, ConfigDict
 from lambda_llm.aws.s3_uri import parse_prefix
 from lambda_llm.documents.chunks import Kind
 from lambda_llm.documents.errors import DocumentError
-from lambda_llm.documents.lines import LINE_BYTES_MAX, Line, blocks, lines
+from lambda_llm.documents.lines import Line, blocks, lines
+from lambda_llm.limits import MIB
 
-DOCUMENT_BYTES_MAX: Final = LINE_BYTES_MAX
-"""Of an object that is one document."""
+DOCUMENT_BYTES_MAX: Final = 4 * MIB
+"""Of a document, or a line that is one: it is split in one invocation, whatever its text is like."""
 
 READERS: Final = 16
 """Objects that are read at once."""
@@ -244,8 +245,8 @@ def _document(listed: _Listed, content: "Future[bytes | DocumentError] | None") 
 
 def _of_line(key: str, number: int, line: Line) -> Document | LeftOut:
     what = f"{key} line {number + 1}"
-    if line.content is None:
-        return LeftOut(what, f"it has more than {LINE_BYTES_MAX:,} bytes")
+    if line.content is None or len(line.content) > DOCUMENT_BYTES_MAX:
+        return LeftOut(what, f"it has more than {DOCUMENT_BYTES_MAX:,} bytes: make it several lines")
     try:
         fields = json.loads(line.content.decode("utf-8-sig"))
         own, text = fields["id"], fields["text"]

@@ -84,8 +84,9 @@ def test_a_line_without_id_or_text_is_left_out_and_the_others_are_not(stage: Sta
 
 def test_what_is_too_large_is_left_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "DOCUMENT_BYTES_MAX", 3)
-    stage.put({"a.txt": "1234", "b.txt": "123"})
-    large, other = found(stage)
+    stage.put({"a.txt": "1234", "b.txt": "123", "c.jsonl": '{"id": 1, "text": ""}'})
+    large, other, line = found(stage)
+    assert line == LeftOut("c.jsonl line 1", "it has more than 3 bytes: make it several lines")
     assert (large.what, other.text) == ("a.txt", "123")
     assert (
         large.why
