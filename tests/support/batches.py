@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -29,7 +29,7 @@ from lambda_llm.openai_types.batches import Batch, BatchRequest
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batches"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:chat:live"
-URL = "/v1/chat/completions"
+URL: Final = "/v1/chat/completions"
 ATTEMPTS = 12
 """That the state machine makes of a step."""
 

@@ -98,7 +98,7 @@ def test_the_router_may_do_all_that_it_does(place: Place, router: tuple[Any, Any
     first = created[0].id
     stored = place.batches().read("acme", first)
     assert place.batches().change(stored, stored.record.with_batch(status="in_progress")) is not None
-    place.put(layout.count(first, 0, 1, 0))
+    place.put(layout.Mark(0, 1, 0, 5).key(first))
     assert batches.get("acme", first).request_counts.completed == 1
     assert batches.cancel("acme", first).status == "cancelling"
     with closing(files.open("acme", made.id)) as body:

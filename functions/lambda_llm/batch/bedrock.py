@@ -101,8 +101,7 @@ class BedrockJobs:
             self._collect(part, chain, arn, whole=job["status"] == "Completed")
             if not chain.whole:
                 return "done"
-        mark = layout.count(self.record.batch.id, part.part, chain.so_far.completed, chain.so_far.failed)
-        self.storage.put(mark, b"")
+        chain.mark()
         return "done"
 
     def _name(self, part: Part, name: str) -> str:

@@ -157,8 +157,8 @@ class Finalizer:
             elif self._clock() >= record.batch.expires_at:
                 verdict = "expired"
             else:
-                found = map(layout.parse_count, self._storage.names(layout.counts(record.batch.id)))
-                there = {each[0] for each in found if each is not None}
+                found = map(layout.Mark.read, self._storage.names(layout.counts(record.batch.id)))
+                there = {mark.part for mark in found if mark is not None}
                 missing = len(parts) - len(there)
                 if missing:
                     sentence = (
@@ -183,7 +183,7 @@ class Finalizer:
     def _fail(self, stored: Stored, code: str, sentence: str) -> None:
         logger.error("batch %s has failed: %s", stored.record.batch.id, sentence)
         errors = BatchErrors(data=[BatchError(code=code, message=sentence)])
-        while True:
+        while stored.record.batch.status not in ENDED:
             changed = stored.record.with_batch(status="failed", failed_at=int(self._clock()), errors=errors)
             if self._batches.change(stored, changed) is not None:
                 return

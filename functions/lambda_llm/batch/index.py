@@ -22,7 +22,7 @@ from lambda_llm.batch.storage import BLOCK_BYTES, Storage
 from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.batches import Batches, Stored
 from lambda_llm.batch_store.records import Option, Record
-from lambda_llm.openai_types.batches import BatchError, BatchErrors, RequestCounts
+from lambda_llm.openai_types.batches import ENDED, BatchError, BatchErrors, RequestCounts
 
 ERRORS_MAX: Final = 100
 """Of a file that are told; the rest is not looked for."""
@@ -293,7 +293,8 @@ class Indexer:
             counts = RequestCounts(total=total)
             changed = record.with_batch(model=state.model, request_counts=counts)
             if record.batch.status == "validating":
-                changed = changed.with_batch(status="in_progress", in_progress_at=int(self._clock()))
+                since = record.batch.in_progress_at or int(self._clock())  # a batch that was resumed had begun before
+                changed = changed.with_batch(status="in_progress", in_progress_at=since)
             return changed.model_copy(update={"options": options, "backend": backend})
 
         self._change(stored, begun)
@@ -316,7 +317,9 @@ class Indexer:
         return self._result(stored.record, "end")
 
     def _change(self, stored: Stored, change: Callable[[Record], Record]) -> None:
-        while self._batches.change(stored, change(stored.record)) is None:
+        while stored.record.batch.status not in ENDED:
+            if self._batches.change(stored, change(stored.record)) is not None:
+                return
             stored = self._batches.read(stored.record.tenant, stored.record.batch.id)
 
 

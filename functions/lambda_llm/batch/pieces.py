@@ -209,5 +209,15 @@ class Chain:
         self._go_behind(head)
         return mine
 
+    def mark(self) -> None:
+        """Mark the part as ended.
+
+        Raises:
+            StoreError: it is not known whether the mark was written.
+        """
+        tally = self.so_far
+        mark = layout.Mark(self._part.part, tally.completed, tally.failed, round(tally.dollars * 1e6))
+        self._storage.put(mark.key(self._batch_id), b"")
+
     def _go_behind(self, head: Head) -> None:
         self.next, self.next_byte, self.so_far = head.next, head.next_byte, head.so_far

@@ -89,9 +89,7 @@ class Worker:
                         return "again"
         except _StoppedError:
             return "done"
-        tally = chain.so_far
-        mark = layout.count(self.record.batch.id, part.part, tally.completed, tally.failed)
-        await asyncio.to_thread(self.storage.put, mark, b"")
+        await asyncio.to_thread(chain.mark)
         return "done"
 
 

@@ -8,6 +8,7 @@ Roles need `s3:GetObject` and `s3:PutObject` below `batches/`, `s3:PutObject` fo
 `states:StartExecution`; to resume a batch also `states:DescribeExecution` on its executions.
 """
 
+import builtins
 import json
 import time
 from collections.abc import Callable
@@ -134,6 +135,14 @@ class Batches:
             StoreError: S3 does not answer, or refuses.
         """
         return self._counted(self.read(tenant, batch_id).record.batch)
+
+    def dollars(self, batch_id: str) -> float:
+        """What the parts of a batch that have ended have cost, in US dollars.
+
+        Raises:
+            StoreError: S3 does not answer, or refuses.
+        """
+        return sum(mark.micro_dollars for mark in self._marks(batch_id)) / 1e6
 
     def list(self, tenant: str, after: str | None = None, limit: int = 20) -> tuple[list[Batch], bool]:
         """A page of a tenant's batches, newest first.
@@ -286,14 +295,17 @@ class Batches:
         """A batch with the counts of the parts that have ended, while it has none of its own."""
         if batch.status not in _COUNTED:
             return batch
-        found = map(layout.parse_count, self._bucket.names(layout.counts(batch.id)))
-        parts = {each[0]: each[1:] for each in found if each is not None}
+        marks = self._marks(batch.id)
         counts = RequestCounts(
             total=batch.request_counts.total,
-            completed=sum(completed for completed, _ in parts.values()),
-            failed=sum(failed for _, failed in parts.values()),
+            completed=sum(mark.completed for mark in marks),
+            failed=sum(mark.failed for mark in marks),
         )
         return batch.model_copy(update={"request_counts": counts})
+
+    def _marks(self, batch_id: str) -> builtins.list[layout.Mark]:
+        found = map(layout.Mark.read, self._bucket.names(layout.counts(batch_id)))
+        return [mark for mark in found if mark is not None]
 
     def _key(self, tenant: str, batch_id: str) -> str:
         return self._bucket.prefix + layout.batch(tenant, batch_id)

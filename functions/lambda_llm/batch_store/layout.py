@@ -10,7 +10,7 @@
 | `work/BATCH/parts.jsonl` | its index: a line for each part |
 | `work/BATCH/index.json`, `seen`, `final.json`, `tail-…` | how far indexing and joining have come |
 | `work/BATCH/pieces/PART/FIRST` | answers of a part, from its record number FIRST on |
-| `work/BATCH/counts/PART-COMPLETED-FAILED` | empty: a part has ended, with so many lines of each kind |
+| `work/BATCH/counts/PART-COMPLETED-FAILED-MICRODOLLARS` | empty: a part has ended, and what it came to |
 | `work/BATCH/notes/PART.json` | which record a worker has in hand, after another one was lost |
 | `work/BATCH/stop` | empty: the batch was cancelled |
 | `work/BATCH/jobs/…` | inputs and outputs of Bedrock's batch jobs |
@@ -20,7 +20,8 @@ TENANT is `aws.tenant_folder`.
 
 import re
 import secrets
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 from lambda_llm.aws.tenant_folder import tenant_folder
 
@@ -37,7 +38,7 @@ ascending order, has the newest first."""
 
 _FILE: Final = re.compile(r"file-[0-9a-f]{27}")
 _BATCH: Final = re.compile(r"batch_[0-9a-f]{27}")
-_COUNT: Final = re.compile(r"(\d+)-(\d+)-(\d+)")
+_MARK: Final = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)")
 
 
 def _id(prefix: str, now: float, unique: str | None) -> str:
@@ -171,12 +172,28 @@ def counts(batch_id: str) -> str:
     return f"{work(batch_id)}counts/"
 
 
-def count(batch_id: str, part: int, completed: int, failed: int) -> str:
-    """Key that marks that a part has ended."""
-    return f"{counts(batch_id)}{part:07d}-{completed}-{failed}"
+@dataclass(frozen=True)
+class Mark:
+    """Says that a part has ended; its key is all that there is of it.
 
+    Attributes:
+        part: number of it.
+        completed: records with an answer.
+        failed: records with a line in the error file.
+        micro_dollars: that the part has cost.
+    """
 
-def parse_count(key: str) -> tuple[int, int, int] | None:
-    """Part, completed and failed of such a key; None: it is none."""
-    found = _COUNT.fullmatch(key.rpartition("/")[2])
-    return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
+    part: int
+    completed: int
+    failed: int
+    micro_dollars: int
+
+    def key(self, batch_id: str) -> str:
+        """Of the object."""
+        return f"{counts(batch_id)}{self.part:07d}-{self.completed}-{self.failed}-{self.micro_dollars}"
+
+    @classmethod
+    def read(cls, key: str) -> Self | None:
+        """From such a key; None: it is none."""
+        found = _MARK.fullmatch(key.rpartition("/")[2])
+        return None if found is None else cls(*map(int, found.groups()))

@@ -49,7 +49,7 @@ def test_answers_are_saved_as_they_come(world: World, monkeypatch: pytest.Monkey
     assert [(head.first, head.next) for head in heads] == [(0, 16), (16, 32), (32, 40)]
     assert heads[-1].so_far.completed == len(IDS)
     assert heads[-1].so_far.dollars == pytest.approx(len(IDS) * 0.001)
-    assert list(world.storage.names(layout.counts(batch.id))) == [layout.count(batch.id, 0, 40, 0)]
+    assert list(world.storage.names(layout.counts(batch.id))) == [layout.Mark(0, 40, 0, 40_000).key(batch.id)]
 
 
 def test_a_part_that_has_ended_is_asked_for_nothing(world: World) -> None:

@@ -189,9 +189,9 @@ def test_pages_have_the_newest_first(place: Place) -> None:
 
 def test_while_it_runs_its_counts_are_those_of_the_parts_that_have_ended(place: Place) -> None:
     batch = created(place)
-    place.put(layout.count(batch.id, 0, 40, 10))
-    place.put(layout.count(batch.id, 1, 50, 0))
-    place.put(layout.count(layout.new_batch(place.now), 2, 1, 1))
+    place.put(layout.Mark(0, 40, 10, 2_500_000).key(batch.id))
+    place.put(layout.Mark(1, 50, 0, 250_000).key(batch.id))
+    place.put(layout.Mark(2, 1, 1, 9).key(layout.new_batch(place.now)))
 
     def counts() -> list[RequestCounts]:
         listed = place.batches().list(place.tenant)[0][0]
@@ -200,6 +200,7 @@ def test_while_it_runs_its_counts_are_those_of_the_parts_that_have_ended(place: 
     assert counts() == [RequestCounts()] * 2
     became(place, batch, status="in_progress", request_counts=RequestCounts(total=120))
     assert counts() == [RequestCounts(total=120, completed=90, failed=10)] * 2
+    assert place.batches().dollars(batch.id) == 2.75
     became(place, batch, status="finalizing")
     assert counts() == [RequestCounts(total=120, completed=90, failed=10)] * 2
     became(place, batch, status="completed", request_counts=RequestCounts(total=120, completed=100, failed=20))

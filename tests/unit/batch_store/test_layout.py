@@ -39,16 +39,16 @@ def test_nothing_of_a_tenant_lies_in_another_one_s_folder() -> None:
         assert not [(one, two) for one in names for two in names if one != two and one.startswith(two)]
 
 
-@given(st.integers(0, 10**7), st.integers(0, 10**9), st.integers(0, 10**9))
-def test_a_mark_says_what_became_of_a_part(part: int, completed: int, failed: int) -> None:
-    key = layout.count("batch_1", part, completed, failed)
+@given(st.builds(layout.Mark, *(st.integers(0, 10**most) for most in (7, 9, 9, 12))))
+def test_a_mark_says_what_became_of_a_part(mark: layout.Mark) -> None:
+    key = mark.key("batch_1")
     assert key.startswith(layout.counts("batch_1"))
-    assert layout.parse_count(key) == (part, completed, failed)
+    assert layout.Mark.read(key) == mark
 
 
-@pytest.mark.parametrize("key", ["work/b/counts/", "work/b/counts/1-2", "work/b/counts/1-2-3x", "work/b/stop"])
+@pytest.mark.parametrize("key", ["work/b/counts/", "work/b/counts/1-2-3", "work/b/counts/1-2-3-4x", "work/b/stop"])
 def test_nothing_else_is_a_mark(key: str) -> None:
-    assert layout.parse_count(key) is None
+    assert layout.Mark.read(key) is None
 
 
 def test_pieces_of_a_part_are_listed_in_order() -> None:

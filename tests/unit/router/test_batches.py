@@ -213,7 +213,7 @@ def test_a_batch_of_an_upload_is_cancelled_once(router: Routing, place: Place) -
         stored = place.batches().read("acme", made.id)
         running = stored.record.with_batch(status="in_progress", request_counts=RequestCounts(total=2))
         assert place.batches().change(stored, running) is not None
-        place.put(layout.count(made.id, 0, 1, 0))
+        place.put(layout.Mark(0, 1, 0, 5).key(made.id))
         found = asking.batches.retrieve(made.id)
         assert found.request_counts is not None
         assert found.request_counts.model_dump() == {"total": 2, "completed": 1, "failed": 0}
