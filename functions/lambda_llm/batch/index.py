@@ -16,7 +16,7 @@ from lambda_llm.batch.config import Backend, BedrockBackend, Configuration, GPUB
 from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.lines import LineError, Raw, parse, split
 from lambda_llm.batch.plan import Part, merged, records_of_unit
-from lambda_llm.batch.rules import Rules
+from lambda_llm.batch.rules import Rules, require_new
 from lambda_llm.batch.seen import Seen, hash_of
 from lambda_llm.batch.storage import BLOCK_BYTES, Storage
 from lambda_llm.batch_store import layout
@@ -154,7 +154,7 @@ class Indexer:
 
     def _check(self, record: Record, state: State, seen: Seen, remaining: Callable[[], float]) -> bool:
         """Check lines; returns whether all are."""
-        rules = Rules(record, self._configuration, state.model)
+        rules = Rules(record.batch.endpoint, self._configuration, record.rights.models, state.model)
         size, begun = record.source.size, state.offset
         if not size:
             state.errors.append(BatchError(code="empty_file", message=_EMPTY))
@@ -175,7 +175,7 @@ class Indexer:
                     if remaining() < MARGIN_SECONDS:
                         return False
         except LineError as error:
-            state.errors.append(BatchError(code=error.code, message=str(error), line=state.line + 1))
+            state.errors.append(error.told(state.line + 1))
         if state.open is not None:
             state.units.append(state.open)
             state.open = None
@@ -188,7 +188,7 @@ class Indexer:
             line = parse(raw.content)
             given, answer = rules.check(line)
         except LineError as error:
-            state.errors.append(BatchError(code=error.code, message=str(error), line=state.line, param=error.param))
+            state.errors.append(error.told(state.line))
             return
         seen.add(line.custom_id)
         unit = state.open
@@ -222,12 +222,11 @@ class Indexer:
                 continue
             custom_id = parse(raw.content).custom_id
             if hash_of(custom_id) in suspects:
-                first = state.found.setdefault(custom_id, state.line)
-                if first != state.line:
-                    sentence = f"This custom_id is also that of line {first}: give each request one of its own."
-                    state.errors.append(
-                        BatchError(code="duplicate_custom_id", message=sentence, line=state.line, param="custom_id")
-                    )
+                try:
+                    require_new(custom_id, state.found)
+                    state.found[custom_id] = state.line
+                except LineError as error:
+                    state.errors.append(error.told(state.line))
             if len(state.errors) >= ERRORS_MAX:
                 return True
             if raw.after >= until:

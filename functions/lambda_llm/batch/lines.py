@@ -12,7 +12,7 @@ from typing import Any, Final
 import pydantic_core
 from pydantic import ValidationError
 
-from lambda_llm.openai_types.batches import BatchLine
+from lambda_llm.openai_types.batches import BatchError, BatchLine
 
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Longest line, so that a file without line ends does not fill the memory. A backend's own limit is lower."""
@@ -32,6 +32,14 @@ class LineError(ValueError):
         super().__init__(sentence)
         self.code = code
         self.param = param
+
+    def told(self, line: int) -> BatchError:
+        """As a batch tells it.
+
+        Args:
+            line: number of the line, from 1.
+        """
+        return BatchError(code=self.code, message=str(self), line=line, param=self.param)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import typer
 from lambda_llm import __version__
 from lambda_llm.cli import (
     agent,
+    batch,
     bench,
     chat,
     cost,
@@ -74,6 +75,7 @@ for _command in (
 ):
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 app.add_typer(agent.app, name="agent")
+app.add_typer(batch.app, name="batch")
 app.add_typer(cost.app, name="cost")
 app.add_typer(keys.app, name="keys")
 app.add_typer(router.app, name="router")
