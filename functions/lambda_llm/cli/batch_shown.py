@@ -73,12 +73,11 @@ def show_list(batches: "Iterable[Batch]") -> None:
     out.print(table)
 
 
-def watch(read: "Callable[[], tuple[Batch, float]]", look_seconds: float = LOOK_SECONDS) -> "Batch":
+def watch(read: "Callable[[], tuple[Batch, float]]") -> "Batch":
     """Follow a batch to its end, with a progress bar on a terminal: rate, time left and dollars so far.
 
     Args:
         read: the batch now, and what it has cost so far.
-        look_seconds: between two looks.
     """
     from rich.progress import (
         BarColumn,
@@ -116,4 +115,4 @@ def watch(read: "Callable[[], tuple[Batch, float]]", look_seconds: float = LOOK_
             )
             if batch.status in ENDED:
                 return batch
-            time.sleep(look_seconds)
+            time.sleep(LOOK_SECONDS)

@@ -51,17 +51,17 @@ def reach(uri: str) -> Reached:
     from lambda_llm.batch_store.files import Files
 
     with _telling():
-        s3, states = _client("s3", signs_urls=True), _client("stepfunctions")
+        s3, states = _client("s3"), _client("stepfunctions")
     storage = Storage(uri, s3)
     configuration = configuration_of(storage)
     batches = Batches(uri, s3, states, configuration.machine)
     return Reached(storage, configuration, batches, Files(uri, s3))
 
 
-def _client(service: str, **more: Any) -> Any:
+def _client(service: str) -> Any:
     from lambda_llm.aws import clients
 
-    return clients.create(service, read_seconds=WAIT_SECONDS, **more)
+    return clients.create(service, read_seconds=WAIT_SECONDS)
 
 
 @contextmanager
