@@ -54,12 +54,19 @@ data "aws_iam_policy_document" "machine" {
     resources = ["${local.bucket_arn}/${var.store.prefix}work/*/parts.jsonl"]
   }
 
+  # https://github.com/aws/aws-cdk/issues/24799 has why they are written: nothing else keeps them out of the execution.
+  statement {
+    sid       = "WriteResults"
+    actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+    resources = ["${local.bucket_arn}/${var.store.prefix}work/*/parts.jsonl-results/*"]
+  }
+
   dynamic "statement" {
     for_each = local.kms_key_arn == null ? [] : [local.kms_key_arn]
 
     content {
-      sid       = "DecryptParts"
-      actions   = ["kms:Decrypt"]
+      sid       = "UseKey"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
       resources = [statement.value]
     }
   }

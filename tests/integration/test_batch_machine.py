@@ -99,9 +99,10 @@ class Machine:
         """What the functions were asked for a batch, one kind of question, in order."""
         return self.bodies(f"asked/{name}/{what}/")
 
-    def bodies(self, prefix: str) -> list[dict[str, Any]]:
+    def bodies(self, prefix: str, end: str = "") -> list[dict[str, Any]]:
         keys = [one["Key"] for one in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
-        return [json.loads(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in keys]
+        wanted = [key for key in keys if key.endswith(end)]
+        return [json.loads(self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in wanted]
 
     def errors(self, execution: str) -> set[str]:
         """Errors of the tasks of a map's children so far."""
@@ -205,6 +206,10 @@ def test_a_part_that_can_t_be_answered_leaves_the_others_and_the_batch_fails(mac
     assert len(machine.asked("hopeless", "work-1")) == 2
     assert len(machine.asked("hopeless", "finalize")) == 1
     assert machine.asked("hopeless", "broken") == []
+    (manifest,) = machine.bodies("work/hopeless/parts.jsonl-results/", "manifest.json")
+    (failed,) = manifest["ResultFiles"]["FAILED"]
+    lines = machine.s3.get_object(Bucket=BUCKET, Key=failed["Key"])["Body"].read().splitlines()
+    assert {json.loads(each)["Error"] for each in lines} >= {"Batch.UnknownStep"}
 
 
 def test_a_map_that_fails_as_a_whole_is_finalized_too(machine: Machine) -> None:
@@ -292,3 +297,33 @@ def test_an_array_job_has_a_container_for_each_part(machine: Machine, exits: int
     expected = "FAILED" if exits and attempts == 1 else "SUCCEEDED"
     assert [one["status"] for one in described] == [expected, expected]
     assert described[0]["arrayProperties"]["size"] == 3
+
+
+def test_more_parts_than_an_execution_could_hold_results_of(machine: Machine) -> None:
+    """A map that returns its results fails; the local AWS does as well."""
+    count, long = 300, "x" * 1000
+    parts = [{"part": number, "long": long} for number in range(count)]
+    plan: Plan = {"index": [mapped("many", 8)], "finalize": [END], **{f"work-{n}": [DONE] for n in range(count)}}
+    assert machine.run("many", plan, parts)["status"] == "SUCCEEDED"
+    machine.s3.put_object(Bucket=BUCKET, Key="plain.jsonl", Body="".join(json.dumps(part) + "\n" for part in parts))
+    plain = {
+        "Type": "Map",
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSONL"},
+            "Parameters": {"Bucket": BUCKET, "Key": "plain.jsonl"},
+        },
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "Pass",
+            "States": {"Pass": {"Type": "Pass", "End": True}},
+        },
+        "ResultPath": None,
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}],
+        "End": True,
+    }
+    returning = {"StartAt": "Map", "States": {"Map": plain, "Caught": {"Type": "Succeed"}}}
+    made = machine.states.create_state_machine(name="plain", definition=json.dumps(returning), roleArn=ROLE)
+    started = machine.states.start_execution(stateMachineArn=made["stateMachineArn"])
+    ended = machine.ended(started["executionArn"])
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.DataLimitExceeded")

@@ -187,7 +187,7 @@ run "every_kind_of_backend_in_an_existing_bucket" {
   }
 
   assert {
-    condition     = alltrue([for rights in data.aws_iam_policy_document.store : contains([for statement in rights.statement : statement.sid], "Encrypt")]) && [for statement in data.aws_iam_policy_document.machine.statement : statement.resources if statement.sid == "DecryptParts"] == [toset(["arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"])]
+    condition     = alltrue([for rights in data.aws_iam_policy_document.store : contains([for statement in rights.statement : statement.sid], "Encrypt")]) && [for statement in data.aws_iam_policy_document.machine.statement : statement.resources if statement.sid == "UseKey"] == [toset(["arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"])]
     error_message = "What the bucket's key encrypts can't be read."
   }
 }
