@@ -29,8 +29,11 @@ from scripts.bench.measurement import machine
 from scripts.local_aws.server import LocalAWS, local_aws
 
 DOCUMENTS: Final = 2_000
-LINES: Final = 20_000
+LINES: Final = 2_000
 DIMENSION: Final = 1_024
+DISTINCT: Final = 1_024
+"""Vectors, each of which many texts have: far enough apart for a compressor not to see it."""
+
 REPEATS: Final = 3
 SIZE: Final = 1_000
 PARAGRAPHS: Final = 12
@@ -135,7 +138,7 @@ class Bench:
     def answered(self, prepared: Prepared, dimension: int, *, numbers: bool) -> Batch:
         """A batch with a vector for each record."""
         source = random.Random(7)  # noqa: S311
-        vectors = [source.randbytes(dimension * 4).translate(_SMALL) for _ in range(64)]
+        vectors = [source.randbytes(dimension * 4).translate(_SMALL) for _ in range(DISTINCT)]
         forms: list[list[float] | str] = [
             _floats(vector) if numbers else base64.b64encode(vector).decode() for vector in vectors
         ]  # as JSON takes them
