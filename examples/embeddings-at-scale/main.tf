@@ -105,13 +105,14 @@ data "aws_iam_policy_document" "documents" {
     resources = ["arn:${local.partition}:s3:::${local.documents.bucket}/${local.documents.prefix}/*"]
   }
 
+  # Also so that a missing object is one, and not forbidden: that request has no s3:prefix, hence "IfExists".
   statement {
     sid       = "ListDocuments"
     actions   = ["s3:ListBucket"]
     resources = ["arn:${local.partition}:s3:::${local.documents.bucket}"]
 
     condition {
-      test     = "StringLike"
+      test     = "StringLikeIfExists"
       variable = "s3:prefix"
       values   = ["${local.documents.prefix}/*"]
     }
@@ -135,7 +136,6 @@ data "aws_iam_policy_document" "documents" {
     resources = ["${local.store}/${module.batch.prefix}files/${local.folder}/*"]
   }
 
-  # Also so that a missing object is one, and not forbidden: that request has no s3:prefix, hence "IfExists".
   statement {
     sid       = "FollowBatch"
     actions   = ["s3:ListBucket"]
