@@ -147,7 +147,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def mapped(name: str, concurrency: int = 4, count: int = 0) -> dict[str, Any]:
     """What Index answers when functions are to answer the parts."""
     parts = {"bucket": BUCKET, "key": f"work/{name}/parts.jsonl", "count": count}
-    none = {"queue": "", "definition": "", "name": ""}
+    none = {"queue": "", "definition": "", "name": "", "seconds": 600}
     return {"step": "map", "parts": parts, "concurrency": concurrency, "job": none}
 
 
@@ -282,7 +282,7 @@ def test_an_array_job_has_a_container_for_each_part(machine: Machine, exits: int
         },
         retryStrategy={"attempts": attempts},
     )
-    job = {"queue": queue["jobQueueArn"], "definition": registered["jobDefinitionArn"], "name": name}
+    job = {"queue": queue["jobQueueArn"], "definition": registered["jobDefinitionArn"], "name": name, "seconds": 600}
     plan = {"index": [{**mapped(name, count=3), "step": "array", "job": job}], "finalize": [END]}
     assert machine.run(name, plan)["status"] == "SUCCEEDED", "a failed job too: Finalize judges"
     assert len(machine.asked(name, "finalize")) == 1

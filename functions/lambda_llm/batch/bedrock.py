@@ -30,8 +30,10 @@ from lambda_llm.batch.worker import SAVE_RECORDS
 from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.records import Record, Source
 
-POLL_SECONDS: Final = 60
-"""Between two looks at a job, which takes minutes to hours."""
+POLL_SECONDS: Final = 300
+"""Between two looks at a job, which takes minutes to hours. Each is nine events of an execution, which has 25,000 at
+most, and a job may take a week.
+Source: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 _INPUT: Final = "input.jsonl"
 _OPTIONS: Final = ConverseOptions()

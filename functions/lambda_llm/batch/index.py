@@ -24,6 +24,9 @@ from lambda_llm.batch_store.batches import Batches, Stored
 from lambda_llm.batch_store.records import Option, Record
 from lambda_llm.openai_types.batches import ENDED, BatchError, BatchErrors, RequestCounts
 
+JOB_SECONDS: Final = 600
+"""After the window, in which a job has ended by itself; what has not begun by then never will."""
+
 ERRORS_MAX: Final = 100
 """Of a file that are told; the rest is not looked for."""
 
@@ -120,6 +123,8 @@ class Indexer:
             self._started(stored, state)
         except BatchFailedError as error:
             return self._failed(stored, [BatchError(code=error.code, message=str(error))])
+        left = stored.record.batch.expires_at - int(self._clock())
+        state.plan["job"]["seconds"] = max(0, left) + JOB_SECONDS
         return state.plan
 
     # -- Lines ----------------------------------------------------------------------------------------
@@ -262,7 +267,7 @@ class Indexer:
         result["concurrency"] = estimate.workers(backend) if isinstance(backend, LambdaBackend) else len(parts)
         if isinstance(backend, GPUBackend):
             result["parts"]["count"] = max(2, len(parts))  # the least of an array; a job without a part ends at once
-            result["job"] = {"queue": backend.queue, "definition": backend.definition, "name": record.execution}
+            result["job"] |= {"queue": backend.queue, "definition": backend.definition, "name": record.execution}
         return result
 
     def _wish(self, record: Record) -> estimate.Wish:
@@ -278,7 +283,7 @@ class Indexer:
             "batch": record.batch.id,
             "parts": {"bucket": self._storage.bucket, "key": key, "count": 0},
             "concurrency": 1,
-            "job": {"queue": "", "definition": "", "name": ""},
+            "job": {"queue": "", "definition": "", "name": "", "seconds": 0},
         }
 
     # -- Record ---------------------------------------------------------------------------------------

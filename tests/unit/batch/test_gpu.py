@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lambda_llm.batch import gpu
+from lambda_llm.batch import gpu, index
 from lambda_llm.batch.errors import SettingsError
 from lambda_llm.batch.gpu import Job
 from lambda_llm.batch_store import layout
@@ -87,7 +87,8 @@ def job(world: World, local_aws: LocalAWS, batch: Any, number: int, server: Path
 def test_a_job_answers_its_part(world: World, local_aws: LocalAWS, server: Path) -> None:
     batch, plan = begun(world)
     assert plan["step"] == "array"
-    assert plan["job"] == {"queue": GPU["queue"], "definition": GPU["definition"], "name": batch.id}
+    named = {"queue": GPU["queue"], "definition": GPU["definition"], "name": batch.id}
+    assert plan["job"] == {**named, "seconds": 24 * 3600 + index.JOB_SECONDS}
     assert plan["parts"]["count"] == 2  # the least of an array
     for number in range(2):
         done = job(world, local_aws, batch, number, server)
