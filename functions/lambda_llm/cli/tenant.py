@@ -144,6 +144,9 @@ def erase(
     results: Annotated[
         str | None, typer.Option(help="Where responses in the background are: LAMBDA_LLM_ROUTER_RESULTS of the router.")
     ] = None,
+    batches: Annotated[
+        str | None, typer.Option(help="Where batches and their files are: LAMBDA_LLM_BATCH_STORE of their functions.")
+    ] = None,
     table: Annotated[str | None, typer.Option(help="DynamoDB table of the budgets, by name or ARN.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     as_json: JSON = False,
@@ -157,15 +160,15 @@ def erase(
     and what asynchronous endpoints of SageMaker have in buckets of their own are not touched.
 
     Needs `s3:ListBucketVersions` on the buckets, `s3:DeleteObject` and `s3:DeleteObjectVersion` below the prefixes,
-    `dynamodb:Query` and `dynamodb:BatchWriteItem` on the table.
+    `s3:ListBucket` for batches, `dynamodb:Query` and `dynamodb:BatchWriteItem` on the table.
 
     Example: `lambda-llm tenant erase acme --table llm-budgets --sessions s3://bucket/sessions/ --state s3://bucket/state/`
     """
-    if not any((sessions, state, results, table)):
-        raise typer.BadParameter("name at least one place: --sessions, --state, --results or --table.")
+    if not any((sessions, state, results, batches, table)):
+        raise typer.BadParameter("name at least one place: --sessions, --state, --results, --batches or --table.")
     if as_json and not yes:
         raise typer.BadParameter("with --json nobody can be asked: give --yes, too.")
-    places = _places(tenant, sessions=sessions, state=state, results=results, table=table)
+    places = _places(tenant, sessions=sessions, state=state, results=results, batches=batches, table=table)
     before = {kind: place.found() for kind, place in places.items()}
     total = sum(each.items for each in before.values())
     if not as_json:
@@ -190,7 +193,13 @@ def erase(
 
 
 def _places(
-    tenant: str, *, sessions: str | None, state: str | None, results: str | None, table: str | None
+    tenant: str,
+    *,
+    sessions: str | None,
+    state: str | None,
+    results: str | None,
+    batches: str | None,
+    table: str | None,
 ) -> dict[str, Place]:
     from lambda_llm.agent.store import folder_of
     from lambda_llm.aws.tenant_folder import tenant_folder
@@ -200,7 +209,7 @@ def _places(
         hidden = tenant_folder(tenant)
     except UnicodeEncodeError:
         raise EraseError("The tenant's name is no Unicode text: no tenant is called so.") from None
-    client = _s3() if sessions or state or results else None
+    client = _s3() if sessions or state or results or batches else None
     places: dict[str, Place] = {}
     if sessions:
         places["sessions"] = Objects(sessions, hidden, client)
@@ -208,8 +217,27 @@ def _places(
         places["state"] = Objects(state, folder_of(tenant), client)
     if results:
         places["results"] = Objects(results, hidden, client)
+    if batches:
+        places |= _of_batches(batches, tenant, client)
     if table:  # last: until the rest is gone, its budgets hold
         places["budgets"] = Budgets(Ledger.connect(table, read_seconds=WAIT_SECONDS), tenant)
+    return places
+
+
+def _of_batches(uri: str, tenant: str, client: Any) -> dict[str, Place]:
+    """What a store has of a tenant: first what only its records tell of."""
+    from lambda_llm.aws.s3_uri import parse_prefix
+    from lambda_llm.batch_store import layout
+
+    bucket, prefix = parse_prefix(uri)
+    names = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix + layout.batches(tenant))
+    with _telling(f"{uri} can't be listed", "check the bucket's name, and that you have s3:ListBucket on it"):
+        keys = [each["Key"] for page in names for each in page.get("Contents", [])]
+    ids = [key.rpartition("/")[2].removesuffix(".json") for key in keys]
+    places: dict[str, Place] = {f"work of {each}": Objects(uri, layout.work(each), client) for each in ids}
+    for kind in (layout.files, layout.uploads, layout.batches):
+        folder = kind(tenant)
+        places[folder.partition("/")[0]] = Objects(uri, folder, client)
     return places
 
 

@@ -15,6 +15,7 @@ import pytest
 from lambda_llm.agent.store import S3Store
 from lambda_llm.aws.s3_objects import S3Objects
 from lambda_llm.aws.tenant_folder import tenant_folder
+from lambda_llm.batch_store import layout
 from lambda_llm.cli import tenant as command
 from lambda_llm.router.budget import Amount, Limits
 from lambda_llm.router.ledger import Ledger
@@ -160,6 +161,33 @@ def bar(then: Callable[[int], None]) -> Callable[..., Any]:
         yield step
 
     return bar_of
+
+
+def test_batches_and_all_that_belongs_to_them_are_erased(run: Run, left: Left) -> None:
+    uri = f"s3://{left.bucket}/store/"
+    theirs = {}
+    for tenant in ("a", "b"):
+        batch_id = layout.new_batch(NOW)
+        names = [
+            layout.file(tenant, layout.new_file(NOW)),
+            layout.uploads(tenant) + "big.jsonl",
+            layout.batch(tenant, batch_id),
+            layout.parts(batch_id),
+            layout.piece(batch_id, 0, 0),
+        ]
+        theirs[tenant] = {f"store/{name}" for name in names}
+        for name in theirs[tenant]:
+            left.s3.put_object(Bucket=left.bucket, Key=name, Body=b"0123")
+
+    def there() -> set[str]:
+        return {each["Key"] for each in left.s3.list_objects_v2(Bucket=left.bucket)["Contents"]}
+
+    assert there() == theirs["a"] | theirs["b"]
+    told = run("tenant", "erase", "a", f"--batches={uri}", "--yes", "--json")
+    assert told.status == 0, told.err
+    assert sum(place["erased"] for place in json.loads(told.out)["places"].values()) == 5
+    assert there() == theirs["b"]
+    assert run("tenant", "erase", "a", f"--batches={uri}").out == "There is nothing to erase.\n"
 
 
 def test_what_is_answered_in_the_background_does_not_come_back(run: Run, left: Left) -> None:
