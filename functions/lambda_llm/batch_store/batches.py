@@ -204,7 +204,9 @@ class Batches:
             stored = self.read(tenant, batch_id)
             self._require_failed(stored.record)
             batch = stored.record.batch
-            status = "cancelling" if batch.status == "cancelling" else "validating"
+            # Its workers find the mark of the cancellation, whatever has failed since.
+            cancelled = batch.status == "cancelling" or batch.cancelling_at is not None
+            status = "cancelling" if cancelled else "validating"
             again = stored.record.with_batch(status=status, errors=None, failed_at=None, finalizing_at=None)
             changed = self.change(stored, again.model_copy(update={"run": stored.record.run + 1}))
             if changed is not None:

@@ -70,6 +70,18 @@ def test_one_that_was_cancelled_or_has_expired_has_not_failed(world: World) -> N
     assert (counts.total, counts.completed, counts.failed) == (60, len(answered_ids), 60 - len(answered_ids))
 
 
+def test_one_that_was_cancelled_and_then_broke_is_cancelled_when_it_is_resumed(world: World) -> None:
+    """Its workers would find that it was cancelled, and answer nothing, however often it is resumed."""
+    batch = world.created(b"".join(line(each, each) for each in IDS))
+    world.work(batch, world.parts(world.index(batch))[0])
+    world.batches().cancel(world.tenant, batch.id)
+    finalize.Finalizer(world.storage, world.batches(), world.files(), world.clock).broken(world.tenant, batch.id)
+    assert world.record(batch).batch.status == "failed"
+    assert world.batches().resume(world.tenant, batch.id).status == "cancelling"
+    assert world.run(batch).batch.status == "cancelled"
+    assert len(world.outputs(batch)) + len(world.errors(batch)) == len(IDS)
+
+
 def test_what_is_joined_can_not_be_cancelled(world: World) -> None:
     batch = answered(world)
     world.finalize(batch)
