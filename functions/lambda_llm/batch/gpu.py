@@ -44,6 +44,9 @@ START_SECONDS: Final = 1800.0
 """In which a server must answer: it loads its model."""
 
 _LOOK_SECONDS: Final = 1.0
+_END_SECONDS: Final = 30.0
+"""That a server has to end by itself."""
+
 _DAY: Final = 24 * 60 * 60.0
 
 logger = logging.getLogger(__name__)
@@ -120,6 +123,10 @@ def served(command: Sequence[str], url: str) -> "Iterator[subprocess.Popen[bytes
             yield process
         finally:
             process.terminate()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:  # the instance would be paid for as long as it lives
+                process.kill()
 
 
 def run(job: Job, command: Sequence[str]) -> None:
@@ -148,6 +155,9 @@ def run(job: Job, command: Sequence[str]) -> None:
             "no_backend", f"The batch {job.batch} is answered by {record.backend!r}, which has no jobs."
         )
     part = Part.model_validate_json(lines[job.part])
+    if Worker.over(storage, record, part):
+        logger.info("part %d needs no answers", job.part)  # no server is started, which takes minutes of an instance
+        return
 
     notes = Notes(storage, job.batch, job.part)
 

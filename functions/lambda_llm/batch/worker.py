@@ -92,6 +92,26 @@ class Worker:
         await asyncio.to_thread(chain.mark)
         return "done"
 
+    @staticmethod
+    def over(storage: Storage, record: Record, part: Part, clock: Callable[[], float] = time.time) -> bool:
+        """Whether there is nothing to ask for: the part is whole, which is marked, or the batch does not go on.
+
+        Args:
+            storage: the store.
+            record: of the batch.
+            part: of it.
+            clock: seconds since 1970.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        chain = Chain(storage, record.batch.id, part)
+        chain.follow()
+        if chain.whole:
+            chain.mark()
+            return True
+        return clock() >= record.batch.expires_at or storage.exists(layout.stop(record.batch.id))
+
 
 class _StoppedError(Exception):
     """The batch does not go on."""

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,35 @@ def test_a_job_answers_its_part(world: World, local_aws: LocalAWS, server: Path)
     found = world.outputs(batch)
     assert [each["custom_id"] for each in found] == IDS
     assert {each["response"]["body"]["model"] for each in found} == {"theirs"}
+
+
+def test_no_server_is_started_for_a_part_that_needs_no_answers(
+    world: World, local_aws: LocalAWS, server: Path, tmp_path: Path
+) -> None:
+    """A server that starts is minutes of an instance: of each part of a batch that was cancelled or resumed."""
+    batch, _ = begun(world)
+    assert job(world, local_aws, batch, 0, server).returncode == 0
+    marks = [*world.storage.names(layout.counts(batch.id))]
+    for mark in marks:
+        world.s3.delete_object(Bucket=world.bucket, Key=world.storage.prefix + mark)
+    missing = tmp_path / "missing.py"
+    assert job(world, local_aws, batch, 0, missing).returncode == 0
+    assert [*world.storage.names(layout.counts(batch.id))] == marks
+    cancelled, _ = begun(world)
+    world.batches().cancel(world.tenant, cancelled.id)
+    assert job(world, local_aws, cancelled, 0, missing).returncode == 0
+
+
+def test_a_server_that_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_END_SECONDS", 0.1)
+    monkeypatch.setattr(gpu, "_answers", lambda _: ready.exists())
+    program = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready"
+        program += "pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+        with gpu.served([sys.executable, "-c", program, str(ready)], "") as process:
+            assert process.poll() is None
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_a_record_that_kills_the_server_twice_is_given_up(world: World, local_aws: LocalAWS, server: Path) -> None:
