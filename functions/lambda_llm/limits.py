@@ -182,3 +182,7 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_BatchArr
 BEDROCK_JOB_RECORDS: Final = 50_000
 """Most records of a batch job of Bedrock, by default.
 Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""
+
+BEDROCK_JOB_BYTES: Final = 1_000_000_000
+"""Largest input file of a batch job of Bedrock, by default.
+Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""

@@ -13,7 +13,7 @@ from lambda_llm.batch.config import BedrockBackend, GPUBackend, LambdaBackend, M
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch_store.records import Option
 from lambda_llm.cost import prices
-from lambda_llm.limits import BATCH_ARRAY_SIZE, BEDROCK_JOB_RECORDS
+from lambda_llm.limits import BATCH_ARRAY_SIZE, BEDROCK_JOB_BYTES, BEDROCK_JOB_RECORDS
 
 WORKER_MB: Final = 512
 """Memory of a worker, which waits for answers most of its time."""
@@ -30,6 +30,12 @@ GPU_PART_SECONDS: Final = 1800.0
 
 ROUNDS: Final = 4
 """Parts for each worker at least, if the batch has as many records: the last ones end at about the same time."""
+
+JOB_OUTPUT_TOKENS: Final = 64_000_000
+"""Of a batch job of Bedrock: its answers may come in any order, and a worker keeps those that are early."""
+
+_INPUT_SHARE: Final = 0.75
+"""Of the largest input of a job that a part may have: its requests are translated."""
 
 _PLACES: Final[Mapping[str, int]] = {"lambda": 0, "account": 1, "anywhere": 2}
 _GENERATE: Final = frozenset({Operation.CHAT})
@@ -108,6 +114,17 @@ def parts_for(backend: LambdaBackend | BedrockBackend | GPUBackend, totals: Tota
         case GPUBackend():
             wanted = max(seconds_of(backend, totals) / GPU_PART_SECONDS, backend.instances)
     return max(1, min(math.ceil(wanted), totals.records, BATCH_ARRAY_SIZE))
+
+
+def fits(backend: LambdaBackend | BedrockBackend | GPUBackend, part: Part) -> bool:
+    """Whether a backend takes a part as one; parts are made of units, and are never as long as planned."""
+    if not isinstance(backend, BedrockBackend):
+        return True
+    return (
+        part.records <= BEDROCK_JOB_RECORDS
+        and part.last - part.first < BEDROCK_JOB_BYTES * _INPUT_SHARE
+        and (part.records == 1 or part.output_tokens <= JOB_OUTPUT_TOKENS)
+    )
 
 
 def workers(backend: LambdaBackend) -> int:

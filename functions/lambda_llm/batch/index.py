@@ -15,7 +15,7 @@ from lambda_llm.batch import estimate
 from lambda_llm.batch.config import Backend, BedrockBackend, Configuration, GPUBackend, LambdaBackend
 from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.lines import LineError, Raw, parse, split
-from lambda_llm.batch.plan import Part, merged, records_of_unit
+from lambda_llm.batch.plan import Part, fitting, records_of_unit
 from lambda_llm.batch.rules import Rules, require_new
 from lambda_llm.batch.seen import Seen, hash_of
 from lambda_llm.batch.storage import BLOCK_BYTES, Storage
@@ -252,8 +252,12 @@ class Indexer:
             reasons = "; ".join(f"{each.backend} {each.why_not}" for each in found)
             raise BatchFailedError("no_backend", f"Nothing can answer this batch: {reasons}.")
         backend = model.backends[option.backend]
-        parts = list(
-            merged(state.units, totals.records, estimate.parts_for(backend, totals), _shares(record, backend, totals))
+        parts = fitting(
+            state.units,
+            totals.records,
+            estimate.parts_for(backend, totals),
+            _shares(record, backend, totals),
+            lambda part: estimate.fits(backend, part),
         )
         self._storage.put(
             layout.parts(record.batch.id), b"".join(part.model_dump_json().encode() + b"\n" for part in parts)

@@ -1,7 +1,7 @@
 """From lines to units, and from units to parts: a part is a range of the input that one worker answers."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -64,6 +64,29 @@ def merged(units: Iterable[Part], records: int, count: int, dollars: Callable[[P
             number, held = number + 1, []
     if held:
         yield _joined(number, held, dollars)
+
+
+def fitting(
+    units: Collection[Part],
+    records: int,
+    count: int,
+    dollars: Callable[[Part], float | None],
+    fits: Callable[[Part], bool],
+) -> list[Part]:
+    """The same, of which each fits; a unit that does not fit is a part that does not fit.
+
+    Args:
+        units: in order.
+        records: in all of them.
+        count: how many parts there should be; there are more, until all of them fit.
+        dollars: as above.
+        fits: whether a part can be answered as one.
+    """
+    while True:
+        parts = list(merged(units, records, count, dollars))
+        if count >= len(units) or all(map(fits, parts)):
+            return parts
+        count += max(1, count // 8)
 
 
 def _joined(number: int, units: list[Part], dollars: Callable[[Part], float | None]) -> Part:

@@ -8,8 +8,9 @@ import pytest
 from lambda_llm.backends.contract import Operation
 from lambda_llm.batch.config import BedrockBackend, GPUBackend, LambdaBackend, Model, parse
 from lambda_llm.batch.errors import BatchConfigurationError
-from lambda_llm.batch.estimate import Totals, Wish, chosen, options, parts_for, workers
-from lambda_llm.limits import BATCH_ARRAY_SIZE
+from lambda_llm.batch.estimate import JOB_OUTPUT_TOKENS, Totals, Wish, chosen, fits, options, parts_for, workers
+from lambda_llm.batch.plan import Part, fitting, records_of_unit
+from lambda_llm.limits import BATCH_ARRAY_SIZE, BEDROCK_JOB_BYTES, BEDROCK_JOB_RECORDS
 from support.batches import configuration, function
 
 MILLION = Totals(1_000_000, 1_500_000_000, 300_000_000, 100_000_000)
@@ -127,3 +128,44 @@ def test_a_configuration_that_is_none(content: bytes, place: str) -> None:
 def test_backends_must_be_told_apart() -> None:
     with pytest.raises(BatchConfigurationError, match="differ by case alone"):
         configuration(ours=function(), OURS=function())
+
+
+def test_no_part_is_too_large_for_a_job_of_bedrock() -> None:
+    """A part is made of whole units, which do not end where a job's last record would be."""
+    nova = BedrockBackend(
+        kind="bedrock",
+        model="m",
+        region="us-east-1",
+        role="arn:aws:iam::123456789012:role/bedrock",
+        input=1.0,
+        output=1.0,
+    )
+
+    def parts(records: int, line_bytes: int, answer: int) -> list[Part]:
+        size = records_of_unit(records * line_bytes, line_bytes)
+        units = [
+            Part(
+                part=number,
+                first=first * line_bytes,
+                last=min(first + size, records) * line_bytes - 1,
+                record=first,
+                records=min(size, records - first),
+                output_tokens=min(size, records - first) * answer,
+            )
+            for number, first in enumerate(range(0, records, size))
+        ]
+        count = parts_for(nova, Totals(records, records * line_bytes, 0, records * answer))
+        found = fitting(units, records, count, lambda _: None, lambda part: fits(nova, part))
+        assert sum(part.records for part in found) == records
+        return found
+
+    for found in (
+        parts(100_000, 200, 100),
+        parts(99_990, 200, 100),
+        parts(50_000, 100_000, 10),
+        parts(50_000, 9, 4000),
+    ):
+        assert max(part.records for part in found) <= BEDROCK_JOB_RECORDS
+        assert max(part.last - part.first for part in found) < BEDROCK_JOB_BYTES
+        assert max(part.output_tokens for part in found) <= JOB_OUTPUT_TOKENS
+        assert min(part.records for part in found) >= nova.records
