@@ -186,3 +186,7 @@ Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""
 BEDROCK_JOB_BYTES: Final = 1_000_000_000
 """Largest input file of a batch job of Bedrock, by default.
 Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""
+
+EXECUTION_EVENTS: Final = 25_000
+"""Most events of an execution of Step Functions, which fails with the next one.
+Source: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""

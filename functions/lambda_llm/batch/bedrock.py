@@ -6,7 +6,9 @@ Source: https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference.htm
 import hashlib
 import json
 import logging
+import math
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -21,6 +23,7 @@ from lambda_llm.backends.http import HTTP
 from lambda_llm.backends.tokens import bounded, output_tokens
 from lambda_llm.batch.config import BedrockBackend
 from lambda_llm.batch.errors import BatchFailedError
+from lambda_llm.batch.finalize import MISSING
 from lambda_llm.batch.lines import Raw, answered, custom_id_of, not_answered, parse, refused, split
 from lambda_llm.batch.output import Output, Progress
 from lambda_llm.batch.pieces import Chain, Done
@@ -29,14 +32,23 @@ from lambda_llm.batch.storage import Storage
 from lambda_llm.batch.worker import SAVE_RECORDS
 from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.records import Record, Source
+from lambda_llm.limits import EXECUTION_EVENTS
 
-POLL_SECONDS: Final = 300
-"""Between two looks at a job, which takes minutes to hours. Each is nine events of an execution, which has 25,000 at
-most, and a job may take a week.
-Source: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+POLL_SECONDS: Final = 60
+"""Between two looks at a job, at least; it takes minutes to hours."""
+
+LOOK_EVENTS: Final = 9
+"""Of an execution, for each look: a task has five, a pause and a choice have two each."""
+
+LATE_SECONDS: Final = 3600
+"""After the end of a batch's window, in which a job that was stopped has ended."""
 
 _INPUT: Final = "input.jsonl"
 _OPTIONS: Final = ConverseOptions()
+
+_ENDED: Final = frozenset({"Completed", "PartiallyCompleted", "Expired"})
+"""Statuses of jobs that have ended by themselves, the last two because their time was over.
+Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_GetModelInvocationJob.html"""
 
 _RUNNING: Final = frozenset({"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"})
 _LATER: Final = frozenset({"ThrottlingException", "InternalServerException", "ServiceQuotaExceededException"})
@@ -74,7 +86,7 @@ class BedrockJobs:
             part: of the batch.
 
         Returns:
-            `wait`: look again after `POLL_SECONDS`; `done`: the part has ended, or the batch has.
+            `wait`: look again after `poll_seconds`; `done`: the part has ended, or the batch has.
 
         Raises:
             BatchFailedError: the job failed as a whole, or may not be made.
@@ -83,53 +95,80 @@ class BedrockJobs:
         chain = Chain(self.storage, self.record.batch.id, part)
         chain.follow()
         if not chain.whole:
-            arn = self._job(part)
-            ends = self.clock() >= self.record.batch.expires_at or self.storage.exists(
-                layout.stop(self.record.batch.id)
-            )
-            if arn is None:
-                return "done" if ends else self._begun(part)
-            job = self._asked("get_model_invocation_job", jobIdentifier=arn)
-            if job is None or job["status"] in _RUNNING:
-                if ends and job is not None and job["status"] != "Stopping":
-                    self._asked("stop_model_invocation_job", jobIdentifier=arn)
-                return "wait"
-            if job["status"] == "Failed":
-                # A resumed batch makes another one.
-                self.storage.put(self._name(part, "job.json"), b"{}")
-                raise BatchFailedError(
-                    "job_failed", f"The job {arn} of Bedrock failed: {job.get('message') or 'see its console'}."
-                )
-            self._collect(part, chain, arn, whole=job["status"] == "Completed")
+            step = self._step(part, chain)
             if not chain.whole:
-                return "done"
+                return step
         chain.mark()
         return "done"
+
+    def _step(self, part: Part, chain: Chain) -> Step:
+        """What to do for a part that lacks answers."""
+        over = self._over()
+        note = self._note(part)
+        arn = note.get("arn")
+        if arn is None:
+            if over is not None:
+                return "done"
+            if note.get("failed") == self.record.execution:
+                # This is another attempt of the same step, and another job would fail likewise.
+                raise BatchFailedError("job_failed", note["why"])
+            return self._begun(part, chain)
+        job = self._asked("get_model_invocation_job", jobIdentifier=arn)
+        if job is None or job["status"] in _RUNNING:
+            if self.clock() >= self.record.batch.expires_at + LATE_SECONDS:
+                return "done"
+            if over is not None and job is not None and job["status"] != "Stopping":
+                self._asked("stop_model_invocation_job", jobIdentifier=arn)
+            return "wait"
+        if job["status"] in _ENDED or (job["status"] == "Stopped" and over is not None):
+            missing = ("not_answered", "The job has ended without an answer to this request.")
+            if over is not None and job["status"] != "Completed":
+                missing = MISSING[over]
+            self._collect(part, chain, arn, missing)
+            return "done"
+        if over is not None:
+            return "done"
+        why = f"The job {arn} of Bedrock is {job['status']}: {job.get('message') or 'see its console'}."
+        self._noted(part, failed=self.record.execution, why=why)  # a resumed batch makes another one
+        raise BatchFailedError("job_failed", why)
+
+    def _over(self) -> Literal["cancelled", "expired"] | None:
+        """What becomes of the batch, if it does not go on."""
+        if self.storage.exists(layout.stop(self.record.batch.id)):
+            return "cancelled"
+        return "expired" if self.clock() >= self.record.batch.expires_at else None
 
     def _name(self, part: Part, name: str) -> str:
         return layout.jobs(self.record.batch.id, part.part) + name
 
-    def _job(self, part: Part) -> str | None:
+    def _note(self, part: Part) -> dict[str, str]:
+        """What an earlier step has noted of the part's job."""
         content = self.storage.get(self._name(part, "job.json"))
-        arn = None if content is None else json.loads(content).get("arn")
-        return None if arn is None else str(arn)
+        return {} if content is None else dict(json.loads(content))
+
+    def _noted(self, part: Part, **note: str) -> None:
+        self.storage.put(self._name(part, "job.json"), json.dumps(note).encode())
 
     # -- Input ----------------------------------------------------------------------------------------
 
-    def _begun(self, part: Part) -> Step:
+    def _begun(self, part: Part, chain: Chain) -> Step:
         """Write the job's input and make the job."""
         written = Output(self.storage, self._name(part, _INPUT), {}, Progress(), b"")
+        count = 0
         for number, raw in self._records(part):
             try:
                 line = {"recordId": _record_id(number), "modelInput": self._translated(raw)}
             except UnsupportedFieldError:
                 continue  # it becomes an error line when the answers are taken
             written.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-        if written.empty:
-            self.storage.put(self._name(part, "job.json"), json.dumps({"arn": ""}).encode())
-            chain = Chain(self.storage, self.record.batch.id, part)
-            self._put_in_order(part, chain, iter(()), whole=True)
-            return "wait"
+            count += 1
+        if count < self.backend.records:
+            sentence = (
+                f"Bedrock takes jobs of {self.backend.records:,} requests or more, and of those beside this one only "
+                f"{count:,} can be asked in a job: add some, or choose another backend."
+            )
+            self._put_in_order(part, chain, iter(()), ("too_few_requests", sentence))
+            return "done"
         written.end()
         written.complete()
         folder = f"s3://{self.storage.bucket}/{self.storage.prefix}{layout.jobs(self.record.batch.id, part.part)}"
@@ -146,7 +185,7 @@ class BedrockJobs:
             timeoutDurationInHours=self.backend.hours,
         )
         if made is not None:
-            self.storage.put(self._name(part, "job.json"), json.dumps({"arn": made["jobArn"]}).encode())
+            self._noted(part, arn=made["jobArn"])
         return "wait"
 
     def _records(self, part: Part, first: int = 0, next_byte: int | None = None) -> Iterator[tuple[int, Raw]]:
@@ -165,10 +204,10 @@ class BedrockJobs:
 
     # -- Answers --------------------------------------------------------------------------------------
 
-    def _collect(self, part: Part, chain: Chain, arn: str, *, whole: bool) -> None:
+    def _collect(self, part: Part, chain: Chain, arn: str, missing: tuple[str, str]) -> None:
         """Take a job's answers, which come in any order."""
         folder = f"{self._name(part, 'output/')}{arn.rpartition('/')[2]}/"
-        self._put_in_order(part, chain, self._answers(folder), whole=whole)
+        self._put_in_order(part, chain, self._answers(folder), missing)
 
     def _answers(self, folder: str) -> Iterator[dict[str, Any]]:
         for name in self.storage.names(folder):
@@ -180,20 +219,22 @@ class BedrockJobs:
             key = self.storage.prefix + name
             source = Source(bucket=self.storage.bucket, key=key, etag=head.etag, size=head.size)
             for raw in split(self.storage.blocks(source, 0, source.size - 1)):
-                if not raw.blank:
-                    yield json.loads(raw.content)
+                answer = None if raw.blank else json.loads(raw.content)
+                if isinstance(answer, dict):
+                    yield answer
 
-    def _put_in_order(self, part: Part, chain: Chain, answers: Iterator[dict[str, Any]], *, whole: bool) -> None:
+    def _put_in_order(
+        self, part: Part, chain: Chain, answers: Iterator[dict[str, Any]], missing: tuple[str, str]
+    ) -> None:
         """Add pieces of the part's records, holding answers only until it is their turn.
 
         Args:
             part: of the batch.
             chain: its pieces.
             answers: of the job.
-            whole: whether the job has ended by itself: then a record without an answer has failed. Otherwise the rest
-                of the part, from the first such record on, is left without answers.
+            missing: code and sentence of a record without an answer.
         """
-        held: dict[int, dict[str, Any]] = {}
+        held: dict[int, bytes] = {}
         done: list[Done] = []
         for number, raw in self._records(part, chain.next, chain.next_byte):
             try:
@@ -206,12 +247,15 @@ class BedrockJobs:
                 )
                 done.append(Done(line, answered=False, next_byte=raw.after))
             else:
-                while number not in held and (answer := next(answers, None)) is not None:
-                    held[_number(answer)] = answer
-                found = held.pop(number, None)
-                if found is None and not whole:
-                    break
-                done.append(self._done(part, number, raw, found))
+                early = held.pop(number, None)
+                found = None if early is None else _unpacked(early)
+                while found is None and (answer := next(answers, None)) is not None:
+                    place = _number(answer)
+                    if place == number:
+                        found = answer
+                    elif place > number:
+                        held[place] = _packed(answer)
+                done.append(self._done(part, number, raw, found, missing))
             if len(done) >= SAVE_RECORDS:
                 if not chain.add(done):
                     return
@@ -219,12 +263,11 @@ class BedrockJobs:
         if done:
             chain.add(done)
 
-    def _done(self, part: Part, number: int, raw: Raw, found: dict[str, Any] | None) -> Done:
+    def _done(self, part: Part, number: int, raw: Raw, found: dict[str, Any] | None, missing: tuple[str, str]) -> Done:
         custom_id, request_id = custom_id_of(raw.content), self._request_id(part, number)
         request = Request(Operation.CHAT, parse(raw.content).body, 0.0, request_id)
         if found is None:
-            line = not_answered(custom_id, "not_answered", "The job has ended without an answer to this request.")
-            return Done(line, answered=False, next_byte=raw.after)
+            return Done(not_answered(custom_id, *missing), answered=False, next_byte=raw.after)
         if "error" in found:
             error = found["error"] if isinstance(found["error"], dict) else {}
             code = str(error.get("errorCode") or "refused")
@@ -263,11 +306,36 @@ class BedrockJobs:
         return answer
 
 
+def poll_seconds(record: Record) -> int:
+    """Seconds between two looks at a job: an execution that looked each minute of a week would have too many events.
+
+    Args:
+        record: of the batch.
+    """
+    window = record.batch.expires_at - record.batch.created_at + LATE_SECONDS
+    looks = EXECUTION_EVENTS * 0.75 / LOOK_EVENTS  # the rest is for attempts
+    return max(POLL_SECONDS, math.ceil(window / looks))
+
+
 def _record_id(number: int) -> str:
-    """Of a record in a job: its number in the part, in the form that Bedrock's pages use."""
-    return f"RECORD{number:09d}"
+    """Of a record in a job: its number in the part, in the eleven characters that Bedrock has asked for.
+
+    Source: https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference-data.html
+    """
+    return f"R{number:010d}"
 
 
 def _number(answer: dict[str, Any]) -> int:
-    found = str(answer.get("recordId", ""))
-    return int(found.removeprefix("RECORD")) if found.removeprefix("RECORD").isdigit() else -1
+    found = str(answer.get("recordId", "")).removeprefix("R")
+    return int(found) if found.isascii() and found.isdigit() else -1
+
+
+def _packed(answer: dict[str, Any]) -> bytes:
+    """An answer that waits for its turn, without the request, which Bedrock repeats."""
+    kept = {name: answer[name] for name in ("error", "modelOutput") if name in answer}
+    return zlib.compress(json.dumps(kept).encode(), level=1)
+
+
+def _unpacked(packed: bytes) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(zlib.decompress(packed))
+    return kept

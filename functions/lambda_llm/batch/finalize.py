@@ -43,11 +43,12 @@ READERS: Final = 16
 
 Verdict = Literal["completed", "expired", "cancelled"]
 
-_MISSING: Final = {
+MISSING: Final = {
     "expired": ("batch_expired", "The batch's completion window ended before this request was answered."),
     "cancelled": ("batch_cancelled", "The batch was cancelled before this request was answered."),
     "completed": ("not_answered", "This request was not answered."),
 }
+"""Code and sentence of a request without an answer, by what becomes of its batch."""
 
 logger = logging.getLogger(__name__)
 
@@ -281,7 +282,7 @@ class Finalizer:
         """Write an error line for every record of a part that has no answer."""
         if answered >= part.records:
             return Tally()
-        code, sentence = _MISSING[verdict]
+        code, sentence = MISSING[verdict]
         count = 0
         for raw in split(self._storage.blocks(record.source, next_byte, part.last), next_byte):
             if not raw.blank:

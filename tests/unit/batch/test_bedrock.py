@@ -10,9 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from lambda_llm.batch.bedrock import BedrockJobs
+from lambda_llm.batch.bedrock import LATE_SECONDS, LOOK_EVENTS, BedrockJobs, poll_seconds
 from lambda_llm.batch.config import BedrockBackend
 from lambda_llm.batch.errors import BatchFailedError
+from lambda_llm.limits import EXECUTION_EVENTS
 from support.batches import World, configuration, line
 
 ROLE = "arn:aws:iam::123456789012:role/bedrock"
@@ -165,7 +166,7 @@ def test_nothing_that_it_can_do_takes_no_job(world: World, jobs: Bedrock) -> Non
 def test_a_record_that_the_job_forgets_is_an_error_line(world: World, jobs: Bedrock) -> None:
     batch, part = begun(world)
     work(world, jobs, batch, part)
-    jobs.without = frozenset({"RECORD000000007"})
+    jobs.without = frozenset({"R0000000007"})
     jobs.ends()
     work(world, jobs, batch, part)
     world.finalize(batch)
@@ -178,12 +179,91 @@ def test_a_cancelled_job_is_stopped_and_what_it_has_is_taken(world: World, jobs:
     world.batches().cancel(world.tenant, batch.id)
     assert work(world, jobs, batch, part) == "wait"
     assert jobs.stopped
-    jobs.without = frozenset(f"RECORD{number:09d}" for number in range(20, 120))
+    jobs.without = frozenset(f"R{number:010d}" for number in [5, *range(20, 120)])
     jobs.ends("Stopped")
     assert work(world, jobs, batch, part) == "done"
     world.finalize(batch)
     assert world.record(batch).batch.status == "cancelled"
     assert [each["custom_id"] for each in world.outputs(batch)] == [each for each in IDS[:20] if each != "r5"]
+
+
+def test_a_cancelled_job_s_answers_are_taken_though_earlier_records_have_none(world: World, jobs: Bedrock) -> None:
+    """They are paid for; a record without an answer does not hide those behind it."""
+    batch, part = begun(world)
+    work(world, jobs, batch, part)
+    world.batches().cancel(world.tenant, batch.id)
+    work(world, jobs, batch, part)
+    jobs.without = frozenset(f"R{number:010d}" for number in range(0, 120, 2))
+    jobs.ends("Stopped")
+    assert work(world, jobs, batch, part) == "done"
+    world.finalize(batch)
+    assert [each["custom_id"] for each in world.outputs(batch)] == [each for each in IDS[1::2] if each != "r5"]
+    assert {each["error"]["code"] for each in world.errors(batch) if each["error"]} == {"batch_cancelled"}
+
+
+@pytest.mark.parametrize("status", ["PartiallyCompleted", "Expired"])
+def test_a_job_whose_time_is_over_ends_its_part(world: World, jobs: Bedrock, status: str) -> None:
+    """It never becomes anything else, however often its batch is resumed."""
+    batch, part = begun(world)
+    work(world, jobs, batch, part)
+    jobs.without = frozenset({"R0000000007"})
+    jobs.ends(status)
+    assert work(world, jobs, batch, part) == "done"
+    world.finalize(batch)
+    assert world.record(batch).batch.status == "completed"
+    assert {each["custom_id"] for each in world.errors(batch)} == {"r5", "r7"}
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped"])
+def test_a_job_that_failed_is_not_made_again_by_the_same_run(world: World, jobs: Bedrock, status: str) -> None:
+    """The state machine tries a step again, and would go on with the next job for as long as the window has."""
+    batch, part = begun(world)
+    work(world, jobs, batch, part)
+    jobs.status, jobs.made = status, {}
+    for _ in range(3):
+        with pytest.raises(BatchFailedError, match="because"):
+            work(world, jobs, batch, part)
+    assert not jobs.made
+
+
+def test_a_job_that_nobody_can_see_ends_with_the_window(world: World, jobs: Bedrock) -> None:
+    batch, part = begun(world)
+    work(world, jobs, batch, part)
+    jobs.refuses = ["InternalServerException"] * 2
+    world.now = world.record(batch).batch.expires_at
+    assert work(world, jobs, batch, part) == "wait"
+    world.now += LATE_SECONDS
+    assert work(world, jobs, batch, part) == "done"
+    world.finalize(batch)
+    assert world.record(batch).batch.status == "expired"
+
+
+def test_too_few_requests_that_a_job_can_have_are_told(world: World, jobs: Bedrock) -> None:
+    """Bedrock would refuse the job, and nothing would ever come of the batch."""
+    batch = world.created(b"".join(line(each, each, **({"seed": 1} if each == "r0" else {})) for each in IDS[:100]))
+    (part,) = world.parts(world.index(batch))
+    assert work(world, jobs, batch, part) == "done"
+    assert not jobs.made
+    world.finalize(batch)
+    assert world.record(batch).batch.status == "completed"
+    codes = [each["error"]["code"] for each in world.errors(batch) if each["error"]]
+    assert codes == ["too_few_requests"] * 99
+
+
+@pytest.mark.parametrize("hours", [1, 24, 168])
+def test_a_window_of_looks_fits_into_an_execution(world: World, jobs: Bedrock, hours: int) -> None:
+    assert jobs.status
+    batch = world.created(line("a"), completion_window=f"{hours}h")
+    seconds = poll_seconds(world.record(batch))
+    assert seconds >= 60
+    assert hours * 3600 / seconds * LOOK_EVENTS < 0.8 * EXECUTION_EVENTS
+
+
+def test_ids_of_records_have_the_length_that_bedrock_s_pages_say(world: World, jobs: Bedrock) -> None:
+    batch, part = begun(world)
+    work(world, jobs, batch, part)
+    assert {len(each["recordId"]) for each in jobs.asked()} == {11}
+    assert all(each["recordId"].isalnum() for each in jobs.asked())
 
 
 def test_a_failed_job_fails_the_part_and_another_is_made_on_resuming(world: World, jobs: Bedrock) -> None:
