@@ -207,6 +207,7 @@ class Finalizer:
     ) -> bool:
         output, errors = self._outputs(record, state)
         waiting = next(pieces, None)
+        longest, left = 0.0, remaining()
         for part in parts[state.part :]:
             tally = Tally()
             next_byte = part.first
@@ -220,7 +221,10 @@ class Finalizer:
             tally += self._missing(record, state.verdict, part, tally.records, next_byte, errors)
             state.tally += tally
             state.part = part.part + 1
-            if remaining() < MARGIN_SECONDS and state.part < len(parts):
+            now = remaining()
+            longest, left = max(longest, left - now), now
+            # A part's answers may be gigabytes, and one that is cut off is joined again from its beginning.
+            if left < MARGIN_SECONDS + longest and state.part < len(parts):
                 self._hand_on(record.batch.id, state, output, errors)
                 return False
         for each in (output, errors):

@@ -175,3 +175,17 @@ def test_lines_have_openais_form(world: World) -> None:
     assert found["response"]["status_code"] == 200
     assert found["response"]["request_id"] == f"{batch.id}-0"
     assert json.dumps(found)
+
+
+def test_joining_hands_on_before_a_part_that_takes_as_long_as_the_one_before(world: World) -> None:
+    """It would be cut off, and joined from its beginning by each invocation."""
+    batch = answered(world)
+    parts = [*world.storage.names(layout.counts(batch.id))]
+    left = iter(range(900, 0, -450))
+    finalizer = finalize.Finalizer(world.storage, world.batches(), world.files(), world.clock)
+    assert finalizer.finalize(world.tenant, batch.id, lambda: float(next(left)))["step"] == "finalize"
+    state = finalize.State.model_validate_json(world.storage.get(layout.final_state(batch.id)) or b"")
+    assert 0 < state.part < len(parts)
+    while world.finalize(batch)["step"] == "finalize":
+        pass
+    assert ids_of(world.outputs(batch)) == IDS

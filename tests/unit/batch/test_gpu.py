@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -119,15 +118,14 @@ def test_no_server_is_started_for_a_part_that_needs_no_answers(
     assert job(world, local_aws, cancelled, 0, missing).returncode == 0
 
 
-def test_a_server_that_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_want_to_end_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
     monkeypatch.setattr(gpu, "_END_SECONDS", 0.1)
     monkeypatch.setattr(gpu, "_answers", lambda _: ready.exists())
     program = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-    with tempfile.TemporaryDirectory() as folder:
-        ready = Path(folder) / "ready"
-        program += "pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
-        with gpu.served([sys.executable, "-c", program, str(ready)], "") as process:
-            assert process.poll() is None
+    program += "pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+    with gpu.served([sys.executable, "-c", program, str(ready)], "") as process:
+        assert process.poll() is None
     assert process.returncode == -signal.SIGKILL
 
 
