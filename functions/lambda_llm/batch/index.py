@@ -47,6 +47,7 @@ class State(BaseModel):
         offset: bytes that were read.
         line: lines, blank ones included.
         units: that have ended.
+        seen: ids of the lines so far.
         open: the unit that has not; None: the next line begins one.
         repeated: hashes of ids that may be there twice.
         models: names of models that the lines have, two at most.
@@ -58,6 +59,7 @@ class State(BaseModel):
     offset: int = 0
     line: int = 0
     units: list[Part] = Field(default_factory=list)
+    seen: int = 0
     open: Part | None = None
     repeated: list[int] = Field(default_factory=list)
     found: dict[str, int] = Field(default_factory=dict)
@@ -138,7 +140,12 @@ class Indexer:
         state = self._state(batch_id)
         if state.phase == "read":
             seen = Seen(self._storage.get(layout.seen(batch_id)) or b"") if state.offset else Seen()
+            if len(seen) != state.seen:
+                # They are those of an invocation that did not come to note how far it was: each id of it would seem to
+                # be there twice, and of so many only the first ones are compared.
+                state, seen = State(), Seen()
             if not self._check(record, state, seen, remaining):
+                state.seen = len(seen)
                 self._storage.put(layout.seen(batch_id), seen.written())
                 self._hand_on(batch_id, state)
                 return state

@@ -28,15 +28,17 @@ class Seen:
         """
         self._buckets = [array("Q") for _ in range(_BUCKETS)]
         if content:
-            given = array("Q")
-            given.frombytes(content)
-            for each in given:
+            for each in memoryview(content).cast("Q"):
                 self._buckets[each % _BUCKETS].append(each)
 
     def add(self, custom_id: str) -> None:
         """Add an id."""
         hashed = hash_of(custom_id)
         self._buckets[hashed % _BUCKETS].append(hashed)
+
+    def __len__(self) -> int:
+        """How many ids were added."""
+        return sum(map(len, self._buckets))
 
     def written(self) -> bytes:
         """For an invocation that goes on."""

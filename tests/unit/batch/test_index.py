@@ -7,6 +7,7 @@ import pytest
 
 from lambda_llm.batch import index
 from lambda_llm.batch.errors import BatchFailedError
+from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.records import Rights
 from lambda_llm.openai_types.batches import BatchError
 from support.batches import URL, World, configuration, function, line
@@ -127,6 +128,27 @@ def test_duplicates_are_found_across_invocations(world: World) -> None:
     errors = world.record(batch).batch.errors
     assert errors is not None
     assert [error.line for error in errors.data] == list(range(91, 101))
+
+
+def test_a_duplicate_is_found_behind_ids_that_a_lost_invocation_has_seen(world: World) -> None:
+    """It wrote what it had seen, and not how far it was: each id of it seems to be there twice."""
+    world.block_bytes = 2048
+    ids = [f"r{number}" for number in range(1200)]
+    batch = world.created(b"".join(line(each) for each in [*ids, *ids[:50]]))
+    assert world.index(batch, remaining=0)["step"] == "index"
+    early = world.storage.get(layout.index_state(batch.id))
+    while world.index(batch, remaining=0)["step"] == "index":
+        later = world.storage.get(layout.index_state(batch.id))
+        assert later is not None
+        if index.State.model_validate_json(later).line >= 1180:
+            break
+    assert early is not None
+    world.storage.put(layout.index_state(batch.id), early)
+    while world.index(batch)["step"] == "index":
+        pass
+    errors = world.record(batch).batch.errors
+    assert errors is not None
+    assert [error.line for error in errors.data] == list(range(1201, 1251))
 
 
 def test_an_input_that_was_changed_is_refused(world: World) -> None:
