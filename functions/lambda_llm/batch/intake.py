@@ -5,14 +5,17 @@ import json
 import logging
 from typing import Any, Final
 
+from lambda_llm.backends.contract import Operation
 from lambda_llm.batch.config import Configuration
 from lambda_llm.batch.errors import BatchConfigurationError
 from lambda_llm.batch.lines import LineError, parse, split
 from lambda_llm.batch.storage import BLOCK_BYTES, Storage
 from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.batches import Batches
+from lambda_llm.batch_store.errors import StoreError
 from lambda_llm.batch_store.records import Rights, Source
-from lambda_llm.openai_types.batches import BatchRequest
+from lambda_llm.errors import LambdaLLMError
+from lambda_llm.openai_types.batches import ENDPOINTS, BatchRequest
 
 WINDOW: Final = "24h"
 
@@ -56,9 +59,25 @@ class Intake:
         """Make batches of all objects below the inbox that have none; returns the ids of all.
 
         Raises:
-            BatchConfigurationError, StoreError: as above.
+            BatchConfigurationError: as above.
+            StoreError: as above, for one or more of them; the others are made.
         """
-        return [batch_id for name in self._storage.names(layout.INBOX) for batch_id in self._created(name)]
+        made: list[str] = []
+        failed: list[str] = []
+        for name in self._storage.names(layout.INBOX):
+            try:
+                made += self._created(name)
+            except LambdaLLMError as error:
+                if isinstance(error, BatchConfigurationError):
+                    raise
+                logger.error("%s is no batch: %s", name, error)  # noqa: TRY400 - the message is complete
+                failed.append(name)
+        if failed:
+            raise StoreError(
+                f"{len(failed):,} uploads below {layout.INBOX}, {failed[0]!r} the first, could not be made batches, "
+                f"{len(made):,} could: the log says why."
+            )
+        return made
 
     def _created(self, name: str) -> list[str]:
         tenant = self._configuration.inbox
@@ -84,7 +103,9 @@ class Intake:
 
     def _endpoint(self, source: Source) -> Any:
         """That of the first line; what is wrong with it, indexing tells."""
-        default = next(iter(next(iter(self._configuration.models.values())).operations)).value
+        models = self._configuration.models.values()
+        known = [each.value for model in models for each in model.operations if each.value in ENDPOINTS]
+        default = known[0] if known else Operation.CHAT.value
         if not source.size:
             return default
         try:
@@ -93,5 +114,4 @@ class Intake:
             url = default if first is None else parse(first.content).url
         except LineError:
             return default
-        known = {each.value for model in self._configuration.models.values() for each in model.operations}
         return url if url in known else default

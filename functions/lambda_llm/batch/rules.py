@@ -6,7 +6,7 @@ from lambda_llm.backends.contract import Operation
 from lambda_llm.backends.tokens import input_tokens, output_tokens
 from lambda_llm.batch.config import Configuration
 from lambda_llm.batch.lines import LineError
-from lambda_llm.openai_types.batches import BatchLine
+from lambda_llm.openai_types.batches import ENDPOINTS, BatchLine
 
 
 class Rules:
@@ -61,7 +61,7 @@ class Rules:
                 "body.model",
             )
         model = self._configuration.models[str(name)]
-        if self._endpoint not in model.operations:
+        if self._endpoint not in model.operations or self._endpoint not in ENDPOINTS:
             raise LineError(
                 "mismatched_endpoint",
                 f"This model has no {self._endpoint} in batches.",

@@ -4,7 +4,7 @@ Sources: https://platform.openai.com/docs/api-reference/batch, https://platform.
 """
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 from pydantic_core import PydanticCustomError
@@ -13,6 +13,11 @@ from lambda_llm.openai_types.common import Input
 
 Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]
 """Of a batch."""
+
+Endpoint = Literal["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/rerank"]
+"""Of a batch; models may have others."""
+
+ENDPOINTS: Final = frozenset(get_args(Endpoint))
 
 ENDED: Final = frozenset({"failed", "completed", "expired", "cancelled"})
 """Statuses that are a batch's last."""
@@ -141,7 +146,7 @@ class BatchRequest(Input):
     """
 
     input_file_id: Annotated[StrictStr, Field(min_length=1)]
-    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/rerank"]
+    endpoint: Endpoint
     completion_window: Annotated[StrictStr, AfterValidator(_window)]
     metadata: _Metadata | None = None
     output_expires_after: ExpiresAfter | None = None

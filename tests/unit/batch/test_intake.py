@@ -3,10 +3,15 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from lambda_llm.backends.contract import Operation
 from lambda_llm.batch.errors import BatchConfigurationError
 from lambda_llm.batch.intake import Intake
+from lambda_llm.batch.storage import Storage
+from lambda_llm.batch.survey import survey
 from lambda_llm.batch_store import layout
+from lambda_llm.batch_store.errors import StoreError
 from support.batches import World, line
 
 
@@ -46,6 +51,43 @@ def test_the_endpoint_is_that_of_the_first_line(world: World) -> None:
     world.storage.put(layout.INBOX + "e.jsonl", b"\n" + line("a", url="/v1/embeddings"))
     (batch_id,) = intake(world).scheduled()
     assert world.batches().get("acme", batch_id).endpoint == "/v1/embeddings"
+
+
+def test_a_model_may_have_an_endpoint_that_batches_have_not(world: World) -> None:
+    chat = world.settings.models["chat"]
+    operations = (Operation.MESSAGES, *chat.operations)
+    world.settings = world.settings.model_copy(
+        update={"models": {"chat": chat.model_copy(update={"operations": operations})}}
+    )
+    world.storage.put(layout.INBOX + "m.jsonl", line("a", url="/v1/messages"))
+    (batch_id,) = intake(world).scheduled()
+    batch = world.batches().get("acme", batch_id)
+    world.index(batch)
+    errors = world.record(batch).batch.errors
+    assert errors is not None
+    assert [each.code for each in errors.data] == ["mismatched_endpoint"]
+    survey_errors = survey([line("a", url="/v1/messages")], world.settings).errors
+    assert [each.code for each in survey_errors] == ["mismatched_endpoint"]
+
+
+def test_an_upload_that_can_not_be_read_does_not_hold_up_the_others(world: World) -> None:
+    for name in "abc":
+        world.storage.put(f"{layout.INBOX}{name}.jsonl", line(name))
+
+    class Locked:
+        """S3, of which one object is in an archive."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.s3, name)
+
+        def get_object(self, **given: Any) -> Any:
+            if given["Key"].endswith("a.jsonl"):
+                raise ClientError({"Error": {"Code": "InvalidObjectState", "Message": "It is archived."}}, "GetObject")
+            return world.s3.get_object(**given)
+
+    with pytest.raises(StoreError, match=r"1 uploads .*'inbox/a.jsonl' the first.* 2 could"):
+        Intake(Storage(world.uri, Locked()), world.batches(), world.settings).scheduled()
+    assert len(world.states.started) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no JSON\n", b"\n\n"])
