@@ -132,6 +132,11 @@ def workers(backend: LambdaBackend) -> int:
     return max(1, backend.concurrency // backend.parallel)
 
 
+def starts(backend: GPUBackend, totals: Totals) -> float:
+    """US dollars of instances until their servers answer: each part's container starts its own."""
+    return backend.hourly * parts_for(backend, totals) * backend.start_seconds / 3600
+
+
 def _option(
     name: str,
     backend: LambdaBackend | BedrockBackend | GPUBackend,
@@ -192,10 +197,11 @@ def _function(backend: LambdaBackend, totals: Totals) -> tuple[float, float]:
 
 
 def _instances(backend: GPUBackend, totals: Totals) -> tuple[float, float]:
-    """Dollars and hours of instances: each part's container starts its own server."""
+    """Dollars and hours of instances."""
     busy = seconds_of(backend, totals)
     parts = parts_for(backend, totals)
-    seconds = busy + parts * backend.start_seconds
     at_once = min(backend.instances, parts)
     rounds = math.ceil(parts / at_once)
-    return backend.hourly * seconds / 3600, rounds * (busy / parts + backend.start_seconds) / 3600
+    return backend.hourly * busy / 3600 + starts(backend, totals), rounds * (
+        busy / parts + backend.start_seconds
+    ) / 3600

@@ -352,5 +352,7 @@ def _shares(record: Record, backend: Backend, totals: estimate.Totals) -> Callab
     limit = record.max_dollars
     if limit is None or isinstance(backend, BedrockBackend):
         return lambda _: None  # Bedrock's price is that of the estimate, which the limit has let pass
+    if isinstance(backend, GPUBackend):
+        limit = max(0.0, limit - estimate.starts(backend, totals))  # no request takes this time, and it is paid for
     whole = estimate.seconds_of(backend, totals)
     return lambda part: limit * (estimate.seconds_of(backend, part) / whole if whole else part.records / totals.records)

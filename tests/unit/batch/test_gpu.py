@@ -101,6 +101,14 @@ def test_a_job_answers_its_part(world: World, local_aws: LocalAWS, server: Path)
     assert {each["response"]["body"]["model"] for each in found} == {"theirs"}
 
 
+def test_what_requests_may_cost_is_what_the_starts_of_servers_leave(world: World) -> None:
+    world.settings = configuration(gpu={**GPU, "instances": 3, "start_seconds": 400})
+    batch = world.created(b"".join(line(each, each) for each in IDS), max_dollars=1.0)
+    parts = world.parts(world.index(batch))
+    assert len(parts) == 3
+    assert sum(part.dollars or 0.0 for part in parts) == pytest.approx(1.0 - 3 * 400 / 3600 * GPU["hourly"])  # type: ignore[operator]
+
+
 def test_no_server_is_started_for_a_part_that_needs_no_answers(
     world: World, local_aws: LocalAWS, server: Path, tmp_path: Path
 ) -> None:
