@@ -84,6 +84,8 @@ def uploaded(reached: "Reached", tenant: str, file: str) -> str:
 
 def fetched(reached: "Reached", tenant: str, file_id: str, path: Path) -> None:
     """Write a file of the store beside its name, and put it in its place when it is whole."""
+    from botocore.exceptions import BotoCoreError
+
     size = reached.files.get(tenant, file_id).bytes
     part = path.with_name(path.name + ".part")
     done = 0
@@ -96,5 +98,7 @@ def fetched(reached: "Reached", tenant: str, file_id: str, path: Path) -> None:
         part.replace(path)
     except OSError as error:
         raise BatchEndedError(f"{path} can't be written ({error.strerror}): choose another file.") from error
+    except BotoCoreError as error:
+        raise BatchEndedError(f"{path} was cut off while it was fetched ({error}): fetch the results again.") from error
     finally:
         part.unlink(missing_ok=True)

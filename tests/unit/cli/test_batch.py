@@ -1,5 +1,6 @@
 """`lambda-llm batch`, on a real store; its batches are answered by the functions' parts in this process."""
 
+import io
 import json
 import re
 import threading
@@ -10,8 +11,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.response import StreamingBody
 
 from lambda_llm.batch_store import layout
+from lambda_llm.batch_store.files import Files
 from lambda_llm.cli import batch_shown
 from scripts.local_aws.server import ACCOUNT, LocalAWS
 from support.batch_store import ENDS, clients_of
@@ -90,6 +93,19 @@ def test_what_is_sent_is_answered_and_fetched(run: Run, world: World, file: Path
     assert "errors" not in fetched
     assert [json.loads(each)["custom_id"] for each in output.read_bytes().splitlines()] == IDS
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "requests.jsonl"]
+
+
+def test_a_download_that_is_cut_off_is_one_sentence_and_leaves_no_file(
+    run: Run, world: World, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = submitted(run, file)
+    world.run(world.batches().get("default", batch["id"]))
+    monkeypatch.setattr(Files, "open", lambda *_: StreamingBody(io.BytesIO(b"{}"), content_length=1000))
+    output = tmp_path / "answers.jsonl"
+    done = run("batch", "results", batch["id"], "--output", output)
+    assert done.status == 1
+    assert "was cut off while it was fetched" in " ".join(done.err.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["requests.jsonl"]
 
 
 def test_it_waits_for_the_end(run: Run, world: World, file: Path) -> None:
