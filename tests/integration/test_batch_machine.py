@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from scripts.local_aws.batches import definition
 from scripts.local_aws.server import ACCOUNT, LocalAWS, local_aws
-from support.batch_machine import definition
 from support.servers import until
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
