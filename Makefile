@@ -23,7 +23,7 @@ help:
 	@echo
 	@echo "make lint    style and types alone          make format  lays out the code"
 	@echo "make build   llama.cpp's libraries alone    make lock    newest versions of every package"
-	@echo "make long    an hour of random requests to a server"
+	@echo "make long    an hour of random requests to a server, and a batch of 100,000"
 	@echo "make package the functions' zips for Lambda, in dist/"
 	@echo "make clean   removes everything that was set up"
 
@@ -49,6 +49,7 @@ test: lint
 long:
 	$(setup) test
 	@$(BIN)/python -m scripts.soak --minutes 60
+	@$(BIN)/python -m scripts.batch_soak --records 100000
 
 lint:
 	$(setup) test

@@ -2,8 +2,8 @@
 
     python -m scripts.batch_soak --records 100000
 
-A seed makes what is asked and most of what goes wrong the same in each run. The verdict is about the two files that come
-of it: every record once, in order, with its own answer or the error that it had to get, and counts that agree.
+A seed makes what is asked and most of what goes wrong the same in each run. The verdict is about the two files that
+come of it: every record once, in order, with its own answer or the error that it had to get, and counts that agree.
 """
 
 import argparse

@@ -190,3 +190,7 @@ Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""
 EXECUTION_EVENTS: Final = 25_000
 """Most events of an execution of Step Functions, which fails with the next one.
 Source: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+
+BEDROCK_JOBS: Final = 20
+"""Batch jobs of Bedrock that are submitted or in progress at once, of a model in a region, by default.
+Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""

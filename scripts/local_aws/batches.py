@@ -146,13 +146,12 @@ class Stand:
 
     def make_model(self, name: str, variables: Mapping[str, str]) -> str:
         """Make a function that answers as `batch_model` does; ARN of its alias `live`."""
-        code = _zipped({"batch_model.py": MODEL.read_text(encoding="utf-8")})
         self.functions.create_function(
             FunctionName=name,
             Runtime="python3.13",
             Role=ROLE,
             Handler="batch_model.handle",
-            Code={"ZipFile": code},
+            Code={"ZipFile": _zipped(MODEL)},
             Timeout=60,
             Environment={"Variables": dict(variables)},
         )
@@ -239,7 +238,8 @@ def stand(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in ("aws", "notes"):
             (folder / name).mkdir()
-        zipped = _with(package(folder / "batch.zip"), FAULTS)
+        with zipfile.ZipFile(package(folder / "batch.zip")) as archive:
+            archive.extractall(folder / "task")
         stack.enter_context(mock.patch.dict(os.environ, SFN_WAIT_SCALE=str(WAIT_SCALE)))
         aws = stack.enter_context(local_aws(folder / "aws"))
         s3, states, functions = (
@@ -255,15 +255,17 @@ def stand(
             "BATCH_MOODS": str(faults.moods),
             "BATCH_SECONDS": str(seconds),
         }
+        # Unpacked once, and compiled by the first process: each of many processes would do both again.
+        package_s = {"PYTHONPATH": str(folder / "task")}
         arns = [
             functions.create_function(
                 FunctionName=name,
                 Runtime="python3.13",
                 Role=ROLE,
                 Handler="batch_faults.handle",
-                Code={"ZipFile": zipped},
+                Code={"ZipFile": _zipped(FAULTS)},
                 Timeout=TIMEOUT_MAX_SECONDS,
-                Environment={"Variables": {**variables, STORE: store}},
+                Environment={"Variables": {**variables, **package_s, STORE: store}},
             )["FunctionArn"]
             for name in ("index", "worker")
         ]
@@ -287,16 +289,8 @@ def stand(
         yield running
 
 
-def _with(path: Path, code: Path) -> bytes:
-    """A zip with one more file."""
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(code.name, code.read_bytes())
-    return path.read_bytes()
-
-
-def _zipped(files: Mapping[str, str]) -> bytes:
+def _zipped(path: Path) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
+        archive.writestr(path.name, path.read_bytes())
     return content.getvalue()

@@ -47,7 +47,7 @@ def test_every_record_is_there_once_and_in_order_whatever_fails(running: Stand) 
 
 
 def test_a_batch_that_is_cancelled_keeps_what_was_answered(running: Stand) -> None:
-    names = [f"slow-{number}" for number in range(1_000)]
+    names = [f"slow-{number}" for number in range(800)]
     created = running.create(b"".join(line(name, f"slow {number}") for number, name in enumerate(names)))
     until(lambda: running.batches.get(TENANT, created.id).request_counts.completed)
     assert running.batches.cancel(TENANT, created.id).status == "cancelling"
@@ -68,8 +68,8 @@ def test_a_batch_that_is_cancelled_keeps_what_was_answered(running: Stand) -> No
 
 
 def test_a_batch_whose_model_is_missing_fails_is_mended_and_goes_on(running: Stand) -> None:
-    running.configure(chat={}, later={"concurrency": 2, "parallel": 1})
-    created = running.create(b"".join(line(str(number), f"word {number}", "later") for number in range(40)))
+    running.configure(chat={}, later={"concurrency": 3, "parallel": 1})
+    created = running.create(b"".join(line(str(number), f"word {number}", "later") for number in range(3)))
     failed = running.ended(created.id, SECONDS)
     assert failed.status == "failed"
     assert failed.errors is not None
@@ -79,7 +79,7 @@ def test_a_batch_whose_model_is_missing_fails_is_mended_and_goes_on(running: Sta
     assert running.batches.resume(TENANT, created.id).status == "validating"
     batch = running.ended(created.id, SECONDS)
     assert (batch.status, batch.errors) == ("completed", None)
-    assert batch.request_counts == RequestCounts(total=40, completed=40, failed=0)
+    assert batch.request_counts == RequestCounts(total=3, completed=3, failed=0)
     said = Counter(each["custom_id"] for each in running.lines(batch.output_file_id))
-    assert list(said.items()) == [(str(number), 1) for number in range(40)]
+    assert list(said.items()) == [(str(number), 1) for number in range(3)]
     assert running.settled(f"{created.id}-r2") == "SUCCEEDED"
