@@ -21,6 +21,7 @@ from lambda_llm.batch.pieces import Chain, Done
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.storage import Storage
 from lambda_llm.batch_store import layout
+from lambda_llm.batch_store.errors import StoreError
 from lambda_llm.batch_store.records import Record
 
 Step = Literal["done", "again"]
@@ -209,9 +210,14 @@ class _Run:
         try:
             landed = await self._landed(flight)
             self._done = [_done(flight)] if landed else self._stuck(flight)
+            await self._save()
+        except (BatchFailedError, StoreError):
+            # This worker is not lost: what ends it here is no fault of the record.
+            with suppress(StoreError):
+                await asyncio.to_thread(notes.take, number, kills - 1)
+            raise
         finally:
             await _abandon([flight])
-        await self._save()
         return landed
 
     def _lines(self) -> Iterator[Raw]:

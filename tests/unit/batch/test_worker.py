@@ -130,6 +130,18 @@ def test_what_no_record_could_pass_ends_the_work_and_keeps_what_is_there(world: 
     assert world.model.asked["r19"] == 1
 
 
+def test_what_no_record_could_pass_is_no_record_s_fault_however_often(world: World) -> None:
+    world.model.fates = {each: raising(Kind.NOT_FOUND) for each in IDS}
+    batch, part = begun(world)
+    for attempt in range(5):
+        with pytest.raises(BatchFailedError):
+            world.work(batch, part, attempt)
+    assert pieces(world, batch) == []
+    world.model.fates.clear()
+    assert world.work(batch, part, 5) == "done"
+    assert errors_of(world, batch) == {}
+
+
 def test_a_field_that_a_backend_can_not_honour(world: World) -> None:
     batch = world.created(line("a", audio={"voice": "x"}))
     world.run(batch)
