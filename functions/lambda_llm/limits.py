@@ -187,10 +187,6 @@ BEDROCK_JOB_BYTES: Final = 1_000_000_000
 """Largest input file of a batch job of Bedrock, by default.
 Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""
 
-EXECUTION_EVENTS: Final = 25_000
-"""Most events of an execution of Step Functions, which fails with the next one.
-Source: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
-
 BEDROCK_JOBS: Final = 20
 """Batch jobs of Bedrock that are submitted or in progress at once, of a model in a region, by default.
 Source: https://docs.aws.amazon.com/general/latest/gr/bedrock.html"""

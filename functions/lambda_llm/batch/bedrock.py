@@ -6,7 +6,6 @@ Source: https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference.htm
 import hashlib
 import json
 import logging
-import math
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -32,13 +31,11 @@ from lambda_llm.batch.storage import Storage
 from lambda_llm.batch.worker import SAVE_RECORDS
 from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.records import Record, Source
-from lambda_llm.limits import EXECUTION_EVENTS
 
-POLL_SECONDS: Final = 60
-"""Between two looks at a job, at least; it takes minutes to hours."""
-
-LOOK_EVENTS: Final = 9
-"""Of an execution, for each look: a task has five, a pause and a choice have two each."""
+POLL_SECONDS: Final = 300
+"""Between two looks at a job, which takes minutes to hours. Each is nine events of an execution, which has 25,000 at
+most, and a job may take a week.
+Source: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 LATE_SECONDS: Final = 3600
 """After the end of a batch's window, in which a job that was stopped has ended."""
@@ -86,7 +83,7 @@ class BedrockJobs:
             part: of the batch.
 
         Returns:
-            `wait`: look again after `poll_seconds`; `done`: the part has ended, or the batch has.
+            `wait`: look again after `POLL_SECONDS`; `done`: the part has ended, or the batch has.
 
         Raises:
             BatchFailedError: the job failed as a whole, or may not be made.
@@ -304,17 +301,6 @@ class BedrockJobs:
             logger.info("Bedrock does not answer: %s", type(error).__name__)
             return None
         return answer
-
-
-def poll_seconds(record: Record) -> int:
-    """Seconds between two looks at a job: an execution that looked each minute of a week would have too many events.
-
-    Args:
-        record: of the batch.
-    """
-    window = record.batch.expires_at - record.batch.created_at + LATE_SECONDS
-    looks = EXECUTION_EVENTS * 0.75 / LOOK_EVENTS  # the rest is for attempts
-    return max(POLL_SECONDS, math.ceil(window / looks))
 
 
 def _record_id(number: int) -> str:

@@ -155,13 +155,9 @@ class Finalizer:
             verdict: Verdict = "completed"
             if record.batch.status == "cancelling":
                 verdict = "cancelled"
-            elif self._clock() >= record.batch.expires_at:
+            elif missing := self._without_answers(record, parts):
                 verdict = "expired"
-            else:
-                found = map(layout.Mark.read, self._storage.names(layout.counts(record.batch.id)))
-                there = {mark.part for mark in found if mark is not None}
-                missing = len(parts) - len(there)
-                if missing:
+                if self._clock() < record.batch.expires_at:
                     sentence = (
                         f"{missing:,} of {len(parts):,} parts have no answers, though they were tried again and again: "
                         "look into the worker's log, mend what it names, and resume the batch."
@@ -180,6 +176,11 @@ class Finalizer:
             )
             self._storage.put(layout.final_state(record.batch.id), state.model_dump_json().encode())
             return changed, state
+
+    def _without_answers(self, record: Record, parts: list[Part]) -> int:
+        """Parts that have not ended."""
+        found = map(layout.Mark.read, self._storage.names(layout.counts(record.batch.id)))
+        return len(parts) - len({mark.part for mark in found if mark is not None})
 
     def _fail(self, stored: Stored, code: str, sentence: str) -> None:
         logger.error("batch %s has failed: %s", stored.record.batch.id, sentence)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lambda_llm.aws import clients
 from lambda_llm.batch import build
-from lambda_llm.batch.bedrock import BedrockJobs, poll_seconds
+from lambda_llm.batch.bedrock import POLL_SECONDS, BedrockJobs
 from lambda_llm.batch.config import BedrockBackend, LambdaBackend, Model
 from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.finalize import Finalizer
@@ -84,7 +84,7 @@ class Functions:
         if isinstance(backend, BedrockBackend):
             bedrock = clients.create("bedrock", backend.region)
             step: str = BedrockJobs(self._storage, record, backend, model.max_tokens, bedrock).work(read)
-            seconds = poll_seconds(record) if step == "wait" else 0
+            seconds = POLL_SECONDS if step == "wait" else 0
         elif isinstance(backend, LambdaBackend):
             step = asyncio.run(self._asked(record, model, backend, read, attempt, remaining))
         else:

@@ -255,20 +255,23 @@ class _Run:
 
     async def _landed(self, flight: _Flight) -> bool:
         """Wait for a record; returns False when the time is over."""
-        while flight.task is not None and not flight.task.done():
+        task = flight.task
+        while task is not None:
             now = time.monotonic()
-            if now >= self._cutoff:
-                return False
             if now - self._looked >= STOP_SECONDS:
                 try:
                     await self.require_going_on()
                 except _StoppedError:
                     await self._save()
                     raise
+            if task.done():
+                return True
+            if now >= self._cutoff:
+                return False
             if self._done and now - self._saved >= SAVE_SECONDS:
                 await self._save()
-            await asyncio.wait([flight.task], timeout=max(0.0, min(1.0, self._cutoff - now)))
-        return True
+            await asyncio.wait([task], timeout=max(0.0, min(1.0, self._cutoff - now)))
+        return False
 
     def _stuck(self, flight: _Flight) -> list[Done]:
         """The end of a record for which a whole invocation was not enough: the next one would not be either."""

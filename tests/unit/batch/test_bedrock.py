@@ -10,10 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from lambda_llm.batch.bedrock import LATE_SECONDS, LOOK_EVENTS, BedrockJobs, poll_seconds
+from lambda_llm.batch.bedrock import LATE_SECONDS, BedrockJobs
 from lambda_llm.batch.config import BedrockBackend
 from lambda_llm.batch.errors import BatchFailedError
-from lambda_llm.limits import EXECUTION_EVENTS
 from support.batches import World, configuration, line
 
 ROLE = "arn:aws:iam::123456789012:role/bedrock"
@@ -248,15 +247,6 @@ def test_too_few_requests_that_a_job_can_have_are_told(world: World, jobs: Bedro
     assert world.record(batch).batch.status == "completed"
     codes = [each["error"]["code"] for each in world.errors(batch) if each["error"]]
     assert codes == ["too_few_requests"] * 99
-
-
-@pytest.mark.parametrize("hours", [1, 24, 168])
-def test_a_window_of_looks_fits_into_an_execution(world: World, jobs: Bedrock, hours: int) -> None:
-    assert jobs.status
-    batch = world.created(line("a"), completion_window=f"{hours}h")
-    seconds = poll_seconds(world.record(batch))
-    assert seconds >= 60
-    assert hours * 3600 / seconds * LOOK_EVENTS < 0.8 * EXECUTION_EVENTS
 
 
 def test_ids_of_records_have_the_length_that_bedrock_s_pages_say(world: World, jobs: Bedrock) -> None:

@@ -82,6 +82,13 @@ def test_one_that_was_cancelled_and_then_broke_is_cancelled_when_it_is_resumed(w
     assert len(world.outputs(batch)) + len(world.errors(batch)) == len(IDS)
 
 
+def test_one_that_was_answered_in_time_has_not_expired(world: World) -> None:
+    batch = answered(world)
+    world.now = world.record(batch).batch.expires_at + 1
+    assert world.finalize(batch)["step"] == "end"
+    assert world.record(batch).batch.status == "completed"
+
+
 def test_what_is_joined_can_not_be_cancelled(world: World) -> None:
     batch = answered(world)
     world.finalize(batch)
