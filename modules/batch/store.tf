@@ -13,7 +13,10 @@ locals {
   configuration = jsonencode({
     version = 1
     machine = local.machine_arn
-    inbox   = try(var.inbox.tenant, null)
+
+    inbox         = try(var.inbox.tenant, null)
+    inbox_dollars = try(var.inbox.max_dollars, null)
+
     models = {
       for name, model in var.models : name => {
         operations = model.operations

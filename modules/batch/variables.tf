@@ -186,11 +186,12 @@ variable "store" {
 }
 
 variable "inbox" {
-  description = "Uploads below `inbox/` of the store that start batches by themselves, for one `tenant`: as soon as they are there (`on_upload`, by an event of S3), and by a `schedule` (rate(1 hour) or cron(…)), which also finds those whose event was lost. Default: uploads start nothing."
+  description = "Uploads below `inbox/` of the store that start batches by themselves, for one `tenant`: as soon as they are there (`on_upload`, by an event of S3), and by a `schedule` (rate(1 hour) or cron(…)), which also finds those whose event was lost. None of their batches costs more than `max_dollars`. Default: uploads start nothing."
   type = object({
-    tenant    = string
-    on_upload = optional(bool, true)
-    schedule  = optional(string)
+    tenant      = string
+    on_upload   = optional(bool, true)
+    schedule    = optional(string)
+    max_dollars = optional(number)
   })
   default = null
 
@@ -207,6 +208,11 @@ variable "inbox" {
   validation {
     condition     = try(var.inbox.schedule, null) == null || can(regex("^(rate|cron)\\([^)]+\\)$", var.inbox.schedule))
     error_message = "inbox.schedule must be a schedule expression, such as rate(1 hour) or cron(0 3 * * ? *)."
+  }
+
+  validation {
+    condition     = try(var.inbox.max_dollars, null) == null || try(var.inbox.max_dollars >= 0, false)
+    error_message = "inbox.max_dollars must be what a batch of an upload may cost in US dollars, 0 or more; leave it out for no limit."
   }
 }
 

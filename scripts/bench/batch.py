@@ -359,12 +359,12 @@ def _paper(backend: LambdaBackend | BedrockBackend | GPUBackend, totals: estimat
             Use("children of a map at once", estimate.workers(backend), MAP_CONCURRENCY),
         ]
     elif isinstance(backend, BedrockBackend):
-        invocations = parts * math.ceil(seconds / POLL_SECONDS)
+        invocations = parts * math.ceil(backend.hours * 3600 / POLL_SECONDS)
         pieces = parts * math.ceil(part_records / SAVE_RECORDS)
         uses = [
-            Use("jobs of Bedrock at once", parts, BEDROCK_JOBS),
+            Use("jobs of Bedrock at once", min(parts, estimate.workers(backend)), BEDROCK_JOBS),
             Use("records of a job", part_records, BEDROCK_JOB_RECORDS),
-            Use("children of a map at once", parts, MAP_CONCURRENCY),
+            Use("children of a map at once", estimate.workers(backend), MAP_CONCURRENCY),
         ]
     else:
         invocations = 0

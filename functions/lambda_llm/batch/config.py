@@ -124,12 +124,14 @@ class Configuration(_Part):
         machine: ARN of the state machine.
         models: by name.
         inbox: whose batches are those that uploads start; None: uploads start none.
+        inbox_dollars: that each of them may cost; None: no limit.
     """
 
     version: Literal[1]
     machine: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:states:[^:]+:\d{12}:stateMachine:.+$")]
     models: Annotated[Mapping[Name, Model], Field(min_length=1)]
     inbox: str | None = None
+    inbox_dollars: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _names_are_told_apart(self) -> "Configuration":

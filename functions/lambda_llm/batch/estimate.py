@@ -13,7 +13,7 @@ from lambda_llm.batch.config import BedrockBackend, GPUBackend, LambdaBackend, M
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch_store.records import Option
 from lambda_llm.cost import prices
-from lambda_llm.limits import BATCH_ARRAY_SIZE, BEDROCK_JOB_BYTES, BEDROCK_JOB_RECORDS
+from lambda_llm.limits import BATCH_ARRAY_SIZE, BEDROCK_JOB_BYTES, BEDROCK_JOB_RECORDS, BEDROCK_JOBS
 
 WORKER_MB: Final = 512
 """Memory of a worker, which waits for answers most of its time."""
@@ -127,8 +127,10 @@ def fits(backend: LambdaBackend | BedrockBackend | GPUBackend, part: Part) -> bo
     )
 
 
-def workers(backend: LambdaBackend) -> int:
-    """Workers at once, which together ask no more than the function has room for."""
+def workers(backend: LambdaBackend | BedrockBackend) -> int:
+    """Workers at once: together they ask no more than a function has room for, or Bedrock takes jobs."""
+    if isinstance(backend, BedrockBackend):
+        return BEDROCK_JOBS
     return max(1, backend.concurrency // backend.parallel)
 
 
@@ -149,7 +151,8 @@ def _option(
             dollars, hours = _function(backend, totals)
         case BedrockBackend():
             dollars = totals.input_tokens / 1e6 * backend.input + totals.output_tokens / 1e6 * backend.output
-            hours = float(backend.hours)
+            # As many jobs at once as the quota allows, each of which may take all of its time.
+            hours = float(backend.hours) * math.ceil(parts_for(backend, totals) / workers(backend))
         case GPUBackend():
             dollars, hours = _instances(backend, totals)
     why = _why_not(name, backend, operation, totals, wish)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel
 
 from lambda_llm.batch.lines import custom_id_of, not_answered, split
-from lambda_llm.batch.output import Output, Progress
+from lambda_llm.batch.output import LostUploadError, Output, Progress
 from lambda_llm.batch.pieces import Head, Tally
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.storage import Storage
@@ -119,9 +119,16 @@ class Finalizer:
             if begun is None:
                 return {"step": "failed", **answer}
             stored, state = begun
-        if not (state.output.ended and state.errors.ended) and not self._joined(stored.record, state, parts, remaining):
+        ended = state.output.ended and state.errors.ended
+        try:
+            if not ended and not self._joined(stored.record, state, parts, remaining):
+                return {"step": "finalize", **answer}
+            self._end(stored, state)
+        except LostUploadError as error:
+            logger.warning("batch %s is joined from its beginning: %s", batch_id, error)
+            again = State(verdict=state.verdict, output_id=state.output_id, error_id=state.error_id)
+            self._storage.put(layout.final_state(batch_id), again.model_dump_json().encode())
             return {"step": "finalize", **answer}
-        self._end(stored, state)
         return {"step": "end", **answer}
 
     def broken(self, tenant: str, batch_id: str) -> dict[str, Any]:

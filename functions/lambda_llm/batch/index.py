@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from lambda_llm.backends.contract import Operation
 from lambda_llm.batch import estimate
-from lambda_llm.batch.config import Backend, BedrockBackend, Configuration, GPUBackend, LambdaBackend
+from lambda_llm.batch.config import Backend, BedrockBackend, Configuration, GPUBackend
 from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.lines import LineError, Raw, parse, split
 from lambda_llm.batch.plan import Part, fitting, records_of_unit
@@ -275,7 +275,7 @@ class Indexer:
         result["options"] = [each.model_dump() for each in found]
         result["backend"] = option.backend
         result["total"] = totals.records
-        result["concurrency"] = estimate.workers(backend) if isinstance(backend, LambdaBackend) else len(parts)
+        result["concurrency"] = len(parts) if isinstance(backend, GPUBackend) else estimate.workers(backend)
         if isinstance(backend, GPUBackend):
             result["parts"]["count"] = max(2, len(parts))  # the least of an array; a job without a part ends at once
             result["job"] |= {"queue": backend.queue, "definition": backend.definition, "name": record.execution}

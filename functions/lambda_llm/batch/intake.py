@@ -94,6 +94,7 @@ class Intake:
             input_file_id=f"s3://{source.bucket}/{source.key}",
             endpoint=self._endpoint(source),
             completion_window=WINDOW,
+            max_dollars=self._configuration.inbox_dollars,
             metadata={"inbox": name.removeprefix(layout.INBOX)[:512]},
         )
         batch_id = layout.new_batch(head.modified, unique)

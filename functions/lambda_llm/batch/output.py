@@ -31,6 +31,10 @@ class Progress(BaseModel):
     ended: bool = False
 
 
+class LostUploadError(StoreError):
+    """S3 has no such upload any more: a lifecycle rule has ended it, or somebody else."""
+
+
 class Output:
     """See the module."""
 
@@ -100,9 +104,10 @@ class Output:
                 MultipartUpload={"Parts": parts},
             )
         except (ClientError, BotoCoreError) as error:
-            code = error.response["Error"].get("Code") if isinstance(error, ClientError) else None
-            if code != "NoSuchUpload" or not self._storage.exists(self._name):
+            if not _is_lost(error):
                 raise self._error(error) from error
+            if not self._storage.exists(self._name):
+                raise self._lost() from error
 
     def _part(self, content: bytes) -> None:
         if self.progress.upload is None:
@@ -119,9 +124,16 @@ class Output:
                 Bucket=self._storage.bucket, Key=self._storage.prefix + self._name, **given
             )
         except (ClientError, BotoCoreError) as error:
-            raise self._error(error) from error
+            raise (self._lost() if _is_lost(error) else self._error(error)) from error
+
+    def _lost(self) -> LostUploadError:
+        return LostUploadError(f"The upload of {self._name!r} has ended before it was whole: join the batch again.")
 
     def _error(self, error: Exception) -> StoreError:
         return StoreError(
             f"{self._name!r} in the store {self._storage.uri} can't be written ({error}): check what the role may do."
         )
+
+
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"].get("Code") == "NoSuchUpload"

@@ -472,6 +472,16 @@ run "an_inbox_that_nobody_looks_into" {
   expect_failures = [var.inbox]
 }
 
+run "an_inbox_that_would_earn_money" {
+  command = plan
+
+  variables {
+    inbox = { tenant = "docs", max_dollars = -1 }
+  }
+
+  expect_failures = [var.inbox]
+}
+
 run "an_inbox_at_noon" {
   command = plan
 

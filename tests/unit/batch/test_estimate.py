@@ -90,6 +90,14 @@ def test_why_one_can_not_be_chosen() -> None:
     assert named["gpu"] == "is not nova, which was asked for"
 
 
+def test_jobs_of_bedrock_wait_for_each_other() -> None:
+    nova = model(nova=BEDROCK)
+    three = Totals(3 * 20 * 50_000, 1, 1, 1)
+    (option,) = options(nova, Operation.CHAT, three, Wish(24 * 3600))
+    assert option.hours == 3 * 24
+    assert option.why_not == "takes up to 72.0 h, and the window has 24.0 h left"
+
+
 def test_parts_fit_what_answers_them() -> None:
     ways = model(ours=function(concurrency=500), nova=BEDROCK, gpu=GPU).backends
     ours, nova, gpu = ways["ours"], ways["nova"], ways["gpu"]

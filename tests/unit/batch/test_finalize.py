@@ -115,6 +115,21 @@ def test_it_hands_on_at_any_part(world: World, monkeypatch: pytest.MonkeyPatch) 
     assert world.finalize(batch)["step"] == "end"
 
 
+def test_an_upload_that_has_ended_meanwhile_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lifecycle rule ends those of a week: the batch was resumed after that."""
+    monkeypatch.setattr(output, "PART_BYTES", 5 * 1024 * 1024)
+    batch = world.created(b"".join(line(each, each + "x" * 300_000) for each in IDS[:40]))
+    for part in world.parts(world.index(batch)):
+        world.work(batch, part)
+    while not world.s3.list_multipart_uploads(Bucket=world.bucket).get("Uploads"):
+        assert world.finalize(batch, remaining=0)["step"] == "finalize"
+    for upload in world.s3.list_multipart_uploads(Bucket=world.bucket)["Uploads"]:
+        world.s3.abort_multipart_upload(Bucket=world.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    assert world.finalize(batch)["step"] == "finalize"
+    assert world.finalize(batch)["step"] == "end"
+    assert ids_of(world.outputs(batch)) == IDS[:40]
+
+
 def test_an_answer_that_was_lost_is_given_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The object is made, and the process dies before the record says so."""
     monkeypatch.setattr(output, "PART_BYTES", 5 * 1024 * 1024)

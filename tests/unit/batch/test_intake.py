@@ -47,6 +47,13 @@ def test_another_upload_of_the_same_name_is_another_batch(world: World) -> None:
     assert len(world.states.started) == 2
 
 
+def test_an_upload_costs_no_more_than_the_inbox_allows(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"inbox_dollars": 0.5})
+    world.storage.put(layout.INBOX + "a.jsonl", line("a"))
+    (batch_id,) = intake(world).scheduled()
+    assert world.batches().read("acme", batch_id).record.max_dollars == 0.5
+
+
 def test_the_endpoint_is_that_of_the_first_line(world: World) -> None:
     world.storage.put(layout.INBOX + "e.jsonl", b"\n" + line("a", url="/v1/embeddings"))
     (batch_id,) = intake(world).scheduled()
