@@ -94,8 +94,8 @@ class Job:
         )
 
 
-class ServerEndedError(BatchFailedError):
-    """The server has ended while, or before, it was asked."""
+class ServerEndedError(LambdaLLMError):
+    """The server has ended: a record may have done it, which counts as if it had killed a worker."""
 
 
 @contextmanager
@@ -114,9 +114,7 @@ def served(command: Sequence[str], url: str) -> "Iterator[subprocess.Popen[bytes
             until = time.monotonic() + START_SECONDS
             while not _answers(url):
                 if process.poll() is not None:
-                    raise ServerEndedError(
-                        "server_ended", f"The server ended with status {process.returncode} before it answered."
-                    )
+                    raise ServerEndedError(f"The server ended with status {process.returncode} before it answered.")
                 if time.monotonic() > until:
                     raise BatchFailedError("server_silent", f"The server did not answer within {START_SECONDS:.0f} s.")
                 time.sleep(_LOOK_SECONDS)
@@ -192,7 +190,7 @@ async def _while_running(server: "subprocess.Popen[bytes]", work: Coroutine[Any,
 
 def _require_running(server: "subprocess.Popen[bytes]") -> None:
     if server.poll() is not None:
-        raise ServerEndedError("server_ended", f"The server ended with status {server.returncode} while it was asked.")
+        raise ServerEndedError(f"The server ended with status {server.returncode} while it was asked.")
 
 
 def main(arguments: Sequence[str]) -> int:
