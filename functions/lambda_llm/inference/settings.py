@@ -28,8 +28,8 @@ OTHERS: Final = (
 inference functions, the pruner, the queue worker, what rolls canaries back, agents; the Terraform module (`REVISION`)
 and the project's own scripts."""
 
-OTHERS_BEGIN: Final = ("STATE", "AUTHORIZER_", "ROUTER_")
-"""How those of durable functions, of the authorizer, of the router and of the commands for both begin."""
+OTHERS_BEGIN: Final = ("STATE", "AUTHORIZER_", "BATCH_", "DOCUMENTS_", "ROUTER_")
+"""How those of durable functions, the authorizer, batches, documents, the router and of their commands begin."""
 
 GONE: Final = {"TRUST_USER": "write LAMBDA_LLM_TENANT=user in its place if it was true, else unset it"}
 """Settings of earlier versions, and what to do about them."""
