@@ -65,8 +65,9 @@ run "a_bucket_of_its_own" {
 
   assert {
     condition = jsonencode(jsondecode(aws_s3_object.configuration.content)) == jsonencode({
-      inbox   = null
-      machine = "arn:aws:states:eu-central-1:123456789012:stateMachine:docs"
+      inbox         = null
+      inbox_dollars = null
+      machine       = "arn:aws:states:eu-central-1:123456789012:stateMachine:docs"
       models = { embed = {
         backends = { own = {
           concurrency = 5
@@ -140,7 +141,7 @@ run "every_kind_of_backend_in_an_existing_bucket" {
       }
     }
     store       = { prefix = "llm/batch/", existing = { bucket = "ours", kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555" } }
-    inbox       = { tenant = "docs", schedule = "rate(1 hour)" }
+    inbox       = { tenant = "docs", schedule = "rate(1 hour)", max_dollars = 5 }
     tracing     = "Active"
     topic_arn   = "arn:aws:sns:eu-central-1:123456789012:on-call"
     environment = { LOG_LEVEL = "debug" }
@@ -152,7 +153,7 @@ run "every_kind_of_backend_in_an_existing_bucket" {
   }
 
   assert {
-    condition     = jsondecode(aws_s3_object.configuration.content).models.chat.backends.own.concurrency == 15 && jsondecode(aws_s3_object.configuration.content).models.chat.backends.nova.region == "us-east-1" && jsondecode(aws_s3_object.configuration.content).models.chat.backends.nova.role == "arn:aws:iam::123456789012:role/docs-1" && jsondecode(aws_s3_object.configuration.content).models.chat.backends.given.role == "arn:aws:iam::123456789012:role/given" && jsondecode(aws_s3_object.configuration.content).models.chat.backends.g6.kind == "gpu" && jsondecode(aws_s3_object.configuration.content).inbox == "docs"
+    condition     = jsondecode(aws_s3_object.configuration.content).models.chat.backends.own.concurrency == 15 && jsondecode(aws_s3_object.configuration.content).models.chat.backends.nova.region == "us-east-1" && jsondecode(aws_s3_object.configuration.content).models.chat.backends.nova.role == "arn:aws:iam::123456789012:role/docs-1" && jsondecode(aws_s3_object.configuration.content).models.chat.backends.given.role == "arn:aws:iam::123456789012:role/given" && jsondecode(aws_s3_object.configuration.content).models.chat.backends.g6.kind == "gpu" && jsondecode(aws_s3_object.configuration.content).inbox == "docs" && jsondecode(aws_s3_object.configuration.content).inbox_dollars == 5
     error_message = "The configuration is not what was given."
   }
 
