@@ -192,11 +192,10 @@ class Finalizer:
     def _fail(self, stored: Stored, code: str, sentence: str) -> None:
         logger.error("batch %s has failed: %s", stored.record.batch.id, sentence)
         errors = BatchErrors(data=[BatchError(code=code, message=sentence)])
-        while stored.record.batch.status not in ENDED:
-            changed = stored.record.with_batch(status="failed", failed_at=int(self._clock()), errors=errors)
-            if self._batches.change(stored, changed) is not None:
-                return
-            stored = self._batches.read(stored.record.tenant, stored.record.batch.id)
+        now = int(self._clock())
+        self._batches.change_until_ended(
+            stored, lambda record: record.with_batch(status="failed", failed_at=now, errors=errors)
+        )
 
     # -- Joining --------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from lambda_llm.batch.storage import BLOCK_BYTES, Storage
 from lambda_llm.batch_store import layout
 from lambda_llm.batch_store.batches import Batches, Stored
 from lambda_llm.batch_store.records import Option, Record
-from lambda_llm.openai_types.batches import ENDED, BatchError, BatchErrors, RequestCounts
+from lambda_llm.openai_types.batches import BatchError, BatchErrors, RequestCounts
 
 JOB_SECONDS: Final = 600
 """After the window, in which a job has ended by itself; what has not begun by then never will."""
@@ -33,7 +33,7 @@ ERRORS_MAX: Final = 100
 MARGIN_SECONDS: Final = 90.0
 """Before the end of an invocation at which it hands on: it writes eight bytes for each record."""
 
-_EMPTY: Final = "The file has no request: write one on each line."
+EMPTY: Final = BatchError(code="empty_file", message="The file has no request: write one on each line.")
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,12 @@ class State(BaseModel):
         seen: ids of the lines so far.
         open: the unit that has not; None: the next line begins one.
         repeated: hashes of ids that may be there twice.
-        models: names of models that the lines have, two at most.
+        found: lines of such ids.
+        model: of the lines; None: there were none.
         errors: the first ones.
+        records: in all units.
+        options: how they could be answered.
+        backend: the option that was chosen.
         plan: what the step returns.
     """
 
@@ -65,6 +69,9 @@ class State(BaseModel):
     found: dict[str, int] = Field(default_factory=dict)
     model: str | None = None
     errors: list[BatchError] = Field(default_factory=list)
+    records: int = 0
+    options: tuple[Option, ...] = ()
+    backend: str | None = None
     plan: dict[str, Any] | None = None
 
 
@@ -169,7 +176,7 @@ class Indexer:
         rules = Rules(record.batch.endpoint, self._configuration, record.rights.models, state.model)
         size, begun = record.source.size, state.offset
         if not size:
-            state.errors.append(BatchError(code="empty_file", message=_EMPTY))
+            state.errors.append(EMPTY)
             return True
         blocks = self._storage.blocks(record.source, begun, size - 1, self._block_bytes)
         until = begun + self._block_bytes
@@ -192,7 +199,7 @@ class Indexer:
             state.units.append(state.open)
             state.open = None
         if not state.units and not state.errors:
-            state.errors.append(BatchError(code="empty_file", message=_EMPTY))
+            state.errors.append(EMPTY)
         return True
 
     def _checked(self, rules: Rules, raw: Raw, start: int, state: State, seen: Seen, limit: int) -> None:
@@ -270,11 +277,9 @@ class Indexer:
             layout.parts(record.batch.id), b"".join(part.model_dump_json().encode() + b"\n" for part in parts)
         )
         state.units = []  # they are in the index now
+        state.records, state.options, state.backend = totals.records, found, option.backend
         result = self._result(record, "array" if isinstance(backend, GPUBackend) else "map")
         result["parts"]["count"] = len(parts)
-        result["options"] = [each.model_dump() for each in found]
-        result["backend"] = option.backend
-        result["total"] = totals.records
         result["concurrency"] = len(parts) if isinstance(backend, GPUBackend) else estimate.workers(backend)
         if isinstance(backend, GPUBackend):
             result["parts"]["count"] = max(2, len(parts))  # the least of an array; a job without a part ends at once
@@ -300,19 +305,15 @@ class Indexer:
     # -- Record ---------------------------------------------------------------------------------------
 
     def _started(self, stored: Stored, state: State) -> None:
-        plan = state.plan or {}
-        options = tuple(Option.model_validate(each) for each in plan.pop("options", []))
-        backend, total = plan.pop("backend", None), plan.pop("total", 0)
-
         def begun(record: Record) -> Record:
-            counts = RequestCounts(total=total)
+            counts = RequestCounts(total=state.records)
             changed = record.with_batch(model=state.model, request_counts=counts)
             if record.batch.status == "validating":
                 since = record.batch.in_progress_at or int(self._clock())  # a batch that was resumed had begun before
                 changed = changed.with_batch(status="in_progress", in_progress_at=since)
-            return changed.model_copy(update={"options": options, "backend": backend})
+            return changed.model_copy(update={"options": state.options, "backend": state.backend})
 
-        self._change(stored, begun)
+        self._batches.change_until_ended(stored, begun)
 
     def _failed(self, stored: Stored, errors: list[BatchError]) -> dict[str, Any]:
         def failed(record: Record) -> Record:
@@ -320,7 +321,7 @@ class Indexer:
                 status="failed", failed_at=int(self._clock()), errors=BatchErrors(data=errors[:ERRORS_MAX])
             )
 
-        self._change(stored, failed)
+        self._batches.change_until_ended(stored, failed)
         logger.info(
             "batch %s has failed: %s", stored.record.batch.id, ", ".join(sorted({each.code for each in errors}))
         )
@@ -328,14 +329,10 @@ class Indexer:
 
     def _cancelled(self, stored: Stored) -> dict[str, Any]:
         """Cancelled before anything was answered: there is nothing to join."""
-        self._change(stored, lambda record: record.with_batch(status="cancelled", cancelled_at=int(self._clock())))
+        self._batches.change_until_ended(
+            stored, lambda record: record.with_batch(status="cancelled", cancelled_at=int(self._clock()))
+        )
         return self._result(stored.record, "end")
-
-    def _change(self, stored: Stored, change: Callable[[Record], Record]) -> None:
-        while stored.record.batch.status not in ENDED:
-            if self._batches.change(stored, change(stored.record)) is not None:
-                return
-            stored = self._batches.read(stored.record.tenant, stored.record.batch.id)
 
 
 def _totals(units: list[Part], size: int) -> estimate.Totals:

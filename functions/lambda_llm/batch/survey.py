@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lambda_llm.batch.config import Configuration
 from lambda_llm.batch.estimate import Totals
-from lambda_llm.batch.index import ERRORS_MAX
+from lambda_llm.batch.index import EMPTY, ERRORS_MAX
 from lambda_llm.batch.lines import LineError, parse, split
 from lambda_llm.batch.rules import Rules, require_new
 from lambda_llm.openai_types.batches import BatchError
@@ -62,6 +62,6 @@ def survey(blocks: Iterable[bytes], configuration: Configuration) -> Survey:
     except LineError as error:
         errors.append(error.told(number + 1))
     if not lines and not errors:
-        errors.append(BatchError(code="empty_file", message="The file has no request: write one on each line."))
+        errors.append(EMPTY)
     model = None if rules is None else rules.model
     return Survey(endpoint, model, Totals(len(lines), size, given, answers), tuple(errors))

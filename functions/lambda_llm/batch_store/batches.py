@@ -239,6 +239,21 @@ class Batches:
         """
         return self._put(record, stored.etag)
 
+    def change_until_ended(self, stored: Stored, change: Callable[[Record], Record]) -> None:
+        """Change a record, whoever else changes it meanwhile; one that has ended stays as it is.
+
+        Args:
+            stored: the record.
+            change: makes the new one of the one that is there.
+
+        Raises:
+            StoreError: it is not known whether it was changed.
+        """
+        while stored.record.batch.status not in ENDED:
+            if self.change(stored, change(stored.record)) is not None:
+                return
+            stored = self.read(stored.record.tenant, stored.record.batch.id)
+
     def _put(self, record: Record, etag: str | None) -> Stored | None:
         try:
             written = self._objects.put(self._key(record.tenant, record.batch.id), record.written(), etag)
