@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from lambda_llm.backends.contract import Backend, Chunk, Operation, Request, Usage, opened
+from lambda_llm.backends.contract import Backend, Chunk, Operation, Request, opened
 from lambda_llm.backends.errors import STATUSES, BackendError, Kind
 from lambda_llm.backends.tokens import bounded, output_tokens
 from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.lines import answered, refused
+from lambda_llm.batch.pieces import Answer
 from lambda_llm.openai_types.batches import BatchLine
 
 PATIENT: Final = frozenset({Kind.THROTTLED, Kind.WAKING})
@@ -30,25 +31,6 @@ WAIT_SECONDS_MAX: Final = 30.0
 Wait = Callable[[RetryCallState], float]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a record has come to.
-
-    Attributes:
-        line: for the output or the error file.
-        answered: whether it is for the output file.
-        dollars: spent on it.
-        usage: of it.
-        reasoning_tokens: hidden ones.
-    """
-
-    line: bytes
-    answered: bool
-    dollars: float
-    usage: Usage | None = None
-    reasoning_tokens: int = 0
 
 
 @dataclass
@@ -144,9 +126,15 @@ class Asker:
                 raise BatchFailedError(STATUSES[error.kind][1], str(error)) from error
             status, code = STATUSES[error.kind]
             logger.info("record %s was not answered: %s", request_id, error.kind)
-            return Answer(refused(line.custom_id, request_id, status, code, str(error), error.param), False, spent)  # noqa: FBT003 - `answered`
-        reasoning = _reasoning(chunk.data)
-        return Answer(answered(line.custom_id, request_id, chunk.data), True, spent, chunk.usage, reasoning)  # noqa: FBT003 - `answered`
+            told = refused(line.custom_id, request_id, status, code, str(error), error.param)
+            return Answer(told, answered=False, dollars=spent)
+        return Answer(
+            answered(line.custom_id, request_id, chunk.data),
+            answered=True,
+            usage=chunk.usage,
+            reasoning_tokens=_reasoning(chunk.data),
+            dollars=spent,
+        )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -278,10 +278,9 @@ class BedrockJobs:
             line = refused(custom_id, request_id, status, code, str(error), error.param)
             return Done(line, answered=False, next_byte=raw.after)
         usage = chunk.usage
-        dollars = (
-            0.0 if usage is None else (usage.input * self.backend.input + usage.output * self.backend.output) / 1e6
-        )
-        return Done(answered(custom_id, request_id, chunk.data), True, raw.after, usage, 0, dollars)  # noqa: FBT003
+        price = 0.0 if usage is None else usage.input * self.backend.input + usage.output * self.backend.output
+        line = answered(custom_id, request_id, chunk.data)
+        return Done(line, answered=True, usage=usage, dollars=price / 1e6, next_byte=raw.after)
 
     def _request_id(self, part: Part, number: int) -> str:
         return f"{self.record.batch.id}-{part.record + number}"

@@ -94,24 +94,33 @@ class Head(BaseModel):
 
 
 @dataclass(frozen=True)
-class Done:
+class Answer:
     """What one record has come to.
 
     Attributes:
         line: for the output or the error file.
         answered: whether it is for the output file.
         usage: of the answer.
-        reasoning_tokens: likewise.
+        reasoning_tokens: hidden ones of it.
         dollars: spent on it.
-        next_byte: number of the input's byte behind its line.
     """
 
     line: bytes
     answered: bool
-    next_byte: int
     usage: Usage | None = None
     reasoning_tokens: int = 0
     dollars: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(Answer):
+    """The same in its place.
+
+    Attributes:
+        next_byte: number of the input's byte behind its line.
+    """
+
+    next_byte: int
 
 
 def written(first: int, so_far: Tally, done: Iterable[Done]) -> bytes:

@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from lambda_llm.batch.ask import Answer, Asker, Course
+from lambda_llm.batch.ask import Asker, Course
 from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.lines import Raw, custom_id_of, not_answered, parse, split
 from lambda_llm.batch.notes import KILLS, Notes
-from lambda_llm.batch.pieces import Chain, Done
+from lambda_llm.batch.pieces import Answer, Chain, Done
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.storage import Storage
 from lambda_llm.batch_store import layout
@@ -239,7 +239,7 @@ class _Run:
                 flight.began = time.monotonic()
                 if self._spent():
                     sentence = "The part of max_dollars that this request could have had was spent before."
-                    return Answer(not_answered(custom_id_of(raw.content), "max_dollars", sentence), False, 0.0)  # noqa: FBT003
+                    return Answer(not_answered(custom_id_of(raw.content), "max_dollars", sentence), answered=False)
                 answer = await self._worker.asker.ask(
                     parse(raw.content), self._part.record + number, self._cutoff + MARGIN_SECONDS / 2, flight.course
                 )
@@ -296,8 +296,7 @@ class _Run:
 def _done(flight: _Flight) -> Done:
     if flight.task is None:
         raise AssertionError(flight)
-    answer = flight.task.result()
-    return Done(answer.line, answer.answered, flight.raw.after, answer.usage, answer.reasoning_tokens, answer.dollars)
+    return Done(**vars(flight.task.result()), next_byte=flight.raw.after)
 
 
 def _given_up(raw: Raw, code: str, sentence: str) -> Done:
