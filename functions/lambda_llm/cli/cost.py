@@ -1,5 +1,6 @@
 """`lambda-llm cost`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,7 +117,7 @@ def cost(
 
         write(analysis, report)
     if as_json:
-        out.print_json(data=analysis.as_json(), ensure_ascii=True)
+        out.file.write(json.dumps(analysis.as_json(), indent=2) + "\n")  # too large for colours: they take seconds
         return
     _print(analysis, region, every=every)
     for path in (figure, report):

@@ -139,6 +139,7 @@ def test_an_address_gives_the_content_to_anybody_for_a_time(place: Place) -> Non
 def test_an_address_names_its_region_and_can_be_of_what_kms_encrypts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")  # of a local AWS
     with closing(clients.create("s3", "eu-central-1", signs_urls=True)) as s3:
         url = httpx2.URL(s3.generate_presigned_url("get_object", Params={"Bucket": "store-1", "Key": "k"}))
     assert url.host == "store-1.s3.eu-central-1.amazonaws.com"

@@ -22,6 +22,9 @@ POINTS: Final = 181
 _NEAR: Final = 1e-9
 """Ratio less one of two utilizations that are the same."""
 
+_CHORDS: Final = 4
+"""After so many, two options that don't jump have met."""
+
 
 @dataclass(frozen=True)
 class BreakEven:
@@ -77,10 +80,11 @@ def break_even(one: Curve, other: Curve, workload: Workload) -> BreakEven:
     points = grid()
     if one(LEAST) > other(LEAST):
         one, other = other, one
+    dearer = [one(point) > other(point) for point in points]
     crossings = tuple(
         _between(low, high, lambda point: one(point) - other(point))
-        for low, high in pairwise(points)
-        if (one(low) > other(low)) != (one(high) > other(high))
+        for (low, before), (high, after) in pairwise(zip(points, dearer, strict=True))
+        if before != after
     )
     first = crossings[0] if crossings else None
     at = first or 1.0
@@ -113,13 +117,17 @@ def break_evens(options: Sequence[Option], workload: Workload, prices: Prices) -
 def _between(low: float, high: float, difference: Callable[[float], float]) -> float:
     """The utilization at which the difference changes its sign.
 
-    Costs are nearly straight between two that are so near, so a chord finds it in two or three rounds; the middle
-    halves what is left where they jump.
+    Costs are nearly straight between two that are so near, so chords find it, unless they jump there, as servers come
+    whole. Middles then find it, which are the same for all pairs of options: each is computed once.
     """
+    return _by_chords(low, high, difference) or _by_middles(low, high, difference)
+
+
+def _by_chords(low: float, high: float, difference: Callable[[float], float]) -> float | None:
     below, above = difference(low), difference(high)
-    while high > low * (1 + 3 * _NEAR):
+    for _ in range(_CHORDS):
         chord = low + (high - low) * below / (below - above)
-        for point in (chord * (1 - _NEAR), chord * (1 + _NEAR), math.sqrt(low * high)):
+        for point in (chord * (1 - _NEAR), chord * (1 + _NEAR)):
             if not low < point < high:
                 continue
             found = difference(point)
@@ -127,4 +135,21 @@ def _between(low: float, high: float, difference: Callable[[float], float]) -> f
                 low, below = point, found
             else:
                 high, above = point, found
+        if _are_one(low, high):
+            return high
+    return None
+
+
+def _by_middles(low: float, high: float, difference: Callable[[float], float]) -> float:
+    at_first = difference(low) > 0
+    while not _are_one(low, high):
+        middle = math.sqrt(low * high)
+        if (difference(middle) > 0) == at_first:
+            low = middle
+        else:
+            high = middle
     return high
+
+
+def _are_one(low: float, high: float) -> bool:
+    return high <= low * (1 + 3 * _NEAR)
