@@ -77,10 +77,6 @@ CPUS = {
     "like neoverse-v2": Expected(
         f"{MAX},sme=off,sve-max-vq=1", "armv8.6_2", V2, frozenset({"sme"}), placement="mapped"
     ),
-    # Whatever comes next.
-    "max": Expected(MAX, "armv9.2_2", V2 | {"sme"}, frozenset()),
-    # No dot products: older than anything on Lambda, for the variant with which no CPU is refused.
-    "a64fx": Expected("a64fx", "armv8.0_1", frozenset({"asimd", "sve"}), frozenset({"asimddp"})),
 }
 
 

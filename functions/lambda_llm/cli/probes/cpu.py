@@ -10,8 +10,6 @@ GRAVITONS: Final[Mapping[str, str]] = {
     "armv8.2_2": "Graviton2",
     "armv8.6_1": "Graviton3",
     "armv8.6_2": "Graviton4",
-    "armv9.2_1": "a CPU with SME",
-    "armv9.2_2": "a CPU with SME",
 }
 """The best variant for each, as tests/package/test_under_qemu.py sees it."""
 

@@ -12,7 +12,7 @@ from support.fake_deployment import Deploy
     [
         ("armv8.2_2", Outcome.OK, "the best for Graviton2"),
         ("armv8.6_2", Outcome.OK, "the best for Graviton4"),
-        ("armv8.0_1", Outcome.WRONG, "the best for no Graviton"),
+        ("armv9.2_2", Outcome.WRONG, "the best for no Graviton"),
         ("haswell", Outcome.WRONG, "the best for no Graviton"),
         ("built in", Outcome.UNKNOWN, "made for this machine"),
     ],
