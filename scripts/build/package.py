@@ -11,8 +11,11 @@ import argparse
 import fcntl
 import hashlib
 import json
+import os
 import platform
 import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -77,15 +80,14 @@ def native_libraries(destination: Destination, progress: Progress) -> Native:
     return Native(libraries, SOURCE, described, edits, every_cpu=target.every_cpu)
 
 
-def build_package(
-    name: str, destination: Destination, output: Path, progress: Progress, agent: AgentFile | None = None
-) -> Built:
-    """Build the zip of one function.
+def build_packages(
+    outputs: Mapping[str, Path], destination: Destination, progress: Progress, agent: AgentFile | None = None
+) -> dict[str, Built]:
+    """Build the zips of some functions, several at a time: pip waits for its index half of the time.
 
     Args:
-        name: of the function.
-        destination: where it will run.
-        output: the zip to write.
+        outputs: the zip to write, by the function's name.
+        destination: where they will run.
         progress: where to report each step.
         agent: to put into the zip.
 
@@ -93,18 +95,23 @@ def build_package(
         PackageError: the result would not run on Lambda.
         SetupError: a step of the build failed.
     """
-    function = FUNCTIONS[name]
     kind = "local" if destination.local else destination.architecture
-    return build(
-        function,
-        destination,
-        lock=LOCK,
-        stage=BUILD / "package" / f"{name}-{kind}",
-        output=output,
-        native=native_libraries(destination, progress) if function.native else None,
-        agent=agent,
-        report=lambda state: progress.update(f"package ({name})", state),
-    )
+    native = native_libraries(destination, progress) if any(FUNCTIONS[name].native for name in outputs) else None
+
+    def built(name: str) -> Built:
+        return build(
+            FUNCTIONS[name],
+            destination,
+            lock=LOCK,
+            stage=BUILD / "package" / f"{name}-{kind}",
+            output=outputs[name],
+            native=native if FUNCTIONS[name].native else None,
+            agent=agent,
+            report=lambda state: progress.update(f"package ({name})", state),
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(outputs, pool.map(built, outputs), strict=True))
 
 
 def described(built: Built) -> dict[str, Any]:
@@ -125,20 +132,17 @@ def main() -> None:
     parser.add_argument("outputs", nargs="+", metavar="FUNCTION=ZIP", help="what to build, and where to write it")
     given = parser.parse_args()
     agent = given.agent and AgentFile(given.agent, frozenset(given.from_layer), tuple(given.aws_service))
-    outputs = dict(each.split("=", 1) for each in given.outputs)
+    outputs = {name: Path(zip_) for name, _, zip_ in (each.partition("=") for each in given.outputs)}
     BUILD.mkdir(exist_ok=True)
     try:
         # Concurrent set-ups and builds wait for each other; standard output is for the JSON only.
         with (BUILD / "setup.lock").open("w") as turn, Progress(sys.stderr) as progress:
             fcntl.flock(turn, fcntl.LOCK_EX)
             destination = here() if given.local else Destination(given.arch)
-            built = {
-                name: described(build_package(name, destination, Path(output), progress, agent))
-                for name, output in outputs.items()
-            }
+            built = build_packages(outputs, destination, progress, agent)
     except (PackageError, SetupError) as error:
         sys.exit(str(error))
-    print(json.dumps(built))
+    print(json.dumps({name: described(each) for name, each in built.items()}))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from scripts.demo import MODEL
 from scripts.models.opening import ONE_THREAD, open_engine
 from support.chat import PATH, made
 
-EXAMPLES = 60
+EXAMPLES = 30
 """Requests for each operation."""
 
 

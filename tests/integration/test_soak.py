@@ -1,8 +1,8 @@
-"""Three minutes of random requests; an hour of them is `make long`."""
+"""A minute of random requests; an hour of them is `make long`."""
 
 from scripts.soak import soak
 
-SECONDS = 180
+SECONDS = 60
 
 
 def test_the_server_answers_whatever_comes_and_does_not_grow() -> None:
@@ -10,4 +10,4 @@ def test_the_server_answers_whatever_comes_and_does_not_grow() -> None:
     assert outcome.failures == []
     assert outcome.grown() == []
     assert outcome.statuses.keys() >= {200, 400, 404, 415}
-    assert outcome.statuses.total() > 500
+    assert outcome.statuses.total() > 150

@@ -62,7 +62,7 @@ from support.leftovers import leftovers
 from support.loads import content, load_model
 from support.models import Shape, padded, write_llama
 
-SCHEDULES = 1000
+SCHEDULES = 400
 SIZE_MAX = 60_000
 IMPATIENT_SECONDS = 0.03
 
