@@ -189,6 +189,7 @@ TESTED_ELSEWHERE = {
     "simulator/fleet_loop": ["unit/simulator/test_fleet.py"],
     "simulator/functions_loop": ["unit/simulator/test_functions.py"],
     "simulator/result": ["unit/simulator/test_functions.py", "unit/simulator/test_fleet.py"],
+    "usage/errors": ["unit/usage/test_read.py", "unit/usage/test_bill.py"],
     "web/adapter": ["unit/inference/snapshot/test_hooks.py"],
     "web/errors": ["unit/serving/test_errors.py"],
     "web/local_only": ["unit/web/test_hosts.py"],

@@ -25,6 +25,7 @@ from lambda_llm.cli import (
     serve,
     simulate,
     tenant,
+    usage,
     verify,
     versions,
 )
@@ -72,6 +73,7 @@ for _command in (
     inspect.inspect,
     package.package,
     versions.versions,
+    usage.usage,
 ):
     app.command(no_args_is_help=_command not in {chat.chat, package.package})(_command)
 app.add_typer(agent.app, name="agent")

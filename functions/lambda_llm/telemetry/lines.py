@@ -111,6 +111,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "backend_kind": "of it: lambda, bedrock, sagemaker, gpu, …",
     "attempts": "backends that were asked, with what became of each",
     "tenant": "whose request it is",
+    "own_dollars": "US dollars that this function's own time took, by the price list",
     "application": "what sent it: header X-Lambda-LLM-Application, or the role that signed",
     "budget_window": "of the budget that is nearest to its end: day, month, …",
     # memory, in bytes
@@ -284,6 +285,7 @@ ROUTER_REQUEST: Final = Line(
         "backend",
         "backend_kind",
         "attempts",
+        "own_dollars",
         "budget_window",
     },
 )
@@ -320,7 +322,9 @@ BATCH_PART: Final = Line(
     "batch",
     Plane.ORCHESTRATION,
     (Directive(("function", "model"), ("Records", "RecordErrors", "InputTokens", "OutputTokens", "Dollars")),),
-    frozenset({"batch", "part", "tenant", "model", "backend", "backend_kind", "status", "error", "seconds"}),
+    frozenset(
+        {"batch", "part", "tenant", "model", "backend", "backend_kind", "status", "error", "seconds", "own_dollars"}
+    ),
 )
 """One for each invocation of a worker: one for each record would cost as much as the record. Its dollars are the
 backend's."""
