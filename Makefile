@@ -7,6 +7,7 @@
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 BIN := .venv/bin
+TOGETHER := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 define setup
 @$(if $(PYTHON),,echo "make: No Python 3.11 or later was found. Install one, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1)
@@ -23,7 +24,7 @@ help:
 	@echo
 	@echo "make lint    style and types alone          make format  lays out the code"
 	@echo "make build   llama.cpp's libraries alone    make lock    newest versions of every package"
-	@echo "make long    an hour of random requests to a server, and a batch of 100,000"
+	@echo "make long    the tests with coverage, an hour of random requests, and a batch of 100,000"
 	@echo "make package the functions' zips for Lambda, in dist/"
 	@echo "make clean   removes everything that was set up"
 
@@ -40,14 +41,15 @@ demo-router:
 	@$(BIN)/python -m scripts.demo_router
 
 # Two at a time: most tests wait for a process of theirs half of the time. A file's tests stay together.
-# Coverage, of the tests' own processes, is measured in CI: tracing takes time, and skipped tests would miss the floor.
-# `CI=true make test` does the same here; `.venv/bin/coverage report` lists it by file afterwards.
 test: lint
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(if $(CI),--cov --cov-report=)
+	@$(BIN)/python -m pytest $(TOGETHER)
 
 # What takes too long for CI. Its last figures stand in docs/verified.md.
+# Coverage is of the tests' own processes: tracing takes them half as long again, and skipped tests miss the floor.
+# `.venv/bin/coverage report` lists it by file afterwards.
 long:
 	$(setup) test
+	@$(BIN)/python -m pytest $(TOGETHER) --cov --cov-report=
 	@$(BIN)/python -m scripts.soak --minutes 60
 	@$(BIN)/python -m scripts.batch_soak --records 100000
 
