@@ -33,10 +33,10 @@ Rule = tuple[str, int]
 """File and line of a rule's block."""
 
 
-def rules(module: Path, *, of_variables: bool) -> dict[Rule, Block]:
-    """A module's rules, those of variables or all others."""
+def rules(module: Path, *, of_variables: bool) -> dict[Rule, tuple[Block, str]]:
+    """A module's rules, those of variables or all others, and the address of what each is a rule of."""
     return {
-        (rule.file.name, rule.line): rule
+        (rule.file.name, rule.line): (rule, block.address)
         for block in hcl.module(module)
         if of_a_variable(block.address) == of_variables
         for kind in KINDS
@@ -88,31 +88,37 @@ def refusals(folder: Path, **variables: str) -> dict[str, list[tuple[str, int]]]
     return found
 
 
-def check(known: dict[Rule, Block], found: dict[str, list[tuple[str, int]]], written: list[str]) -> None:
-    """Each case is refused by a rule, and each rule refuses a case."""
+def check(
+    known: dict[Rule, tuple[Block, str]], found: dict[str, list[tuple[str, int]]], written: dict[str, list[str]]
+) -> None:
+    """Each case is refused by rules of what it expects to be refused, and each rule refuses a case."""
     refused = set()
-    for run in written:
+    for run, expected in written.items():
         hit = {
-            (file, first)
-            for (file, first), rule in known.items()
+            (file, first): address
+            for (file, first), (rule, address) in known.items()
             if any(file == where and first <= line <= rule.end for where, line in found[run])
         }
-        assert hit, f"{run} is refused by none of the rules that it is for: {found[run]}"
-        refused |= hit
+        assert set(hit.values()) == set(expected), f"{run} is refused by other rules than it expects: {found[run]}"
+        refused |= hit.keys()
     missing = [f"{file}:{line}" for file, line in sorted(set(known) - refused)]
     assert not missing, f"no case in the module's tests is refused by the rule at {', '.join(missing)}"
 
 
-def write_cases(folder: Path, module: Path, *, of_variables: bool) -> list[str]:
-    """Write each case, for variables or for the rest, into a file of its own, without what it expects."""
-    written = []
+def write_cases(folder: Path, module: Path, *, of_variables: bool) -> dict[str, list[str]]:
+    """Write each case, for variables or for the rest, into a file of its own, without what it expects.
+
+    Returns:
+        What each expects to be refused, by its name.
+    """
+    written = {}
     for run, needed, expected in cases(module):
         if any(map(of_a_variable, expected)) != of_variables:
             continue
         text = "".join(block.source for block in needed if not of_variables or block.kind != "mock_provider")
         text += re.sub(r"  expect_failures = .*\n", "", run.source)
         (folder / f"{run.labels[0]}.tftest.hcl").write_text(text, encoding="utf-8")
-        written.append(run.labels[0])
+        written[run.labels[0]] = expected
     return written
 
 
