@@ -92,7 +92,7 @@ def check(
     known: dict[Rule, tuple[Block, str]], found: dict[str, list[tuple[str, int]]], written: dict[str, list[str]]
 ) -> None:
     """Each case is refused by rules of what it expects to be refused, and each rule refuses a case."""
-    refused = set()
+    refused: set[Rule] = set()
     for run, expected in written.items():
         hit = {
             (file, first): address
