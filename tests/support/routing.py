@@ -127,11 +127,13 @@ def routing(
     budgets: Budgets,
     identity: Identity = Identity.IAM,
     store: Store | None = None,
+    *,
+    lines: bool = False,
 ) -> Iterator[Routing]:
     path = folder / "router.json"
     path.write_text(json.dumps(configuration))
     live = Live(Reloading(FileSource(path)), budgets)
-    app = create_app(live, functools.partial(tenant_of, identity), store=store)
+    app = create_app(live, functools.partial(tenant_of, identity), store=store, lines=lines)
     app.add_middleware(FrontDoor, context_of=from_adapter, tenants=identity is Identity.AUTHORIZER)
     server = Server(app, live.stop, host="127.0.0.1", port=0, log_config=None)
 

@@ -100,6 +100,15 @@ class Spent:
             + prices.REQUEST * self.turns
         )
 
+    @property
+    def own_dollars(self) -> float:
+        """Estimate of the agent's part, without inference, which says itself what it takes."""
+        return (
+            prices.durable(self.operations, self.bytes)
+            + prices.busy(self.tool_seconds, MEMORY_MB)
+            + prices.REQUEST * (1 + self.turns)
+        )
+
 
 def reached(spent: Spent, limit: Limits) -> str:
     """Name of the first limit that is reached, or an empty text."""

@@ -44,6 +44,7 @@ from lambda_llm.agent.agent import Agent, Known, Question, known
 from lambda_llm.agent.commands import Act, Ask, Attempt, Command, Compact, Done, Think, Wait
 from lambda_llm.agent.errors import AgentError, BadReferenceError, ToolError
 from lambda_llm.agent.events import Acted, Answered, Began, Broken, Compacted, Considered, Event, Waited
+from lambda_llm.agent.figures import Figures
 from lambda_llm.agent.loop import State, next_
 from lambda_llm.agent.outcomes import from_json, to_json
 from lambda_llm.agent.references import Reference
@@ -92,12 +93,14 @@ class Surroundings:
         function: ARN of the alias of inference, which is invoked while the orchestrator is suspended; or
         streamed: inference over HTTP.
         client: of Lambda for the durable service; by default the SDK's.
+        lines: whether executions write lines for figures on standard output.
     """
 
     store: Callable[[str], Store]
     function: str = ""
     streamed: Streamed | None = None
     client: Any = None
+    lines: bool = False
 
 
 def handler(agent: Agent, surroundings: Surroundings) -> Callable[[Any, Any], Any]:
@@ -167,6 +170,10 @@ class _Execution:
         self._arn = context.execution_context.durable_execution_arn
         self._sources: Mapping[str, ToolSource] = {source.name: source for source in agent.sources}
         self._store: Store | None = None
+        given = event if isinstance(event, Mapping) else {}
+        self._figures = Figures(
+            surroundings.lines, self._arn, str(given.get("tenant", DEFAULT_TENANT)), agent.model, context.is_replaying
+        )
 
     def run(self) -> dict[str, Any]:
         state = State(self._agent)
@@ -180,7 +187,9 @@ class _Execution:
             if isinstance(command, Done):
                 cost = self._told("close", "close", state)
                 self._context.logger.info("the execution ended: %s", command.status)
-                return _result(command, dataclasses.replace(state, spent=state.spent.plus(**cost)))
+                state = dataclasses.replace(state, spent=state.spent.plus(**cost))
+                self._figures.ended(command, state.spent)
+                return _result(command, state)
             cost = {"operations": 0, "bytes": 0}
             if isinstance(command, Ask) or (isinstance(command, Wait) and command.seconds >= LONG_SECONDS):
                 cost = self._told("suspend", f"{command.name}-rest", state)
@@ -253,7 +262,9 @@ class _Execution:
     def _perform(self, command: Command) -> Event:
         match command:
             case Think():
-                return self._think(command)
+                considered = self._think(command)
+                self._figures.thought(command, considered.outcome)
+                return considered
             case Act():
                 return self._act(command)
             case Ask():
@@ -268,7 +279,7 @@ class _Execution:
 
     # -- Thinking -------------------------------------------------------------------------------------
 
-    def _think(self, command: Think) -> Event:
+    def _think(self, command: Think) -> Considered:
         if self._surroundings.streamed:
             return self._think_awake(command, self._surroundings.streamed)
         payload = inference.payload(command.request)
@@ -280,7 +291,7 @@ class _Execution:
         written = len(payload) + len((text or "").encode())
         return Considered(inference.parse(text, command.name), operations=1, written=written)
 
-    def _think_awake(self, command: Think, streamed: Streamed) -> Event:
+    def _think_awake(self, command: Think, streamed: Streamed) -> Considered:
         def ask(_: StepContext) -> str:
             status, content, retry_after = streamed.ask(command.request)
             answer = {"status": status, "content": content.decode(errors="replace"), "retry_after": retry_after}
@@ -298,6 +309,7 @@ class _Execution:
 
     def _act(self, command: Act) -> Event:
         """One call is a step of its own; several are branches, and calls that share a turn share a branch."""
+        self._figures.tool_calls += len(command.attempts)
         branches = _branches(command.attempts)
         named = {attempt.call.id: f"{command.name}-{place}" for place, attempt in enumerate(command.attempts)}
         if len(branches) == 1:
@@ -334,9 +346,10 @@ class _Execution:
         except StepError as error:
             # The service's own text would be the only witness that the call may have been made.
             said = str(error.message) if _Again.__name__ in str(error.error_type) else "The call was interrupted."
-            return _noted(
-                tool.name, failed(ToolError(said), unknown=once or _Again.__name__ not in str(error.error_type))
-            )
+            outcome = failed(ToolError(said), unknown=once or _Again.__name__ not in str(error.error_type))
+            if not context.is_replaying():
+                self._figures.called(name, attempt.known, outcome, None, "interrupted")
+            return _noted(tool.name, outcome)
 
     def _made(self, step: StepContext, name: str, attempt: Attempt) -> str:
         tool, store = attempt.known.tool, self._opened()
@@ -349,6 +362,7 @@ class _Execution:
             answer=attempt.answer,
         )
         began = time.monotonic()
+        kind: str | None = None
         try:
             outcome = self._sources[attempt.known.source].call(attempt.known.name, attempt.arguments, context)
             outcome = bounded(outcome, store)
@@ -359,11 +373,14 @@ class _Execution:
             again = unknown or (isinstance(error, ToolError) and error.retriable)
             if again and tool.effects is not Effects.ONCE and step.attempt < REPEATS:
                 raise _Again(str(error)[:2000]) from None
-            outcome = bounded(failed(error, unknown=unknown), store)
+            outcome, kind = bounded(failed(error, unknown=unknown), store), type(error).__name__
         except Exception as error:  # noqa: BLE001 - a source's bug must not end the execution
             said = f"The tool failed with {type(error).__name__}."
-            outcome = failed(ToolError(said), unknown=tool.effects is Effects.ONCE)
-        return _noted(tool.name, outcome, time.time(), time.monotonic() - began)
+            outcome, kind = failed(ToolError(said), unknown=tool.effects is Effects.ONCE), type(error).__name__
+        seconds = time.monotonic() - began
+        text = _noted(tool.name, outcome, time.time(), seconds)
+        self._figures.called(name, attempt.known, outcome, seconds, kind)
+        return text
 
     # -- Asking, and what is left out -------------------------------------------------------------------
 

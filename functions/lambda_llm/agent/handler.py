@@ -8,7 +8,8 @@ from lambda_llm.agent.definition import find
 from lambda_llm.agent.durable import Surroundings, handler
 from lambda_llm.agent.settings import AgentSettings
 from lambda_llm.agent.store import S3Store
-from lambda_llm.telemetry import logs
+from lambda_llm.telemetry import emf, logs, process
+from lambda_llm.telemetry.lines import AGENT_INIT
 
 logs.configure()
 
@@ -16,5 +17,6 @@ _settings = AgentSettings.load()
 
 handle = handler(
     find(_settings.agent),
-    Surroundings(store=lambda tenant: S3Store(_settings.state, tenant), function=_settings.inference),
+    Surroundings(store=lambda tenant: S3Store(_settings.state, tenant), function=_settings.inference, lines=True),
 )
+emf.write(AGENT_INIT, InitSeconds=process.seconds(), resident_bytes=process.resident_bytes())

@@ -60,6 +60,8 @@ class Thought:
         tokens: of prompt and answer.
         at: Unix time at which the server made it.
         seconds: that the server was busy, if it says so.
+        input_tokens: of the prompt alone.
+        output_tokens: of the answer alone.
     """
 
     text: str
@@ -69,6 +71,8 @@ class Thought:
     tokens: int
     at: float
     seconds: float
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ def _thought(answer: Mapping[str, Any], prefix: str) -> Thought:
         tokens=_count(usage.get("total_tokens", 0)),
         at=float(_count(answer.get("created", 0))),
         seconds=(_number(timings.get("prompt_ms", 0)) + _number(timings.get("predicted_ms", 0))) / 1000,
+        input_tokens=_count(usage.get("prompt_tokens", 0)),
+        output_tokens=_count(usage.get("completion_tokens", 0)),
     )
 
 

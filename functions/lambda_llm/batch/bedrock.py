@@ -25,7 +25,7 @@ from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.finalize import MISSING
 from lambda_llm.batch.lines import Raw, answered, custom_id_of, not_answered, parse, refused, split
 from lambda_llm.batch.output import Output, Progress
-from lambda_llm.batch.pieces import Chain, Done
+from lambda_llm.batch.pieces import Chain, Done, Tally
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.storage import Storage
 from lambda_llm.batch.worker import SAVE_RECORDS
@@ -67,6 +67,7 @@ class BedrockJobs:
         most: tokens of an answer.
         client: of Bedrock.
         clock: seconds since 1970.
+        ended: told what has become of the records that a step has ended, at its end.
     """
 
     storage: Storage
@@ -75,6 +76,7 @@ class BedrockJobs:
     most: int
     client: Any
     clock: Callable[[], float] = time.time
+    ended: Callable[[Tally], None] = lambda _: None
 
     def work(self, part: Part) -> Step:
         """Begin a part's job, look at it, or take its answers.
@@ -91,11 +93,14 @@ class BedrockJobs:
         """
         chain = Chain(self.storage, self.record.batch.id, part)
         chain.follow()
-        if not chain.whole:
-            step = self._step(part, chain)
+        try:
             if not chain.whole:
-                return step
-        chain.mark()
+                step = self._step(part, chain)
+                if not chain.whole:
+                    return step
+            chain.mark()
+        finally:
+            self.ended(chain.mine)
         return "done"
 
     def _step(self, part: Part, chain: Chain) -> Step:

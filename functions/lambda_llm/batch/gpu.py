@@ -24,7 +24,9 @@ from lambda_llm.aws import clients
 from lambda_llm.batch import build
 from lambda_llm.batch.config import GPUBackend
 from lambda_llm.batch.errors import BatchFailedError, SettingsError
+from lambda_llm.batch.figures import worked
 from lambda_llm.batch.notes import Notes
+from lambda_llm.batch.pieces import Tally
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.settings import configuration_of, store_of
 from lambda_llm.batch.storage import Storage, s3_client
@@ -162,9 +164,15 @@ def run(job: Job, command: Sequence[str]) -> None:
     async def answered(server: "subprocess.Popen[bytes]") -> None:
         asker = build.server(model, backend, record, job.server, lambda: _require_running(server))
         try:
-            worker = Worker(storage, record, asker, backend.parallel)
-            while await worker.work(part, int(notes.suspected), lambda: _DAY) == "again":
-                pass
+            step = "again"
+            while step == "again":
+                with worked(record, backend, part) as done:
+
+                    def ended(tally: Tally) -> None:
+                        done.tally = tally
+
+                    worker = Worker(storage, record, asker, backend.parallel, ended=ended)
+                    step = done.step = await worker.work(part, int(notes.suspected), lambda: _DAY)
         finally:
             await asker.close()
 

@@ -15,13 +15,16 @@ from lambda_llm.batch import build
 from lambda_llm.batch.bedrock import POLL_SECONDS, BedrockJobs
 from lambda_llm.batch.config import BedrockBackend, LambdaBackend, Model
 from lambda_llm.batch.errors import BatchFailedError
+from lambda_llm.batch.figures import worked
 from lambda_llm.batch.finalize import Finalizer
 from lambda_llm.batch.index import Indexer
 from lambda_llm.batch.intake import Intake
+from lambda_llm.batch.pieces import Tally
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.settings import configuration_of, store_of
 from lambda_llm.batch.storage import Storage, s3_client
 from lambda_llm.batch.worker import Worker
+from lambda_llm.batch_store import figures
 from lambda_llm.batch_store.batches import Batches
 from lambda_llm.batch_store.files import Files
 from lambda_llm.batch_store.records import Record
@@ -48,7 +51,7 @@ class Functions:
         return clients.create("stepfunctions")
 
     def _batches(self, machine: str) -> Batches:
-        return Batches(self._uri, self._s3, self._states, machine)
+        return Batches(self._uri, self._s3, self._states, machine, changed=figures.write)
 
     def index(self, tenant: str, batch: str, remaining: Callable[[], float]) -> dict[str, Any]:
         """See `Indexer`."""
@@ -80,16 +83,21 @@ class Functions:
         record = self._batches(configuration.machine).read(tenant, batch).record
         model, backend = build.chosen(configuration, record)
         read = Part.model_validate(part)
-        seconds = 0
-        if isinstance(backend, BedrockBackend):
-            bedrock = clients.create("bedrock", backend.region)
-            step: str = BedrockJobs(self._storage, record, backend, model.max_tokens, bedrock).work(read)
-            seconds = POLL_SECONDS if step == "wait" else 0
-        elif isinstance(backend, LambdaBackend):
-            step = asyncio.run(self._asked(record, model, backend, read, attempt, remaining))
-        else:
-            raise BatchFailedError("no_backend", "Parts for GPUs are answered by jobs, not by this function.")
-        return {"step": step, "seconds": seconds, "tenant": tenant, "batch": batch, "part": part}
+        with worked(record, backend, read) as done:
+
+            def ended(tally: Tally) -> None:
+                done.tally = tally
+
+            if isinstance(backend, BedrockBackend):
+                bedrock = clients.create("bedrock", backend.region)
+                jobs = BedrockJobs(self._storage, record, backend, model.max_tokens, bedrock, ended=ended)
+                done.step = jobs.work(read)
+            elif isinstance(backend, LambdaBackend):
+                done.step = asyncio.run(self._asked(record, model, backend, read, attempt, remaining, ended))
+            else:
+                raise BatchFailedError("no_backend", "Parts for GPUs are answered by jobs, not by this function.")
+        seconds = POLL_SECONDS if done.step == "wait" else 0
+        return {"step": done.step, "seconds": seconds, "tenant": tenant, "batch": batch, "part": part}
 
     async def _asked(
         self,
@@ -99,11 +107,12 @@ class Functions:
         part: Part,
         attempt: int,
         remaining: Callable[[], float],
+        ended: Callable[[Tally], None],
     ) -> str:
         asker = build.function(model, backend, record)
         try:
             parallel = min(backend.parallel, backend.concurrency)
-            return await Worker(self._storage, record, asker, parallel).work(part, attempt, remaining)
+            return await Worker(self._storage, record, asker, parallel, ended=ended).work(part, attempt, remaining)
         finally:
             await asker.close()
 

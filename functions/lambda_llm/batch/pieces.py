@@ -156,7 +156,14 @@ def written(first: int, so_far: Tally, done: Iterable[Done]) -> bytes:
 
 
 class Chain:
-    """The pieces of a part."""
+    """The pieces of a part.
+
+    Attributes:
+        next: number, in the part, of the record behind its end.
+        next_byte: number of the input's byte at which that record begins.
+        so_far: of the records before it.
+        mine: of those that were added here.
+    """
 
     def __init__(self, storage: Storage, batch_id: str, part: Part) -> None:
         """Take the part; nothing is read.
@@ -172,6 +179,7 @@ class Chain:
         self.next = 0
         self.next_byte = part.first
         self.so_far = Tally()
+        self.mine = Tally()
 
     @property
     def whole(self) -> bool:
@@ -213,6 +221,8 @@ class Chain:
         content = written(self.next, self.so_far, done)
         mine = self._storage.put_once(layout.piece(self._batch_id, self._part.part, self.next), content)
         head = Head.read(content[:HEAD_BYTES])[0] if mine else self.head(self.next)
+        if mine and head is not None:
+            self.mine += head.tally
         if head is None:
             raise StoreError("A piece of a batch's answers has disappeared while the batch runs: let nobody delete it.")
         self._go_behind(head)

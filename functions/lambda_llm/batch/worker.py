@@ -17,7 +17,7 @@ from lambda_llm.batch.ask import Asker, Course
 from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.lines import Raw, custom_id_of, not_answered, parse, split
 from lambda_llm.batch.notes import KILLS, Notes
-from lambda_llm.batch.pieces import Answer, Chain, Done
+from lambda_llm.batch.pieces import Answer, Chain, Done, Tally
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.storage import Storage
 from lambda_llm.batch_store import layout
@@ -53,6 +53,7 @@ class Worker:
         asker: of whoever answers.
         parallel: requests at once.
         clock: seconds since 1970.
+        ended: told what has become of the records that an invocation has ended, at its end.
     """
 
     storage: Storage
@@ -60,6 +61,7 @@ class Worker:
     asker: Asker
     parallel: int
     clock: Callable[[], float] = time.time
+    ended: Callable[[Tally], None] = lambda _: None
 
     async def work(self, part: Part, attempt: int, remaining: Callable[[], float]) -> Step:
         """Answer the records of a part that have no answer, as far as time allows.
@@ -88,9 +90,11 @@ class Worker:
                     await (run.carefully() if attempt else run.quickly())
                     if not chain.whole:
                         return "again"
+            await asyncio.to_thread(chain.mark)
         except _StoppedError:
-            return "done"
-        await asyncio.to_thread(chain.mark)
+            pass
+        finally:
+            self.ended(chain.mine)
         return "done"
 
     @staticmethod

@@ -55,7 +55,15 @@ class Stored:
 class Batches:
     """Batches of all tenants. Thread-safe; each call waits for S3 and Step Functions."""
 
-    def __init__(self, uri: str, s3: Any, states: Any, machine: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        uri: str,
+        s3: Any,
+        states: Any,
+        machine: str,
+        clock: Callable[[], float] = time.time,
+        changed: Callable[[Record], None] = lambda _: None,
+    ) -> None:
         """Take the parts; no request is sent.
 
         Args:
@@ -64,6 +72,7 @@ class Batches:
             states: client of Step Functions.
             machine: ARN of the state machine.
             clock: seconds since 1970.
+            changed: told of each batch that now stands otherwise, once it is written.
 
         Raises:
             S3URIError: `uri` has another form.
@@ -74,6 +83,7 @@ class Batches:
         self._states = states
         self._machine = machine
         self._clock = clock
+        self._changed = changed
 
     def create(
         self,
@@ -121,7 +131,9 @@ class Batches:
             output_seconds=None if expires is None else expires.seconds,
         )
         stored = self._put(record, None)
-        if stored is None:
+        if stored is not None:
+            self._changed(record)
+        else:
             stored = self.read(tenant, batch.id)
             if stored.record.batch.status != "validating":
                 return self._counted(stored.record.batch)
@@ -237,7 +249,10 @@ class Batches:
         Raises:
             StoreError: it is not known whether it was changed.
         """
-        return self._put(record, stored.etag)
+        changed = self._put(record, stored.etag)
+        if changed is not None and record.batch.status != stored.record.batch.status:
+            self._changed(record)
+        return changed
 
     def change_until_ended(self, stored: Stored, change: Callable[[Record], Record]) -> None:
         """Change a record, whoever else changes it meanwhile; one that has ended stays as it is.

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lambda_llm.aws import clients
 from lambda_llm.aws.s3_uri import parse_object
+from lambda_llm.batch_store import figures
 from lambda_llm.batch_store.batches import Batches
 from lambda_llm.documents import export as exporting
 from lambda_llm.documents import prepare as preparing
@@ -68,7 +69,7 @@ class Function:
         """
         self._settings = settings
         self._s3 = s3
-        self._batches = Batches(settings.store, s3, states, settings.machine)
+        self._batches = Batches(settings.store, s3, states, settings.machine, changed=figures.write)
         self._index = index
         self._splitter: Splitter | None = None
 

@@ -15,6 +15,9 @@ from typing import Any, Final
 
 from botocore.session import get_session
 
+from lambda_llm.telemetry import emf
+from lambda_llm.telemetry.lines import PRUNE
+
 FUNCTION: Final = "LAMBDA_LLM_PRUNE_FUNCTION"
 KEEP_NEWEST: Final = "LAMBDA_LLM_PRUNE_KEEP_NEWEST"
 
@@ -33,6 +36,14 @@ class Pruned:
 
     deleted: list[str]
     kept: list[str]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run: its result, and how many versions that no alias names there are after it."""
+
+    pruned: Pruned
+    unused: int
 
 
 def prune(function: str, *, keep_newest: int, dry_run: bool = False) -> Pruned:
@@ -62,20 +73,32 @@ def prune_with(
         ValueError: `keep_newest` is below 1.
         botocore.exceptions.ClientError: Lambda refused, with its reason.
     """
+    return _run(client, function, keep_newest, dry_run=dry_run, keep=keep).pruned
+
+
+def _run(client: Any, function: str, keep_newest: int, *, dry_run: bool, keep: Collection[str] = ()) -> _Run:
     _check(keep_newest)
     # Versions before aliases: a version that is published from here on is not a candidate.
     versions = sorted(_versions(client, function), key=int)
-    kept = {*_used(client, function), *versions[-keep_newest:], *keep}
+    used = _used(client, function)
+    kept = {*used, *versions[-keep_newest:], *keep}
     deleted = [
         version for version in versions if version not in kept and (dry_run or _deleted(client, function, version))
     ]
-    return Pruned(deleted, [version for version in versions if version not in deleted])
+    remain = [version for version in versions if dry_run or version not in deleted]
+    pruned = Pruned(deleted, [version for version in versions if version not in deleted])
+    return _Run(pruned, len([version for version in remain if version not in used]))
 
 
 def handle(event: Any, context: object) -> dict[str, list[str]]:  # noqa: ARG001 - Lambda passes two arguments
     """The pruner's handler; `{"dry_run": true}` deletes nothing."""
     dry_run = isinstance(event, dict) and event.get("dry_run") is True
-    pruned = asdict(prune(os.environ[FUNCTION], keep_newest=int(os.environ[KEEP_NEWEST]), dry_run=dry_run))
+    function, keep_newest = os.environ[FUNCTION], int(os.environ[KEEP_NEWEST])
+    _check(keep_newest)
+    with closing(get_session().create_client("lambda")) as client:
+        run = _run(client, function, keep_newest, dry_run=dry_run)
+    pruned = asdict(run.pruned)
+    emf.write(PRUNE, UnusedVersions=run.unused, target=function, pruned=0 if dry_run else len(run.pruned.deleted))
     logger.info("dry run: %s" if dry_run else "%s", pruned)
     return pruned
 

@@ -71,7 +71,15 @@ def explain(error: Exception) -> APIError:
     return answer
 
 
-def _status(error: Exception) -> tuple[int | None, str]:
+def status_of(error: BaseException) -> tuple[int, str]:
+    """Status and code that a client gets of any exception."""
+    if isinstance(error, APIError):
+        return error.status, error.body.error.code or ""
+    status, code = _status(error)
+    return (HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error") if status is None else (status, code)
+
+
+def _status(error: BaseException) -> tuple[int | None, str]:
     """Status and code; None: nobody has foreseen it."""
     match error:
         case BackendError():

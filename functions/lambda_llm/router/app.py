@@ -23,10 +23,11 @@ from lambda_llm.router.answers import explain, failure_event
 from lambda_llm.router.background import Background
 from lambda_llm.router.batches import Store, routes
 from lambda_llm.router.config import Configuration
-from lambda_llm.router.dispatch import Answer
+from lambda_llm.router.dispatch import Answer, told
 from lambda_llm.router.errors import NotConfiguredError, UnknownError
 from lambda_llm.router.live import Live
 from lambda_llm.router.models import listed
+from lambda_llm.router.request_line import APPLICATION, RequestLine, application_of
 from lambda_llm.web.deadline import deadline_of
 from lambda_llm.web.errors import APIError, install
 from lambda_llm.web.origin import Origin, origin_of
@@ -63,6 +64,7 @@ class Asked:
         id: of the request, as its answer, logs and backends have it.
         deadline: when the answer must have ended, as `time.monotonic` tells it.
         most: tokens that the authorizer allows for an answer.
+        line: of the request.
     """
 
     operation: Operation
@@ -71,6 +73,7 @@ class Asked:
     id: str
     deadline: float
     most: int | None
+    line: RequestLine
 
     @property
     def streams(self) -> bool:
@@ -106,7 +109,12 @@ class RouterApp(Starlette):
 
 
 def create_app(
-    live: Live, tenant_of: TenantOf, background: Background | None = None, store: Store | None = None
+    live: Live,
+    tenant_of: TenantOf,
+    background: Background | None = None,
+    store: Store | None = None,
+    *,
+    lines: bool = False,
 ) -> RouterApp:
     """Create the application.
 
@@ -115,8 +123,9 @@ def create_app(
         tenant_of: tells tenants apart.
         background: answers later; None: nothing does.
         store: where files and batches are; None: there are none.
+        lines: whether each request of a model has a line on standard output.
     """
-    handlers = _Handlers(live, tenant_of, background)
+    handlers = _Handlers(live, tenant_of, background, lines=lines)
     responses = Operation.RESPONSES.value
     paths = [
         *(Route(each.value, functools.partial(handlers.ask, each), methods=["POST"]) for each in Operation),
@@ -139,20 +148,29 @@ def create_app(
 class _Handlers:
     """What answers each path."""
 
-    def __init__(self, live: Live, tenant_of: TenantOf, background: Background | None) -> None:
+    def __init__(self, live: Live, tenant_of: TenantOf, background: Background | None, *, lines: bool) -> None:
         self._live = live
+        self._lines = lines
         self._tenant_of = tenant_of
         self._background = background
 
     async def ask(self, operation: Operation, request: Request) -> Response:
         """An operation of a model."""
         content = await request.body()  # before any refusal: what was not read would close the connection
-        tenant, most = await self._tenant(request), origin_of(request.scope).max_tokens
-        body = _object(content)
+        origin = origin_of(request.scope)
+        line = RequestLine(
+            operation.value, on=self._lines, application=application_of(request.headers.get(APPLICATION), origin)
+        )
+        with line.written_if_refused():
+            tenant = line.tenant = await self._tenant(request)
+            body, deadline = _object(content), deadline_of(request, ANSWER_SECONDS)
         if operation is Operation.RESPONSES and body.get("background") is True:
-            key = request.headers.get("idempotency-key")
-            return JSONResponse(await self._later().submit(tenant, _bounded(body, most), key))
-        asked = Asked(operation, body, tenant, request.scope[_ID], deadline_of(request, ANSWER_SECONDS), most)
+            with line.written():
+                key = request.headers.get("idempotency-key")
+                queued = await self._later().submit(tenant, _bounded(body, origin.max_tokens), key)
+                line.model = body["model"]
+            return JSONResponse(queued)
+        asked = Asked(operation, body, tenant, request.scope[_ID], deadline, origin.max_tokens, line)
         return await while_connected(request, _begun(self._live, asked) if asked.streams else _whole(self._live, asked))
 
     async def response(self, request: Request) -> Response:
@@ -237,13 +255,20 @@ async def _begun(live: Live, asked: Asked) -> Response:
 
 @asynccontextmanager
 async def _answered(live: Live, asked: Asked) -> AsyncIterator[Answer]:
-    async with (
-        live.request() as current,
-        current.router.answer(
-            asked.operation, asked.body, asked.tenant, asked.id, asked.deadline, most=asked.most
-        ) as answer,
-    ):
-        yield answer
+    with asked.line.written():
+        async with (
+            live.request() as current,
+            current.router.answer(
+                asked.operation,
+                asked.body,
+                asked.tenant,
+                asked.id,
+                asked.deadline,
+                most=asked.most,
+                line=asked.line,
+            ) as answer,
+        ):
+            yield answer
 
 
 def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
@@ -255,13 +280,7 @@ def _bounded(body: dict[str, Any], most: int | None) -> dict[str, Any]:
 
 
 def _headers(answer: Answer) -> dict[str, str]:
-    """Who has answered, and after or instead of whom: `gpu=throttled, slow=left, small`."""
-    became = [each.failed or ("left" if each.left else None) for each in answer.attempts]
-    tried = ", ".join(
-        each.backend if what is None else f"{each.backend}={what}"
-        for each, what in zip(answer.attempts, became, strict=True)
-    )
-    return {"x-lambda-llm-backend": answer.backend, "x-lambda-llm-attempts": tried}
+    return {"x-lambda-llm-backend": answer.backend, "x-lambda-llm-attempts": told(answer.attempts)}
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -41,6 +41,14 @@ class Attempt:
     left: bool = False
 
 
+def told(attempts: Sequence[Attempt]) -> str:
+    """Who was asked, and after or instead of whom: `gpu=throttled, slow=left, small`."""
+    became = [each.failed or ("left" if each.left else None) for each in attempts]
+    return ", ".join(
+        each.backend if what is None else f"{each.backend}={what}" for each, what in zip(attempts, became, strict=True)
+    )
+
+
 @dataclass
 class Answer:
     """An answer that has begun.
@@ -118,7 +126,11 @@ class Dispatcher:
 
     @asynccontextmanager
     async def answer(
-        self, request: Request, choice: Choice, hedge_seconds: float | None = None
+        self,
+        request: Request,
+        choice: Choice,
+        hedge_seconds: float | None = None,
+        attempts: list[Attempt] | None = None,
     ) -> AsyncIterator[Answer]:
         """Ask the candidates in order; the context has the answer of the first that has begun one.
 
@@ -129,6 +141,8 @@ class Dispatcher:
             choice: of the policy.
             hedge_seconds: after which another candidate is asked too, once, while one has not begun to answer; None:
                 never.
+            attempts: gets all that were asked at the end, also where none has answered; those that had not begun when
+                the client left are the last ones.
 
         Raises:
             NoBackendError: there is no candidate.
@@ -138,6 +152,7 @@ class Dispatcher:
         if not choice.candidates:
             raise NoBackendError(choice)
         race = _Race(request, hedge_seconds, [each.backend for each in choice.candidates[:ATTEMPTS_MAX]])
+        answer: Answer | None = None
         try:
             begun, first = await self._first(race)
             answer = Answer(begun.name, [*race.attempts, Attempt(begun.name)])
@@ -149,6 +164,10 @@ class Dispatcher:
                 if answer.ended:
                     race.running.remove(begun)
         finally:
+            if attempts is not None:
+                attempts += (
+                    answer.attempts if answer else [*race.attempts, *(Attempt(each.name) for each in race.running)]
+                )
             for each in race.running:
                 self._note(each.name, Health.left)
             await race.close()

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lambda_llm.aws import clients
+from lambda_llm.batch_store import figures
 from lambda_llm.batch_store.batches import Batches
 from lambda_llm.batch_store.files import READERS, Files
 from lambda_llm.errors import LambdaLLMError
@@ -35,7 +36,8 @@ from lambda_llm.router.results import Results
 from lambda_llm.router.settings import Identity, Settings
 from lambda_llm.router.source import Reloading, source
 from lambda_llm.router.utilization import Utilization
-from lambda_llm.telemetry import logs
+from lambda_llm.telemetry import emf, logs, process
+from lambda_llm.telemetry.lines import ROUTER_INIT
 from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED, add_hook_routes, port_of
 from lambda_llm.web.entropy import reseed
 from lambda_llm.web.errors import APIError
@@ -105,8 +107,11 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
     if settings.batches is not None and settings.batch_machine is not None:
         s3, states = clients.create("s3", connections=READERS, signs_urls=True), clients.create("stepfunctions")
         closing += [s3.close, states.close]
-        batches = Store(Files(settings.batches, s3), Batches(settings.batches, s3, states, settings.batch_machine))
-    app = create_app(live, functools.partial(tenant_of, settings.identity), background, batches)
+        batches = Store(
+            Files(settings.batches, s3),
+            Batches(settings.batches, s3, states, settings.batch_machine, changed=figures.write),
+        )
+    app = create_app(live, functools.partial(tenant_of, settings.identity), background, batches, lines=True)
     app.router.routes.append(Route(EVENTS_PATH, _unanswered, methods=["POST"]))
     app.add_middleware(
         FrontDoor,
@@ -121,6 +126,7 @@ async def _serve() -> None:
     app, hooks = application(Settings.load(os.environ))
     server = Server(app, hooks.stop, host="127.0.0.1", port=port_of(os.environ), log_config=None)
     add_hook_routes(app, hooks, os.environ, server.hang_up)
+    emf.write(ROUTER_INIT, InitSeconds=process.seconds(), resident_bytes=process.resident_bytes())
     with contextlib.suppress(KeyboardInterrupt):
         await server.serve()
 

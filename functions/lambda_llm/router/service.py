@@ -5,12 +5,12 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from lambda_llm.backends.contract import Chunk, Operation, Request, Usage
 from lambda_llm.backends.tokens import bounded
-from lambda_llm.router.budget import Amount, Limits, Window, micro_dollars, refusal
+from lambda_llm.router.budget import Amount, BudgetError, Limits, Window, micro_dollars, refusal
 from lambda_llm.router.config import Configuration, ModelEntry
 from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
 from lambda_llm.router.errors import NoBackendError
@@ -18,6 +18,7 @@ from lambda_llm.router.facts import Facts
 from lambda_llm.router.guardrail import Guardrail
 from lambda_llm.router.ledger import LedgerError, Reservation, Standing
 from lambda_llm.router.policy import Choice, Option
+from lambda_llm.router.request_line import RequestLine
 from lambda_llm.router.rights import facts_for, rights_of
 from lambda_llm.web.waiting import settled
 
@@ -65,6 +66,7 @@ class Router:
         """
         self._guardrails = {name: (guardrails or {})[name] for name in configuration.guardrails}
         self._configuration = configuration
+        self._kinds = {name: entry.kind for name, entry in configuration.backends.items()}
         self._dispatcher = dispatcher
         self._budgets = budgets
         self._clock = clock
@@ -79,6 +81,7 @@ class Router:
         deadline: float,
         *,
         most: int | None = None,
+        line: RequestLine | None = None,
     ) -> AsyncIterator[Answer]:
         """The answer to a tenant's request, once it has begun.
 
@@ -94,6 +97,7 @@ class Router:
             request_id: made here for this request: two requests of one id are charged once.
             deadline: when the answer must have ended, as `time.monotonic` tells it.
             most: tokens that an answer may have, beside the model's own limit; None: no other.
+            line: told what is known of the request, for whoever writes it.
 
         Raises:
             UnknownError: the tenant may not do so; nothing was sent or reserved.
@@ -103,32 +107,42 @@ class Router:
             BackendError: no backend has answered, or a guardrail has blocked the request, before any backend got it, or
                 the answer. From the chunks: the answer ends early.
         """
+        line = line or RequestLine(operation.value, on=False)
+        line.tenant, line.kinds = tenant, self._kinds
         facts = facts_for(self._configuration, operation.value, body, tenant, most)
+        line.model, line.stream = body["model"], body.get("stream") is True
         options = {option.name: option for option in self._configuration.options(body["model"])}
         request = Request(operation, bounded(operation, body, facts.output_tokens), deadline, request_id)
         choice, asked, hedge_seconds = self._choice(request, facts, options)
         hedged = hedge_seconds is not None
         reservation = None
         if asked:
-            reservation = await self._reserved(tenant, _estimate(facts, asked, hedged=hedged), request_id)
+            try:
+                reservation = await self._reserved(tenant, _estimate(facts, asked, hedged=hedged), request_id)
+            except BudgetError:
+                await asyncio.to_thread(self._note_used, tenant, line)
+                raise
         charge: Amount | None = None
         try:
             guardrails = [self._guardrails[name] for name in self._configuration.guardrails_of(body["model"], tenant)]
             for guardrail in guardrails if asked else ():  # what nobody may answer goes to no guardrail either
                 await guardrail.check(request)
-            async with self._dispatcher.answer(request, choice, hedge_seconds) as answer:
+            async with self._dispatcher.answer(request, choice, hedge_seconds, line.attempts) as answer:
                 try:
                     async with _guarded(request, answer, guardrails):
+                        line.begun()
                         yield answer
                 finally:
-                    charge = _charge(_usage(answer, facts), options[answer.backend])
+                    line.usage = _usage(answer, facts)
+                    charge = _charge(line.usage, options[answer.backend])
                     for attempt in answer.attempts:
                         if attempt.left:
                             charge += _charge(Usage(facts.input_tokens), options[attempt.backend])
+                    line.charge = charge
         finally:
             if reservation is not None:
                 # Even while the client's leaving cancels this: the books are closed first.
-                await settled(asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge)))
+                await settled(asyncio.ensure_future(asyncio.to_thread(self._close, reservation, charge, line)))
 
     async def check(self, operation: Operation, body: Mapping[str, Any], tenant: str) -> None:
         """Refuse what `answer` would refuse now, for a request that is answered later; nothing is sent or kept.
@@ -190,7 +204,7 @@ class Router:
             raise
         return await work
 
-    def _close(self, reservation: Reservation, charge: Amount | None) -> None:
+    def _close(self, reservation: Reservation, charge: Amount | None, line: RequestLine | None = None) -> None:
         try:
             if charge is None:
                 self._budgets.release(reservation)
@@ -205,6 +219,15 @@ class Router:
                 charge,
                 error,
             )
+        if line is not None:
+            self._note_used(reservation.tenant, line)
+
+    def _note_used(self, tenant: str, line: RequestLine) -> None:
+        """How much of its budget a tenant has used: a read, where somebody wants to know and there is a budget."""
+        limits = rights_of(self._configuration, tenant).limits()
+        if line.on and limits != Limits():
+            with suppress(LedgerError):  # what is not known is left out
+                line.used(self._budgets.left(tenant, limits, self._clock()), limits)
 
 
 @asynccontextmanager

@@ -43,11 +43,14 @@ from lambda_llm.router.dispatch import Dispatcher
 from lambda_llm.router.errors import NoBackendError, NotConfiguredError, ResultsError
 from lambda_llm.router.ledger import Ledger, LedgerError
 from lambda_llm.router.live import REFRESH_SECONDS
+from lambda_llm.router.request_line import RequestLine
 from lambda_llm.router.results import ENDED, Job, Results, Run, Stored
 from lambda_llm.router.secrets import Secrets
 from lambda_llm.router.service import Router
 from lambda_llm.router.settings import Settings
 from lambda_llm.router.source import Reloading, source
+from lambda_llm.telemetry import emf, process
+from lambda_llm.telemetry.lines import ROUTER_INIT
 
 RECEIVES_MAX: Final = 5
 """How often a message is received for an attempt to answer."""
@@ -104,6 +107,8 @@ class Worker:
         router: Callable[[], Router],
         clock: Callable[[], float] = time.time,
         poll_seconds: float = POLL_SECONDS,
+        *,
+        lines: bool = False,
     ) -> None:
         """Take the parts; nothing is asked.
 
@@ -112,7 +117,9 @@ class Worker:
             router: gives the router of the current configuration.
             clock: seconds since 1970.
             poll_seconds: how often to look whether a response was cancelled.
+            lines: whether each attempt to answer has a line on standard output.
         """
+        self._lines = lines
         self._results = results
         self._router = router
         self._clock = clock
@@ -187,16 +194,18 @@ class Worker:
 
     async def _answer(self, job: Job, deadline: float) -> Job:
         """The response at its end, as the backend says."""
-        answering = self._router().answer(
-            Operation.RESPONSES, job.request or {}, job.tenant, job.request_id, deadline
-        )  # fmt: skip
-        async with answering as answer:
-            content = b"".join([chunk.data async for chunk in answer.chunks])
-            response = json.loads(content)
-            if not isinstance(response.get("output"), list):
-                raise BackendError(
-                    Kind.BROKEN, f"The answer of the backend {answer.backend!r} is no response: it has no output."
-                )
+        line = RequestLine(Operation.RESPONSES.value, on=self._lines)
+        with line.written():
+            answering = self._router().answer(
+                Operation.RESPONSES, job.request or {}, job.tenant, job.request_id, deadline, line=line
+            )
+            async with answering as answer:
+                content = b"".join([chunk.data async for chunk in answer.chunks])
+                response = json.loads(content)
+                if not isinstance(response.get("output"), list):
+                    raise BackendError(
+                        Kind.BROKEN, f"The answer of the backend {answer.backend!r} is no response: it has no output."
+                    )
         status = response.get("status")
         ours = {name: job.response[name] for name in _OURS}
         ended = {**response, **ours, "status": status if status in ENDED - {"cancelled"} else "completed"}
@@ -280,7 +289,7 @@ class Function:
         self._budgets = Ledger.connect(settings.table)
         self.router = self._make(self._reloading.current)
         results = Results(settings.results, clients.create("s3"))
-        self.worker = Worker(results, lambda: self.router, clock, poll_seconds)
+        self.worker = Worker(results, lambda: self.router, clock, poll_seconds, lines=True)
 
     def handle(self, event: Mapping[str, Any], seconds: float) -> dict[str, list[dict[str, str]]]:
         """Answer the records of an event, at the same time; return those that must come again, as Lambda expects it.
@@ -341,7 +350,9 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]
 
 @cache
 def _function() -> Function:
-    return Function(Settings.load(os.environ))
+    function = Function(Settings.load(os.environ))
+    emf.write(ROUTER_INIT, InitSeconds=process.seconds(), resident_bytes=process.resident_bytes())
+    return function
 
 
 def _reference(record: Mapping[str, Any]) -> Reference:

@@ -96,4 +96,6 @@ def test_a_request_is_one_that_our_server_takes() -> None:
     ChatCompletionRequest.model_validate(request)
     event = json.loads(inference.payload(request))
     assert (event["rawPath"], json.loads(event["body"])) == ("/v1/chat/completions", request)
-    assert inference.parse(buffered(said("Hello.")), "t") == Thought("Hello.", (), "stop", "", 15, 1_764_000_000.0, 0.2)
+    assert inference.parse(buffered(said("Hello.")), "t") == Thought(
+        "Hello.", (), "stop", "", 15, 1_764_000_000.0, 0.2, 10, 5
+    )
