@@ -98,7 +98,12 @@ def handle(event: Any, context: object) -> dict[str, list[str]]:  # noqa: ARG001
     with closing(get_session().create_client("lambda")) as client:
         run = _run(client, function, keep_newest, dry_run=dry_run)
     pruned = asdict(run.pruned)
-    emf.write(PRUNE, UnusedVersions=run.unused, target=function, pruned=0 if dry_run else len(run.pruned.deleted))
+    emf.write(
+        PRUNE,
+        UnusedVersions=run.unused,
+        target=function.rpartition(":")[2],
+        pruned=0 if dry_run else len(run.pruned.deleted),
+    )
     logger.info("dry run: %s" if dry_run else "%s", pruned)
     return pruned
 
