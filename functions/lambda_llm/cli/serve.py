@@ -63,6 +63,7 @@ def serve(
     from lambda_llm.inference.snapshot.memory import resident
     from lambda_llm.serving import metrics
     from lambda_llm.serving.app import create_app
+    from lambda_llm.web.correlation import Correlation
     from lambda_llm.web.hosts import LocalNames
     from lambda_llm.web.local_only import LocalOnly
     from lambda_llm.web.origin import Tenancy
@@ -100,7 +101,7 @@ def serve(
         if cors:
             app.add_middleware(CORSMiddleware, allow_origins=cors, allow_methods=["*"], allow_headers=["*"])
         app.add_middleware(LocalOnly, names=LocalNames.of(host, allow_host, cors))
-        Server(app, app.state.stop_answering, log_level="warning").run(sockets=[bound])
+        Server(Correlation(app), app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 
 def _print_ready(environment: "Environment", url: str, resident_before: int, *, as_json: bool) -> None:

@@ -39,6 +39,7 @@ from lambda_llm.router.utilization import Utilization
 from lambda_llm.telemetry import emf, logs, process
 from lambda_llm.telemetry.lines import ROUTER_INIT
 from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED, add_hook_routes, port_of
+from lambda_llm.web.correlation import Correlation
 from lambda_llm.web.entropy import reseed
 from lambda_llm.web.errors import APIError
 from lambda_llm.web.front_door import FrontDoor, from_adapter
@@ -124,7 +125,7 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
 
 async def _serve() -> None:
     app, hooks = application(Settings.load(os.environ))
-    server = Server(app, hooks.stop, host="127.0.0.1", port=port_of(os.environ), log_config=None)
+    server = Server(Correlation(app), hooks.stop, host="127.0.0.1", port=port_of(os.environ), log_config=None)
     add_hook_routes(app, hooks, os.environ, server.hang_up)
     emf.write(ROUTER_INIT, InitSeconds=process.seconds(), resident_bytes=process.resident_bytes())
     with contextlib.suppress(KeyboardInterrupt):

@@ -11,11 +11,11 @@ import os
 import secrets
 import sys
 import time
-from datetime import UTC, datetime
 from typing import Final
 
 from lambda_llm.telemetry.context import correlation
 from lambda_llm.telemetry.lines import COMMON, METRICS, NAMESPACE, Line
+from lambda_llm.telemetry.logs import stamp
 
 LOCAL: Final = "local"
 """Function's name and version outside Lambda."""
@@ -53,7 +53,7 @@ def line(kind: Line, now: float, **values: Value) -> dict[str, object]:
         raise KeyError(f"A line of {kind.service}'s {kind.event} has no {min(unknown)}.")
     known = {name: value for name, value in values.items() if value is not None}
     told: dict[str, object] = {
-        "timestamp": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": stamp(now),
         "level": "ERROR" if known.get("Errors") else "INFO",
         "event": kind.event,
         "service": kind.service,

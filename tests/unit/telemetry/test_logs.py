@@ -2,12 +2,15 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from lambda_llm.telemetry import logs
+from lambda_llm.telemetry.context import correlated
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +29,9 @@ def test_a_line_is_one_json_object_whatever_it_says(capsys: pytest.CaptureFixtur
     logs.configure()
     logging.getLogger("somewhere").warning("two\nlines and %s", '"quotes"')
     line, rest = capsys.readouterr().err.split("\n", 1)
-    assert json.loads(line) == {"level": "WARNING", "logger": "somewhere", "message": 'two\nlines and "quotes"'}
+    told = json.loads(line)
+    assert abs(datetime.fromisoformat(told.pop("timestamp")).timestamp() - time.time()) < 60
+    assert told == {"level": "WARNING", "logger": "somewhere", "message": 'two\nlines and "quotes"'}
     assert rest == ""
 
 
@@ -45,7 +50,9 @@ def test_an_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str]) ->
 def test_what_is_given_beside_the_message_becomes_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     logging.getLogger("somewhere").info("loaded", extra={"bytes": 5, "checksums": ["CRC64NVME"], "path": Path("/x")})
-    assert json.loads(capsys.readouterr().err) == {
+    told = json.loads(capsys.readouterr().err)
+    assert told.pop("timestamp").endswith("Z")
+    assert told == {
         "level": "INFO",
         "logger": "somewhere",
         "message": "loaded",
@@ -63,3 +70,38 @@ def test_only_warnings_of_those_who_talk_much_are_kept(name: str, capsys: pytest
     logging.getLogger("lambda_llm").info("news")
     messages = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
     assert messages == ["trouble", "news"]
+
+
+def test_a_line_names_the_request_that_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    with correlated(request_id="r-1", trace_id=None), correlated(lambda_request_id="l-1"):
+        logging.getLogger("somewhere").info("within")
+    logging.getLogger("somewhere").info("after")
+    within, after = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (within["request_id"], within["lambda_request_id"]) == ("r-1", "l-1")
+    assert "trace_id" not in within
+    assert "request_id" not in after
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [
+        (None, ["INFO", "WARNING", "ERROR"]),
+        ("DEBUG", ["DEBUG", "INFO", "WARNING", "ERROR"]),
+        ("TRACE", ["DEBUG", "INFO", "WARNING", "ERROR"]),
+        ("WARN", ["WARNING", "ERROR"]),
+        ("FATAL", []),
+        ("loud", ["INFO", "WARNING", "ERROR"]),
+    ],
+)
+def test_the_function_s_level_is_obeyed(
+    level: str | None, written: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(logs.LEVEL, raising=False)
+    if level is not None:
+        monkeypatch.setenv(logs.LEVEL, level)
+    logs.configure()
+    logger = logging.getLogger("lambda_llm.somewhere")
+    for each in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+        logger.log(each, "a line")
+    assert [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()] == written
