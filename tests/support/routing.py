@@ -23,6 +23,7 @@ from lambda_llm.router.live import Live
 from lambda_llm.router.service import Budgets
 from lambda_llm.router.settings import Identity
 from lambda_llm.router.source import FileSource, Reloading
+from lambda_llm.web.correlation import Correlation
 from lambda_llm.web.front_door import REQUEST_CONTEXT, FrontDoor, from_adapter
 from lambda_llm.web.server import Server
 from support.event_streams import JSON, SSE, Answer
@@ -135,7 +136,7 @@ def routing(
     live = Live(Reloading(FileSource(path)), budgets)
     app = create_app(live, functools.partial(tenant_of, identity), store=store, lines=lines)
     app.add_middleware(FrontDoor, context_of=from_adapter, tenants=identity is Identity.AUTHORIZER)
-    server = Server(app, live.stop, host="127.0.0.1", port=0, log_config=None)
+    server = Server(Correlation(app), live.stop, host="127.0.0.1", port=0, log_config=None)
 
     loops: list[asyncio.AbstractEventLoop] = []
 

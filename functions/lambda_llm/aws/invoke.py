@@ -8,6 +8,7 @@ It needs nothing but botocore, which Lambda's runtime has, and not even that to 
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,7 +92,13 @@ def ask(client: Any, function: str, path: str, body: bytes, request_id: str | No
         ) from None
 
 
-def event(method: str, path: str, body: bytes = b"", request_id: str | None = None) -> bytes:
+def event(
+    method: str,
+    path: str,
+    body: bytes = b"",
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
     """The payload of a request, as Function URLs and HTTP APIs send it (version 2.0).
 
     Args:
@@ -100,6 +107,7 @@ def event(method: str, path: str, body: bytes = b"", request_id: str | None = No
         body: JSON; as text it is shorter than in base64.
         request_id: of whoever asks, for the function's log: in the event's context, and in `x-request-id`, where
             requests over HTTP have it; None: there is none but Lambda's own.
+        headers: further ones, in small letters, such as those of the trace.
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
     """
@@ -110,7 +118,7 @@ def event(method: str, path: str, body: bytes = b"", request_id: str | None = No
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {"content-type": "application/json", "host": host, **named},
+        "headers": {"content-type": "application/json", "host": host, **named, **(headers or {})},
         "requestContext": {
             "accountId": "anonymous",
             "apiId": "invoke",

@@ -18,6 +18,7 @@ import httpx2
 from lambda_llm.backends.contract import Request
 from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.telemetry.propagation import carried
 
 CONNECT_SECONDS: Final = 5.0
 """Time limit for a connection, TLS included."""
@@ -133,7 +134,7 @@ class HTTP:
             limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
             timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)  # the deadline bounds the rest, here and below
             self._client = httpx2.AsyncClient(auth=self._auth, limits=limits, timeout=timeout, trust_env=False)
-        all_headers = {"content-type": "application/json", "x-request-id": request.id, **(headers or {})}
+        all_headers = {"content-type": "application/json", "x-request-id": request.id, **carried(), **(headers or {})}
         built = self._client.build_request("POST", self._url + path, content=body, headers=all_headers)
         try:
             async with asyncio.timeout(request.seconds):

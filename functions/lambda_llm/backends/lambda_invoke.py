@@ -18,6 +18,7 @@ from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.backends.events import aws_events, fields_of, sse
 from lambda_llm.backends.http import ANSWER_BYTES_MAX, HTTP
 from lambda_llm.backends.openai_http import sent, streamed, whole
+from lambda_llm.telemetry.propagation import carried
 
 _EXCEPTIONS: Final[Mapping[str, Kind]] = {
     "ServiceException": Kind.UNAVAILABLE,
@@ -60,7 +61,7 @@ class LambdaInvoke:
     async def open(self, request: Request) -> AsyncGenerator[Chunk]:
         """See `contract.Backend`; an invocation goes on to its end even if its answer is closed early."""
         content = json.dumps(sent(request, self._model, {})).encode()
-        payload = event("POST", request.operation.value, content, request.id)
+        payload = event("POST", request.operation.value, content, request.id, carried())
         async with (
             self._http.post(request, self._path, payload) as invoked,
             aclosing(self._payload(invoked.aiter_bytes())) as parts,

@@ -28,7 +28,8 @@ from lambda_llm.batch_store import figures
 from lambda_llm.batch_store.batches import Batches
 from lambda_llm.batch_store.files import Files
 from lambda_llm.batch_store.records import Record
-from lambda_llm.telemetry import logs
+from lambda_llm.telemetry import logs, spans
+from lambda_llm.telemetry.propagation import FLUSH_SECONDS, continued
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,7 @@ class Functions:
 
 
 logs.configure()
+spans.configure("batch")
 _functions = Functions(store_of(os.environ))
 
 
@@ -136,6 +138,15 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
         milliseconds: int = context.get_remaining_time_in_millis()
         return milliseconds / 1000
 
+    asked = {"request_id": event.get("batch"), **event}
+    try:
+        with continued(asked, str(event.get("do", "intake")), lambda_request_id=context.aws_request_id):
+            return _done(event, remaining)
+    finally:
+        spans.flush(FLUSH_SECONDS)
+
+
+def _done(event: dict[str, Any], remaining: Callable[[], float]) -> dict[str, Any]:
     match event:
         case {"do": "index", "tenant": str(tenant), "batch": str(batch)}:
             return _functions.index(tenant, batch, remaining)

@@ -28,6 +28,7 @@ from lambda_llm.backends.responses_chat import echoed
 from lambda_llm.router.errors import ConflictError, NotFoundError, RequestError, ResultsError
 from lambda_llm.router.results import Job, Results, Stored
 from lambda_llm.router.service import Router
+from lambda_llm.telemetry.propagation import noted
 
 KEPT_SECONDS: Final = 24 * 60 * 60
 """How long a response can be read after it was sent."""
@@ -206,10 +207,10 @@ class Background:
         )
 
     async def _send(self, job: Job) -> None:
-        """Queue a reference: what is asked is in S3 alone."""
+        """Queue a reference, and which request it is of: what is asked is in S3 alone."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client has imported it
 
-        message = json.dumps({"tenant": job.tenant, "id": job.id})
+        message = json.dumps({"tenant": job.tenant, "id": job.id, **noted()})
         try:
             await asyncio.to_thread(self._client.send_message, QueueUrl=self._queue, MessageBody=message)
         except (ClientError, BotoCoreError) as error:

@@ -8,6 +8,7 @@ from lambda_llm.aws.signing import SigV4Auth
 from lambda_llm.backends.auth import BearerAuth, Key
 from lambda_llm.backends.bounded import Bounded
 from lambda_llm.backends.contract import Backend, Operation
+from lambda_llm.backends.conventions import OURS, PROVIDERS
 from lambda_llm.backends.converse import Converse
 from lambda_llm.backends.converse_request import ConverseOptions
 from lambda_llm.backends.endpoints import endpoint
@@ -52,6 +53,14 @@ def strangers(configuration: Configuration) -> dict[str, Backend]:
     """The same for who has no credentials and no key: each should refuse."""
     entries = configuration.backends.items()
     return {name: _bounded(name, entry, lambda *_: httpx2.Auth(), None) for name, entry in entries}
+
+
+def providers(configuration: Configuration) -> dict[str, str]:
+    """Whose the models of the backends are, as spans name them."""
+    return {
+        name: OURS if entry.place == "lambda" else PROVIDERS[entry.kind]
+        for name, entry in configuration.backends.items()
+    }
 
 
 def guardrails(configuration: Configuration) -> dict[str, Guardrail]:

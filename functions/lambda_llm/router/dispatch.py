@@ -7,16 +7,21 @@ and the other is left. It happens once for a request at most.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from lambda_llm.backends import conventions
 from lambda_llm.backends.contract import Backend, Chunk, Request, Usage, opened
 from lambda_llm.backends.errors import BackendError, Kind
 from lambda_llm.router.errors import NoBackendError
 from lambda_llm.router.facts import Facts
 from lambda_llm.router.health import Health
 from lambda_llm.router.policy import Candidate, Choice, Option, Prefer, choose
+from lambda_llm.telemetry import spans
+
+if TYPE_CHECKING:
+    from lambda_llm.telemetry.span import Span
 
 ATTEMPTS_MAX: Final = 3
 """Backends that are asked for one request: more would only make an outage longer for everybody."""
@@ -83,6 +88,7 @@ class Dispatcher:
         backends: Mapping[str, Backend],
         clock: Callable[[], float] = time.monotonic,
         health: Mapping[str, Health] | None = None,
+        providers: Mapping[str, str] | None = None,
     ) -> None:
         """Take the backends; none is asked.
 
@@ -90,7 +96,9 @@ class Dispatcher:
             backends: by name.
             clock: time in seconds, for health.
             health: what is known of them already.
+            providers: of their models, by the backend's name, for spans.
         """
+        self._providers = providers or {}
         self._backends = backends
         self._clock = clock
         self._health: dict[str, Health] = dict(health or {})
@@ -161,6 +169,7 @@ class Dispatcher:
                 yield answer
             finally:
                 await answer.chunks.aclose()
+                begun.told(answer)
                 if answer.ended:
                     race.running.remove(begun)
         finally:
@@ -199,7 +208,7 @@ class Dispatcher:
             # The first was just chosen; another may have failed for somebody else meanwhile.
             if not race.asked or self._health.get(name, Health()).available(self._clock()):
                 self._note(name, Health.sent)
-                race.ask(name, self._backends[name], self._clock())
+                race.ask(name, self._backends[name], self._clock(), self._providers.get(name))
                 return
 
     async def close(self) -> None:
@@ -237,20 +246,62 @@ class Dispatcher:
 class _Asked:
     """A backend that was asked, in a task that ends with its first chunk."""
 
-    def __init__(self, name: str, backend: Backend, request: Request, began: float) -> None:
+    def __init__(self, name: str, backend: Backend, request: Request, began: float, provider: str | None) -> None:
         self.name = name
         self.began = began
         self.seconds = 0.0
+        self._request = request
+        self._provider = provider
+        self._recorded = ExitStack()
+        self._span: Span | None = None
         self._opened = opened(backend, request)
         self.chunks: AsyncIterator[Chunk]
         self.task = asyncio.create_task(self._first())
 
     async def _first(self) -> Chunk:
+        """The first chunk, within a span that then lasts as long as the answer."""
+        model = str(self._request.body.get("model", ""))
+        attributes = conventions.asked(self._request, model, self._provider)
+        self._span = span = self._recorded.enter_context(
+            spans.span(
+                f"{attributes['gen_ai.operation.name']} {model}",
+                kind="client",
+                attributes={**attributes, "lambda_llm.backend": self.name},
+            )
+        )
+        began = time.monotonic()
+        try:
+            first = await self._begun()
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                span.set("lambda_llm.left", value=True)
+            else:
+                span.fail(error.kind if isinstance(error, BackendError) else type(error).__name__)
+            self._recorded.close()
+            raise
+        if self._request.stream:
+            span.set("gen_ai.response.time_to_first_chunk", time.monotonic() - began)
+        return first
+
+    async def _begun(self) -> Chunk:
         self.chunks = await self._opened.__aenter__()
         first = await anext(self.chunks, None)
         if first is None:
             raise BackendError(Kind.BROKEN, f"The answer of the backend {self.name!r} is empty.")
         return first
+
+    def told(self, answer: Answer) -> None:
+        """End the span with what the answer took, and how it ended."""
+        if self._span is None:
+            return
+        for name, value in conventions.took(answer.usage).items():
+            self._span.set(name, value)
+        failed = answer.attempts[-1].failed
+        if failed is not None:
+            self._span.fail(failed)
+        elif not answer.ended:
+            self._span.set("lambda_llm.left", value=True)
+        self._recorded.close()
 
     def error(self) -> BackendError | None:
         """How it has failed; None: it has not, until now."""
@@ -263,6 +314,8 @@ class _Asked:
 
     async def close(self) -> None:
         """End it, wherever it is."""
+        if self.task.done():
+            self._recorded.close()  # of one that began beside another: only who has answered is `told`
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
         if hasattr(self, "chunks"):
@@ -282,9 +335,9 @@ class _Race:
         self.failures: list[BackendError] = []
         self._closing: list[asyncio.Task[None]] = []
 
-    def ask(self, name: str, backend: Backend, now: float) -> None:
+    def ask(self, name: str, backend: Backend, now: float, provider: str | None) -> None:
         """Ask a backend."""
-        self.asked.append(_Asked(name, backend, self.request, now))
+        self.asked.append(_Asked(name, backend, self.request, now, provider))
         self.running.append(self.asked[-1])
 
     async def somebody(self) -> bool:

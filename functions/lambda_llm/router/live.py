@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from lambda_llm.aws.errors import CredentialsError
 from lambda_llm.backends.contract import Backend
-from lambda_llm.router.build import backends, guardrails
+from lambda_llm.router.build import backends, guardrails, providers
 from lambda_llm.router.config import Configuration
 from lambda_llm.router.dispatch import Dispatcher
 from lambda_llm.router.guardrail import Guardrail
@@ -182,7 +182,7 @@ class Live:
             kept = {name: before.backends[name] for name in same}
             health = {name: known for name, known in before.dispatcher.health.items() if name in same}
         all_of_them = {**backends(configuration, self._secrets.key, without=frozenset(kept)), **kept}
-        dispatcher = Dispatcher(all_of_them, health=health)
+        dispatcher = Dispatcher(all_of_them, health=health, providers=providers(configuration))
         dispatcher.measured({name: busy for name, busy in self._measured.items() if name in all_of_them})
         checks = guardrails(configuration)
         router = Router(configuration, dispatcher, self._budgets, guardrails=checks)

@@ -36,7 +36,7 @@ from lambda_llm.router.results import Results
 from lambda_llm.router.settings import Identity, Settings
 from lambda_llm.router.source import Reloading, source
 from lambda_llm.router.utilization import Utilization
-from lambda_llm.telemetry import emf, logs, process
+from lambda_llm.telemetry import emf, logs, process, spans
 from lambda_llm.telemetry.lines import ROUTER_INIT
 from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED, add_hook_routes, port_of
 from lambda_llm.web.correlation import Correlation
@@ -65,7 +65,7 @@ class SnapshotHooks:
     def before_snapshot(self) -> None:
         """Close every connection and forget every key; called on a thread."""
         asyncio.run_coroutine_threadsafe(self._live.close(), self._loop).result()
-        for close in self._closing:
+        for close in (*self._closing, spans.close):
             close()
         gc.collect()
         logger.info("ready for the snapshot")
@@ -135,6 +135,7 @@ async def _serve() -> None:
 def main() -> int:
     """Read the configuration, serve until a signal, and return the exit status."""
     logs.configure()
+    spans.configure("router")
     try:
         asyncio.run(_serve())
     except LambdaLLMError as error:

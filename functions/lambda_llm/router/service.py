@@ -4,15 +4,16 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol
 
+from lambda_llm.backends import conventions
 from lambda_llm.backends.contract import Chunk, Operation, Request, Usage
 from lambda_llm.backends.tokens import bounded
 from lambda_llm.router.budget import Amount, BudgetError, Limits, Window, micro_dollars, refusal
 from lambda_llm.router.config import Configuration, ModelEntry
-from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher
+from lambda_llm.router.dispatch import ATTEMPTS_MAX, Answer, Dispatcher, told
 from lambda_llm.router.errors import NoBackendError
 from lambda_llm.router.facts import Facts
 from lambda_llm.router.guardrail import Guardrail
@@ -20,6 +21,9 @@ from lambda_llm.router.ledger import LedgerError, Reservation, Standing
 from lambda_llm.router.policy import Choice, Option
 from lambda_llm.router.request_line import RequestLine
 from lambda_llm.router.rights import facts_for, rights_of
+from lambda_llm.telemetry import spans
+from lambda_llm.telemetry.context import correlation
+from lambda_llm.telemetry.span import Span
 from lambda_llm.web.waiting import settled
 
 logger = logging.getLogger(__name__)
@@ -107,13 +111,34 @@ class Router:
             BackendError: no backend has answered, or a guardrail has blocked the request, before any backend got it, or
                 the answer. From the chunks: the answer ends early.
         """
-        line = line or RequestLine(operation.value, on=False)
+        with _routed() as span:
+            line = line or RequestLine(operation.value, on=False)
+            async with self._answer(operation, body, tenant, request_id, deadline, most, line, span) as answer:
+                yield answer
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        operation: Operation,
+        body: Mapping[str, Any],
+        tenant: str,
+        request_id: str,
+        deadline: float,
+        most: int | None,
+        line: RequestLine,
+        span: Span,
+    ) -> AsyncIterator[Answer]:
+        """See `answer`."""
         line.tenant, line.kinds = tenant, self._kinds
         facts = facts_for(self._configuration, operation.value, body, tenant, most)
         line.model, line.stream = body["model"], body.get("stream") is True
         options = {option.name: option for option in self._configuration.options(body["model"])}
-        request = Request(operation, bounded(operation, body, facts.output_tokens), deadline, request_id)
+        # The ledger's id is made here, and nobody else's: a client that repeats its own one is charged each time.
+        named = correlation().get("request_id", request_id)
+        request = Request(operation, bounded(operation, body, facts.output_tokens), deadline, named)
         choice, asked, hedge_seconds = self._choice(request, facts, options)
+        for name, value in conventions.asked(request, body["model"]).items():
+            span.set(name, value)
         hedged = hedge_seconds is not None
         reservation = None
         if asked:
@@ -131,6 +156,8 @@ class Router:
                 try:
                     async with _guarded(request, answer, guardrails):
                         line.begun()
+                        span.set("lambda_llm.backend", answer.backend)
+                        span.set("lambda_llm.attempts", told(answer.attempts))
                         yield answer
                 finally:
                     line.usage = _usage(answer, facts)
@@ -182,7 +209,10 @@ class Router:
     ) -> tuple[Choice, list[Option], float | None]:
         """What the policy says of a request, whom that may reach, and when a second of them is asked too."""
         model = self._configuration.models[request.body["model"]]
-        choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
+        with spans.span("choose") as span:
+            choice = self._dispatcher.choose(request, facts, list(options.values()), model.prefer)
+            span.set("lambda_llm.candidates", [f"{each.backend}: {each.why}" for each in choice.candidates])
+            span.set("lambda_llm.refused", [f"{each.backend}: {each.why}" for each in choice.refused])
         asked = [options[candidate.backend] for candidate in choice.candidates[:ATTEMPTS_MAX]]
         return choice, asked, _hedge(model, request, asked)
 
@@ -228,6 +258,19 @@ class Router:
         if line.on and limits != Limits():
             with suppress(LedgerError):  # what is not known is left out
                 line.used(self._budgets.left(tenant, limits, self._clock()), limits)
+
+
+@contextmanager
+def _routed() -> Iterator[Span]:
+    """The span of a request, from its choice to its end; that a client leaves is no failure."""
+    with ExitStack() as recorded:
+        span = recorded.enter_context(spans.span("route"))
+        try:
+            yield span
+        except (asyncio.CancelledError, GeneratorExit):
+            span.set("lambda_llm.left", value=True)
+            recorded.close()
+            raise
 
 
 @asynccontextmanager

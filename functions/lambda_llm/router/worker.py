@@ -37,7 +37,7 @@ from lambda_llm.errors import LambdaLLMError
 from lambda_llm.limits import TIMEOUT_MAX_SECONDS
 from lambda_llm.router.background import failed, too_late
 from lambda_llm.router.budget import BudgetError
-from lambda_llm.router.build import backends, guardrails
+from lambda_llm.router.build import backends, guardrails, providers
 from lambda_llm.router.config import Configuration
 from lambda_llm.router.dispatch import Dispatcher
 from lambda_llm.router.errors import NoBackendError, NotConfiguredError, ResultsError
@@ -49,8 +49,10 @@ from lambda_llm.router.secrets import Secrets
 from lambda_llm.router.service import Router
 from lambda_llm.router.settings import Settings
 from lambda_llm.router.source import Reloading, source
-from lambda_llm.telemetry import emf, process
+from lambda_llm.telemetry import emf, process, spans
+from lambda_llm.telemetry.context import correlated, plain_id
 from lambda_llm.telemetry.lines import ROUTER_INIT
+from lambda_llm.telemetry.propagation import FLUSH_SECONDS, continued
 
 RECEIVES_MAX: Final = 5
 """How often a message is received for an attempt to answer."""
@@ -309,7 +311,7 @@ class Function:
         return {"batchItemFailures": [{"itemIdentifier": each} for each in failures]}
 
     def _make(self, configuration: Configuration) -> Router:
-        dispatcher = Dispatcher(backends(configuration, self._secrets.key))
+        dispatcher = Dispatcher(backends(configuration, self._secrets.key), providers=providers(configuration))
         return Router(configuration, dispatcher, self._budgets, self._clock, guardrails(configuration))
 
     async def _all(self, records: list[dict[str, Any]], seconds: float) -> list[float | None]:
@@ -320,7 +322,9 @@ class Function:
 
     async def _one(self, record: Mapping[str, Any], seconds: float) -> float | None:
         try:
-            return await self.worker.work(_reference(record), seconds)
+            reference = _reference(record)
+            with continued(json.loads(record["body"]), "answer later"):
+                return await self.worker.work(reference, seconds)
         except Exception as error:  # noqa: BLE001 - one message must not undo what was done for others
             # Only what this package says itself is known to quote nobody.
             told = error if isinstance(error, LambdaLLMError) else f"unexpectedly, with {type(error).__name__}."
@@ -345,11 +349,16 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]
         event: of SQS.
         context: of Lambda.
     """
-    return _function().handle(event, context.get_remaining_time_in_millis() / 1000)
+    with correlated(lambda_request_id=plain_id(context.aws_request_id)):
+        try:
+            return _function().handle(event, context.get_remaining_time_in_millis() / 1000)
+        finally:
+            spans.flush(FLUSH_SECONDS)
 
 
 @cache
 def _function() -> Function:
+    spans.configure("router")
     function = Function(Settings.load(os.environ))
     emf.write(ROUTER_INIT, InitSeconds=process.seconds(), resident_bytes=process.resident_bytes())
     return function
