@@ -24,6 +24,7 @@ HANDLING = """
 import json, sys
 from lambda_llm.batch.handler import handle
 class Context:
+    aws_request_id = "lambda-s"
     def get_remaining_time_in_millis(self):
         return 900_000
 for each in json.loads(sys.argv[1]):
@@ -94,7 +95,9 @@ def test_a_batch_from_its_index_to_its_output(world: World, local_aws: LocalAWS)
         ("finalizing", 2, 0, 0, "chat", "lambda"),
         ("completed", 2, 1, 1, "chat", "lambda"),
     ]
-    assert {each["batch"] for each in stands} == {batch.id}
+    for each in (*parts, *stands):
+        assert each["batch"] == each["request_id"] == batch.id
+        assert each["lambda_request_id"] == "lambda-s"
 
 
 def test_a_part_that_nobody_may_answer(world: World, local_aws: LocalAWS) -> None:

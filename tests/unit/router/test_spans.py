@@ -34,7 +34,7 @@ def recorded() -> Iterator[Recorded]:
 
 def ask(folder: Path, given: dict[str, Any], *, leaves: bool = False, **body: Any) -> None:
     messages = [{"role": "user", "content": PROMPT}]
-    with routing(folder, given, Book()) as router, router.client() as client:
+    with routing(folder, given, Book(), correlated=True) as router, router.client() as client:
         if not leaves:
             client.post("/v1/chat/completions", json={**BODY, "messages": messages, **body})
             return
@@ -104,7 +104,7 @@ def test_a_request_s_id_and_trace_reach_the_backend_where_no_span_is_recorded(tm
     named = {"x-request-id": "the-caller-s", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
     with (
         answering(WHOLE) as server,
-        routing(tmp_path, configuration(server.url), book) as router,
+        routing(tmp_path, configuration(server.url), book, correlated=True) as router,
         router.client() as client,
     ):
         for _ in range(2):

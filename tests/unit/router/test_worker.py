@@ -24,10 +24,13 @@ from lambda_llm.router.errors import NotConfiguredError, NotFoundError
 from lambda_llm.router.results import ENDED
 from lambda_llm.router.settings import Identity, Settings
 from lambda_llm.router.worker import RECEIVES_MAX, WAIT_SECONDS, Function, handle
+from lambda_llm.telemetry.context import correlated
+from lambda_llm.telemetry.lines import ROUTER_REQUEST
 from scripts.local_aws.server import LocalAWS
 from support.background import PRICE, SECONDS, Fate, KilledError, Stage, answered, clients_of, refused
 from support.budgets import make_table
 from support.event_streams import SILENCE, Answer, answering
+from support.written_lines import Written
 
 STEPS = ["get_object", "put_object", "transact_write_items", "transact_write_items", "put_object"]
 """What a worker asks AWS for: read, claim, reserve, settle, write."""
@@ -397,16 +400,38 @@ def test_an_asynchronous_endpoint_answers_in_the_background(stage: Stage) -> Non
     assert stage.spent() == (PRICE, NOTHING)
 
 
-def test_the_handler_of_lambda(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes its settings from the environment, once."""
+def test_the_handler_of_lambda(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It takes its settings from the environment, once, and goes on with the request that was sent before."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
     monkeypatch.setattr(module, "_function", lambda: made)
     with answering(answered()) as server:
         stage.configure(server.url)
         made = stage.function()
-        sent = stage.submit()
-        context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+        with correlated(request_id="one", trace_id=trace):
+            sent = stage.submit()
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="lambda-s")
         assert handle({"Records": stage.received()}, context) == {"batchItemFailures": []}
         assert stage.get(sent["id"])["status"] == "completed"
+        (asked,) = server.asked
+        assert asked.headers["x-request-id"] == "one"
+        assert asked.headers["traceparent"].split("-")[1] == trace
+    line = Written(capsys).one(ROUTER_REQUEST)
+    assert (line["request_id"], line["trace_id"], line["lambda_request_id"]) == ("one", trace, "lambda-s")
+    assert (line["operation"], line["tenant"], line["status"]) == ("/v1/responses", stage.tenant, 200)
+    assert (line["Errors"], line["InputTokens"], line["OutputTokens"]) == (0, 12, 5)
+
+
+def test_an_attempt_that_has_to_wait_has_a_line_too(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(refused(429), answered()) as server:
+        stage.configure(server.url)
+        stage.submit()
+        records = stage.received()
+        for status in (429, 200):
+            stage.function().handle({"Records": records}, SECONDS)
+            lines = Written(capsys).of(ROUTER_REQUEST)
+            assert [(line["status"], line["backend"]) for line in lines] == [(status, "server")]
 
 
 def test_without_a_place_for_results_it_says_so() -> None:
