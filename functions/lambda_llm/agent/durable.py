@@ -51,7 +51,12 @@ from lambda_llm.agent.references import Reference
 from lambda_llm.agent.results import bounded, failed
 from lambda_llm.agent.tools import human
 from lambda_llm.agent.tools.tool import Answer, CallContext, Effects, Outcome, Store, ToolDescription, ToolSource
+from lambda_llm.agent.tracing import Times, Trace
 from lambda_llm.errors import LambdaLLMError
+from lambda_llm.telemetry import spans
+from lambda_llm.telemetry.context import correlated
+from lambda_llm.telemetry.propagation import FLUSH_SECONDS
+from lambda_llm.telemetry.span import Span
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +120,12 @@ def handler(agent: Agent, surroundings: Surroundings) -> Callable[[Any, Any], An
     """
 
     def run(event: Any, context: DurableContext) -> dict[str, Any]:
-        return _Execution(agent, surroundings, event, context).run()
+        execution = _Execution(agent, surroundings, event, context)
+        try:
+            with correlated(**execution.trace.fields):
+                return execution.run()
+        finally:  # of a suspension too: the process is frozen then
+            spans.flush(FLUSH_SECONDS)
 
     return durable_execution(run, boto3_client=surroundings.client)
 
@@ -171,6 +181,8 @@ class _Execution:
         self._sources: Mapping[str, ToolSource] = {source.name: source for source in agent.sources}
         self._store: Store | None = None
         given = event if isinstance(event, Mapping) else {}
+        invocation = getattr(context.lambda_context, "aws_request_id", None)
+        self.trace = Trace(self._arn, given, agent.model, invocation if isinstance(invocation, str) else None)
         self._figures = Figures(
             surroundings.lines, self._arn, str(given.get("tenant", DEFAULT_TENANT)), agent.model, context.is_replaying
         )
@@ -189,6 +201,8 @@ class _Execution:
                 self._context.logger.info("the execution ended: %s", command.status)
                 state = dataclasses.replace(state, spent=state.spent.plus(**cost))
                 self._figures.ended(command, state.spent)
+                if not self._context.is_replaying():
+                    self.trace.ended(command, state.spent)
                 return _result(command, state)
             cost = {"operations": 0, "bytes": 0}
             if isinstance(command, Ask) or (isinstance(command, Wait) and command.seconds >= LONG_SECONDS):
@@ -264,13 +278,20 @@ class _Execution:
             case Think():
                 considered = self._think(command)
                 self._figures.thought(command, considered.outcome)
+                if self._recorded:
+                    self.trace.thought(command.name, considered.outcome, self._times(command.name))
                 return considered
             case Act():
                 return self._act(command)
             case Ask():
-                return self._ask(command)
+                answered = self._ask(command)
+                if self._recorded:
+                    self.trace.waited("ask", command.name, self._times(command.name))
+                return answered
             case Wait(name, seconds):
                 self._context.wait(Duration(seconds), name)
+                if self._recorded:
+                    self.trace.waited("wait", name, self._times(name))
                 return Waited(operations=1)
             case Compact():
                 return self._compact(command)
@@ -282,7 +303,7 @@ class _Execution:
     def _think(self, command: Think) -> Considered:
         if self._surroundings.streamed:
             return self._think_awake(command, self._surroundings.streamed)
-        payload = inference.payload(command.request)
+        payload = inference.payload(command.request, self.trace.fields["request_id"], self.trace.headers(command.name))
         config = InvokeConfig[str, str](serdes_payload=_TEXT, serdes_result=_TEXT)
         try:
             text = self._context.invoke(self._surroundings.function, payload, command.name, config)
@@ -351,7 +372,26 @@ class _Execution:
                 self._figures.called(name, attempt.known, outcome, None, "interrupted")
             return _noted(tool.name, outcome)
 
+    @property
+    def _recorded(self) -> bool:
+        """Whether what has just ended is new, and has a span."""
+        return spans.enabled() and not self._context.is_replaying()
+
+    def _times(self, name: str) -> Times:
+        """When an operation began and ended, as the durable service says."""
+        now = time.time()
+        for operation in self._context.state.operations.values():
+            if operation.name == name and operation.start_timestamp is not None:
+                end = operation.end_timestamp
+                return operation.start_timestamp.timestamp(), now if end is None else end.timestamp()
+        return now, now
+
     def _made(self, step: StepContext, name: str, attempt: Attempt) -> str:
+        # A branch is a thread of its own, which knows nothing of whoever has begun it.
+        with correlated(**self.trace.fields), self.trace.called(name, attempt.known, _Again) as span:
+            return self._made_within(span, step, name, attempt)
+
+    def _made_within(self, span: Span, step: StepContext, name: str, attempt: Attempt) -> str:
         tool, store = attempt.known.tool, self._opened()
         context = CallContext(
             key=_digest(f"{self._arn} {name}"),
@@ -377,6 +417,8 @@ class _Execution:
         except Exception as error:  # noqa: BLE001 - a source's bug must not end the execution
             said = f"The tool failed with {type(error).__name__}."
             outcome, kind = failed(ToolError(said), unknown=tool.effects is Effects.ONCE), type(error).__name__
+        if outcome.status in ("error", "unknown"):
+            span.fail(kind or outcome.status)
         seconds = time.monotonic() - began
         text = _noted(tool.name, outcome, time.time(), seconds)
         self._figures.called(name, attempt.known, outcome, seconds, kind)

@@ -8,10 +8,11 @@ from lambda_llm.agent.definition import find
 from lambda_llm.agent.durable import Surroundings, handler
 from lambda_llm.agent.settings import AgentSettings
 from lambda_llm.agent.store import S3Store
-from lambda_llm.telemetry import emf, logs, process
+from lambda_llm.telemetry import emf, logs, process, spans
 from lambda_llm.telemetry.lines import AGENT_INIT
 
 logs.configure()
+spans.configure("agent")
 
 _settings = AgentSettings.load()
 

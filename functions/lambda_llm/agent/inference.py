@@ -110,9 +110,15 @@ def body(agent: Agent, tools: Mapping[str, Known], messages: Sequence[Mapping[st
     return request
 
 
-def payload(request: Mapping[str, Any]) -> str:
-    """The request as an event of a Function URL, which both front doors of inference take from an invocation."""
-    return event("POST", PATH, json.dumps(request).encode()).decode()
+def payload(request: Mapping[str, Any], request_id: str | None = None, headers: Mapping[str, str] | None = None) -> str:
+    """The request as an event of a Function URL, which both front doors of inference take from an invocation.
+
+    Args:
+        request: it.
+        request_id: for the function's log; the same after a replay.
+        headers: likewise, of the trace.
+    """
+    return event("POST", PATH, json.dumps(request).encode(), request_id, headers).decode()
 
 
 def parse(text: str | None, prefix: str) -> Thought | Unanswered:
