@@ -17,6 +17,7 @@ from lambda_llm.router.ledger import Ledger
 from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED
 from scripts.local_aws.server import LocalAWS
 from support.budgets import make_table
+from support.collector import collecting
 from support.event_streams import Answer, AnsweringServer, answering
 from support.routing import BODY, WHOLE, configuration, signed_by
 from support.servers import AFTER, BEFORE, LIMIT_SECONDS, ROOT, Server, serving, started
@@ -98,8 +99,8 @@ def test_a_snapshot_has_no_connection_and_a_restored_router_answers(
     assert "Hello" not in server.log.read_text()
 
 
-def worked(environment: dict[str, str], local_aws: LocalAWS) -> None:
-    """Have a worker answer what waits in the queue, in a process of its own as Lambda starts it."""
+def worked(environment: dict[str, str], local_aws: LocalAWS) -> list[dict[str, Any]]:
+    """Have a worker answer what waits in the queue, in a process of its own as Lambda starts it; its lines."""
     queue = environment["LAMBDA_LLM_ROUTER_QUEUE"]
     with closing(local_aws.client("sqs")) as sqs:
         (message,) = sqs.receive_message(
@@ -113,7 +114,7 @@ def worked(environment: dict[str, str], local_aws: LocalAWS) -> None:
         }
         code = (
             "import json, sys; from types import SimpleNamespace; from lambda_llm.router.worker import handle; "
-            "context = SimpleNamespace(get_remaining_time_in_millis=lambda: 300_000); "
+            "context = SimpleNamespace(get_remaining_time_in_millis=lambda: 300_000, aws_request_id='lambda-s'); "
             "print(json.dumps(handle(json.load(sys.stdin), context)))"
         )
         done = subprocess.run(
@@ -125,8 +126,10 @@ def worked(environment: dict[str, str], local_aws: LocalAWS) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == {"batchItemFailures": []}
+        *lines, answer = done.stdout.splitlines()
+        assert json.loads(answer) == {"batchItemFailures": []}
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return [json.loads(line) for line in lines]
 
 
 def test_a_response_in_the_background_is_answered_once_and_read_by_its_tenant(
@@ -144,7 +147,7 @@ def test_a_response_in_the_background_is_answered_once_and_read_by_its_tenant(
         assert again.id == sent.id
         with pytest.raises(openai.ConflictError, match="another request"):
             client.responses.create(model="chat", input="Bye", background=True, extra_headers=key)
-        worked(environment, local_aws)
+        init, line = worked(environment, local_aws)
         found = client.responses.retrieve(sent.id)
         assert (found.status, found.output_text) == ("completed", "Hello")
         assert client.responses.cancel(sent.id).status == "completed"
@@ -153,8 +156,41 @@ def test_a_response_in_the_background_is_answered_once_and_read_by_its_tenant(
         with pytest.raises(openai.BadRequestError, match="stream can't be used together with background"):
             client.responses.create(model="chat", input="Hello", background=True, stream=True)
     assert len(backend.asked) == asked + 1
+    submitted = next(one for one in server.lines() if one.get("operation") == "/v1/responses")
+    assert (init["event"], line["request_id"]) == ("init", submitted["request_id"])
+    assert backend.asked[-1].headers["x-request-id"] == submitted["request_id"]
+    assert [(one["status"], one["backend"], one["tenant"]) for one in (submitted, line)] == [
+        (200, "none", "acme"),
+        (200, "backend-0", "acme"),
+    ]
     stranger = httpx2.get(f"{server.url}/v1/responses/{sent.id}", headers=signed_by("mallory"), timeout=LIMIT_SECONDS)
     assert stranger.status_code == 404
+
+
+def test_a_request_is_one_trace_from_its_caller_to_the_backend(
+    environment: dict[str, str], backend: AnsweringServer, tmp_path: Path
+) -> None:
+    """The spans are with the collector when the answer has ended, as the process may be frozen then."""
+    trace, caller = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    given = {**signed_by("alice"), "traceparent": f"00-{trace}-{caller}-01", "x-request-id": "the-caller-s"}
+    with (
+        collecting() as collector,
+        serving(tmp_path, {**environment, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}, SERVE_ROUTER) as running,
+    ):
+        assert ask(running, headers=given).headers["x-request-id"] == "the-caller-s"
+        spans = {span.name: span for span in collector.spans if span.trace_id.hex() == trace}
+        lines = running.lines()
+    assert spans.keys() == {"POST", "route", "choose", "chat chat"}
+    parents = {name: span.parent_span_id for name, span in spans.items()}
+    route = spans["route"].span_id
+    expected = {"POST": bytes.fromhex(caller), "route": spans["POST"].span_id, "choose": route, "chat chat": route}
+    assert parents == expected
+    asked = backend.asked[-1].headers
+    assert asked["traceparent"] == f"00-{trace}-{spans['chat chat'].span_id.hex()}-01"
+    assert asked["x-request-id"] == "the-caller-s"
+    assert [line["event"] for line in lines if "event" in line] == ["init", "request"]
+    (request,) = [line for line in lines if line.get("event") == "request"]
+    assert (request["request_id"], request["trace_id"], request["application"]) == ("the-caller-s", trace, "alice")
 
 
 @pytest.mark.parametrize("path", [BEFORE, AFTER])
