@@ -20,6 +20,7 @@ from support.chat import PATH
 
 PROGRAM = """
 import json, sys
+answers, sys.stdout = sys.stdout, sys.stderr  # where the lines of figures go as well
 import snapshot_restore_py
 from lambda_llm.inference import handler
 from lambda_llm.inference.snapshot import cpu
@@ -45,9 +46,9 @@ actions = {
 for line in sys.stdin:
     action, argument = json.loads(line)
     try:
-        print(json.dumps({"gave": actions[action](argument)}), flush=True)
+        print(json.dumps({"gave": actions[action](argument)}), file=answers, flush=True)
     except Exception as error:
-        print(json.dumps({"raised": [type(error).__name__, str(error)]}), flush=True)
+        print(json.dumps({"raised": [type(error).__name__, str(error)]}), file=answers, flush=True)
 """
 
 

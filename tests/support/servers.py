@@ -65,7 +65,14 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log, each line of which must be a JSON object."""
+        """The log, each line of which must be a JSON object; without the lines of figures."""
+        return [line for line in self._written() if "message" in line]
+
+    def figures(self) -> list[dict[str, Any]]:
+        """The lines of figures."""
+        return [line for line in self._written() if "message" not in line]
+
+    def _written(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def health(self) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def serve(
     """
     from starlette.middleware.cors import CORSMiddleware
 
+    from lambda_llm.inference.figures import Figures, RequestLines, always
     from lambda_llm.inference.init import init
     from lambda_llm.inference.settings import Settings, SettingsError
     from lambda_llm.inference.snapshot.memory import resident
@@ -98,10 +99,12 @@ def serve(
             err.print(f"Or in a browser: [bold]{address}[/]")
         app = create_app(environment.engine, environment.serving, with_page=with_page)
         metrics.install(app)
+        figures = Figures(environment, app) if settings.lines else None
         if cors:
             app.add_middleware(CORSMiddleware, allow_origins=cors, allow_methods=["*"], allow_headers=["*"])
         app.add_middleware(LocalOnly, names=LocalNames.of(host, allow_host, cors))
-        Server(Correlation(app), app.state.stop_answering, log_level="warning").run(sockets=[bound])
+        answering = app if figures is None else RequestLines(app, figures, always)
+        Server(Correlation(answering), app.state.stop_answering, log_level="warning").run(sockets=[bound])
 
 
 def _print_ready(environment: "Environment", url: str, resident_before: int, *, as_json: bool) -> None:

@@ -312,6 +312,23 @@ def busy(seconds: float, memory_mb: int = MEMORY_MB) -> float:
     return ARM64_GB_SECOND * (memory_mb / 1024) * seconds
 
 
+def invocation(seconds: float, *, restored: bool, memory_mb: int = MEMORY_MB, region: str = REGION) -> float:
+    """What one invocation of a function costs, in US dollars.
+
+    Args:
+        seconds: billed duration.
+        restored: whether an environment was restored for it.
+        memory_mb: configured memory; an inference function's unless given.
+        region: of the function.
+
+    Raises:
+        PriceError: no list has the prices of the region.
+    """
+    prices, gb = load(region), memory_mb / 1024
+    total = prices["lambda.requests"].first + prices["lambda.arm64.duration"].first * gb * seconds
+    return total + (prices["lambda.snapstart.restore"].first * gb if restored else 0.0)
+
+
 def durable(operations: int, written: int) -> float:
     """What a durable execution costs beside the time of its functions, in US dollars.
 

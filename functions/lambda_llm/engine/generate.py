@@ -67,6 +67,9 @@ class GenerationStats:
             none.
         guessed_tokens: that were evaluated before they were chosen.
         accepted_tokens: those of them that were then chosen, and so needed no evaluation of their own.
+        restored_tokens: tokens of the prompt that came from the session store; they are cached ones too.
+        queued_seconds: that it waited for others; whoever queues generations says so.
+        started: when the iteration began, as `time.perf_counter` tells it; 0 where it did not.
     """
 
     prompt_tokens: int
@@ -78,6 +81,9 @@ class GenerationStats:
     decode_seconds: float = 0.0
     guessed_tokens: int = 0
     accepted_tokens: int = 0
+    restored_tokens: int = 0
+    queued_seconds: float = 0.0
+    started: float = 0.0
 
 
 def check_room(prompt: Sequence[int], context_length: int) -> None:
@@ -151,7 +157,7 @@ class Generation:
         request, stats, model = self.request, self.stats, self._decoder.model
         characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
         stops = _StopSequences(request.stop)
-        started = first = time.perf_counter()
+        started = first = stats.started = time.perf_counter()
         decoded = 0
         with self._decoder.lock, Sampler(self._decoder, request.sampling) as sampler:
             try:
@@ -222,7 +228,7 @@ class Generation:
     def _prefill(self) -> None:
         cached = self._prefixes.load(self.prompt, self.request.scope)
         if self._turn:
-            self._turn.load(cached, self.cancellation)
+            self.stats.restored_tokens = self._turn.load(cached, self.cancellation) - cached
         self.stats.cached_tokens = self._decoder.evaluate(self.prompt, self.cancellation)
 
     def _next(self, sampler: Sampler) -> int | None:

@@ -16,13 +16,16 @@ from mangum.types import LambdaConfig, LambdaContext, LambdaEvent
 from mangum.types import Response as ASGIResponse
 from snapshot_restore_py import register_after_restore, register_before_snapshot
 
+from lambda_llm.inference.figures import Figures, RequestLines, always
 from lambda_llm.inference.init import init
 from lambda_llm.inference.plain_invoke import body_of, path_of, require_answerable
 from lambda_llm.inference.settings import Settings
 from lambda_llm.inference.snapshot.hooks import SnapshotHooks
 from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES
 from lambda_llm.serving.app import create_app
-from lambda_llm.telemetry import logs
+from lambda_llm.telemetry import logs, spans
+from lambda_llm.telemetry.lines import INFERENCE_INIT
+from lambda_llm.web.correlation import FLUSH_SECONDS, Correlation
 from lambda_llm.web.errors import APIError
 from lambda_llm.web.front_door import FrontDoor, from_event
 from lambda_llm.web.origin import Tenancy
@@ -108,20 +111,27 @@ def _malformed() -> dict[str, Any]:
 
 
 logs.configure()
+spans.configure(INFERENCE_INIT.service)
 asyncio.set_event_loop(asyncio.new_event_loop())
 _settings = Settings.load()
-_environment = init(_settings)
-_hooks = SnapshotHooks(_environment.engine.context, _environment.resources)
-register_before_snapshot(_hooks.before_snapshot)
-register_after_restore(_hooks.after_restore)
-
+with spans.span("init"):
+    _environment = init(_settings)
 _app = create_app(
     _environment.engine,
     replace(_environment.serving, response_bytes=BUFFERED_PAYLOAD_BYTES),
     with_page=bool(_settings.page),
 )
+_lines = None if _settings.lines is False else Figures(_environment, _app)
+_hooks = SnapshotHooks(_environment.engine.context, _environment.resources, _lines.restored if _lines else None)
+register_before_snapshot(_hooks.before_snapshot)
+register_after_restore(_hooks.after_restore)
+if _lines is not None:
+    _lines.init()
+spans.flush(FLUSH_SECONDS)
+
+_door = FrontDoor(_app, from_event, tenants=_settings.tenant is Tenancy.AUTHORIZER)
 handle = Door(
-    FrontDoor(_app, from_event, tenants=_settings.tenant is Tenancy.AUTHORIZER),
+    Correlation(_door if _lines is None else RequestLines(_door, _lines, always)),
     lifespan="off",
     custom_handlers=[PlainInvoke],
 )

@@ -23,6 +23,7 @@ from lambda_llm.loading.download import Progress
 from lambda_llm.loading.load import Loaded, load
 from lambda_llm.loading.text import read_text
 from lambda_llm.serving.service import ServingOptions
+from lambda_llm.telemetry import spans
 from lambda_llm.units import printable
 
 logger = logging.getLogger(__name__)
@@ -70,18 +71,19 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
     if storage:
         storage.check()
     reference = settings.reference
-    loaded = load(
-        reference,
-        options=settings.options,
-        memory=available_memory(settings),
-        seconds=settings.load_seconds,
-        progress=progress,
-        # A token has at least one byte. A prompt that leaves no room for a conversation is refused in the warm-up.
-        pinned_tokens=sum(len(text.encode()) for text in system_prompts) + (PENDING_TOKENS if storage else 0),
-        pinned_states=len(system_prompts) + (PENDING_STATES if storage else 0),
-    )
+    with spans.span("download"):
+        loaded = load(
+            reference,
+            options=settings.options,
+            memory=available_memory(settings),
+            seconds=settings.load_seconds,
+            progress=progress,
+            # A token has at least one byte. A prompt that leaves no room for a conversation is refused in the warm-up.
+            pinned_tokens=sum(len(text.encode()) for text in system_prompts) + (PENDING_TOKENS if storage else 0),
+            pinned_states=len(system_prompts) + (PENDING_STATES if storage else 0),
+        )
     header = loaded.inspection.header
-    with loaded.file as file, about(reference.uri):
+    with loaded.file as file, about(reference.uri), spans.span("load"):
         fingerprint = kv_fingerprint(loaded) if storage else b""
         check_finite(file.path, header.tensors)
         began = time.perf_counter()
@@ -95,7 +97,8 @@ def init(settings: Settings, progress: Progress | None = None) -> Environment:
         )
     opened = time.perf_counter()
     try:
-        warm_tokens = (warm_up_encoder if header.encodes else warm_up_decoder)(engine, system_prompts)
+        with spans.span("warm_up"):
+            warm_tokens = (warm_up_encoder if header.encodes else warm_up_decoder)(engine, system_prompts)
     except BaseException:
         engine.close()
         raise

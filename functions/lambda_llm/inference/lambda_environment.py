@@ -1,11 +1,11 @@
 """What an environment on Lambda knows of itself, for `/health`."""
 
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Self
 
 from lambda_llm.serving.service import FunctionEnvironment
+from lambda_llm.telemetry import emf
 
 
 class LambdaEnvironment:
@@ -50,5 +50,6 @@ class LambdaEnvironment:
         )
 
     def _begin(self) -> None:
-        self._id = secrets.token_hex(8)
+        emf.renew()
+        self._id = emf.environment()
         self._began = time.monotonic()

@@ -48,6 +48,7 @@ class RawEvents:
             return {"type": "http.request", "body": body, "more_body": False}
 
         path = path_of(self._engine, event)
+        scope["path"] = path  # for whoever stands before this
         changed = {"path": path, "raw_path": path.encode(), "headers": _headers(scope["headers"], len(body))}
         await self._app({**scope, **changed}, inner, send)
 

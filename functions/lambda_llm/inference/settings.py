@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         pattern="^s3://[^/]+",
         description="s3://bucket/prefix/ for the KV cache of conversations; default: not stored",
     )
+    lines: bool | None = Field(
+        None,
+        description="whether a line of figures is written for each request; default: on Lambda, not with "
+        "`lambda-llm serve`",
+    )
     page: bool | None = Field(
         None, description="whether / serves a chat page; default: with `lambda-llm serve`, not on Lambda"
     )

@@ -39,8 +39,8 @@ def create_app(engine: Engine, options: ServingOptions, *, with_page: bool = Fal
         options: how it is served.
         with_page: whether `/` serves a chat page.
 
-    Its `state.service` is the `Service`; `state.stop_answering()` ends every response in progress, for a server that is
-    about to stop.
+    Its `state.service` is the `Service`, `state.paths` are the paths that it has; `state.stop_answering()` ends every
+    response in progress, for a server that is about to stop.
     """
     service = Service(engine, options, Worker(options.queue))
 
@@ -67,7 +67,6 @@ def create_app(engine: Engine, options: ServingOptions, *, with_page: bool = Fal
         app.include_router(each)
     app.add_middleware(RequestBody)
     # The outermost one: everything inside knows one spelling of each path.
-    app.add_middleware(
-        Paths, known={route.path for each in routers for route in each.routes if isinstance(route, Route)}
-    )
+    app.state.paths = {route.path for each in routers for route in each.routes if isinstance(route, Route)}
+    app.add_middleware(Paths, known=app.state.paths)
     return app

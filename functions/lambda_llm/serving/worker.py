@@ -1,6 +1,7 @@
 """The decode thread and the planning threads, and their bridge to the event loop, which they never block."""
 
 import asyncio
+import contextvars
 import logging
 import math
 import time
@@ -243,7 +244,8 @@ class Worker:
         self, pool: ThreadPoolExecutor, task: Callable[[], Result], cancellation: Cancellation
     ) -> "_Job[Result]":
         """Give a task to a thread; its request is active until the thread has ended with it."""
-        future = pool.submit(task)
+        # What is logged on the thread is of the same request.
+        future = pool.submit(contextvars.copy_context().run, task)
         job = _Job(future, asyncio.wrap_future(future))
         self.counts.active += 1
         self._active.add(cancellation)
@@ -357,12 +359,14 @@ class _Run:
         self.generations = generations
         self.cancellation = generations[0].cancellation
         self.seconds = 0.0
+        self._queued = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
 
     def generate(self) -> None:
         """Run them; the part on the thread."""
         began = time.monotonic()
+        self.generations[0].stats.queued_seconds = began - self._queued
         try:
             for number, generation in enumerate(self.generations):
                 if self.cancellation.cancelled:

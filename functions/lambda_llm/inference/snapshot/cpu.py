@@ -54,6 +54,29 @@ def features(cpuinfo: Path | None = None) -> frozenset[str]:
     return X86_FEATURES.union(ARM_FEATURES).intersection(*cores) if cores else frozenset()
 
 
+GRAVITON: Final = {"0xd0c": "Graviton2", "0xd40": "Graviton3", "0xd4f": "Graviton4"}
+"""Linux's part number of the core → AWS's name of the CPU: Neoverse N1, V1 and V2.
+
+Source: https://github.com/torvalds/linux/blob/master/arch/arm64/include/asm/cputype.h"""
+
+
+def name(cpuinfo: Path = _CPUINFO) -> str | None:
+    """What this CPU is: a Graviton's generation, or else what the kernel calls it; None where it doesn't say.
+
+    Args:
+        cpuinfo: the file to read.
+    """
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return None
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    part = told.get("CPU part")
+    if part is not None:
+        return GRAVITON.get(part, f"arm64 {part}")
+    return told.get("model name")
+
+
 def require(recorded: Iterable[str], now: Iterable[str]) -> None:
     """Return if no recorded feature is missing.
 

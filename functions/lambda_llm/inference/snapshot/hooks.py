@@ -6,7 +6,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.htm
 import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from lambda_llm.engine.context import Context
@@ -14,6 +14,7 @@ from lambda_llm.engine.weight_order import Region, weights_in_order
 from lambda_llm.inference.snapshot import cpu
 from lambda_llm.inference.snapshot.memory import trim_heap, wipe
 from lambda_llm.inference.snapshot.prefetch import Prefetch, other_memory
+from lambda_llm.telemetry import spans
 from lambda_llm.web.entropy import reseed
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,21 @@ class SnapshotHooks:
         prefetch: reads memory pages since the last restore; None before the first.
     """
 
-    def __init__(self, context: Context, resources: Sequence[Resource] = ()) -> None:
+    def __init__(
+        self,
+        context: Context,
+        resources: Sequence[Resource] = (),
+        restored: Callable[[float], None] | None = None,
+    ) -> None:
+        """Take what goes through a snapshot.
+
+        Args:
+            context: of the warm model.
+            resources: closed before a snapshot and taken up again behind it.
+            restored: told at the end of a restore how many seconds it took; None: nobody is.
+        """
         self.prefetch: Prefetch | None = None
+        self._restored = restored
         self._context = context
         self._resources = resources
         self._features = cpu.features()
@@ -59,6 +73,7 @@ class SnapshotHooks:
             self._weights = weights_in_order(self._context)
         for resource in self._resources:
             resource.before_snapshot()
+        spans.close()
         gc.collect()
         wipe()
         trim_heap()
@@ -81,7 +96,11 @@ class SnapshotHooks:
         self.prefetch = Prefetch(self._weights, other_memory(self._weights))
         for resource in self._resources:
             resource.after_restore()
-        logger.info("restored in %.3f s; pages are being read", time.monotonic() - began)
+        seconds = time.monotonic() - began
+        logger.info("restored in %.3f s; pages are being read", seconds)
+        spans.record("restore", time.time() - seconds, time.time())
+        if self._restored is not None:
+            self._restored(seconds)
 
 
 def _flush(root: logging.Logger) -> None:
