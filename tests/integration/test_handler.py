@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lambda_llm.engine.engine import Engine
+from support import emf_schema
 from support.answers import EXPECTED, LONG_QUESTION, QUESTION, user
 from support.chat import PATH, events, text_of
 from support.encoders import ENCODERS
@@ -132,6 +133,22 @@ def test_a_plain_invoke_that_can_t_be_answered_gets_the_error_s_json(
     assert function.handle(payload)["error"]["code"] == code
 
 
+def test_a_request_and_a_restore_have_their_lines(function: Function) -> None:
+    event = function_url_event(json.dumps(asked()))
+    event["headers"] |= {"x-request-id": "mine", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    answer = function.handle(event)
+    assert answer["headers"]["x-request-id"] == "mine"
+    assert function.do("after") == {"gave": 1}
+    function.handle(asked())
+    log = [line for line in function.log.read_text().splitlines() if '"event"' in line]
+    init, request, restore, plain = (emf_schema.check(line) for line in (log[0], *log[-3:]))
+    assert [each["event"] for each in (init, request, restore, plain)] == ["init", "request", "restore", "request"]
+    usage = body_of(answer)["usage"]
+    assert (request["InputTokens"], request["OutputTokens"]) == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert (request["request_id"], request["trace_id"]) == ("mine", "a" * 32)
+    assert (request["Restores"], plain["Restores"], plain["operation"]) == (0, 1, PATH)
+
+
 def test_the_runtime_finds_one_pair_of_hooks_and_they_run(function: Function) -> None:
     before = function.handle(asked())["choices"]
     assert function.do("before") == {"gave": 1}
@@ -180,7 +197,7 @@ def test_the_log_is_json_and_knows_no_prompt(function: Function) -> None:
     answer = function.handle(asked("Xylophone zebra"))["choices"][0]["message"]["content"]
     function.handle(function_url_event(json.dumps(asked("Xylophone quartz", n=0))))
     for line in function.log.read_text().splitlines():
-        assert "message" in json.loads(line)
+        assert {"message", "event"} & json.loads(line).keys()
     for text in ("Xylophone", "zebra", "quartz", answer, SYSTEM_PROMPT):
         assert text not in function.log.read_text()
 
