@@ -137,7 +137,9 @@ def routing(
     live = Live(Reloading(FileSource(path)), budgets)
     app = create_app(live, functools.partial(tenant_of, identity), store=store, lines=lines)
     app.add_middleware(FrontDoor, context_of=from_adapter, tenants=identity is Identity.AUTHORIZER)
-    server = Server(Correlation(app) if correlated else app, live.stop, host="127.0.0.1", port=0, log_config=None)
+    server = Server(
+        Correlation(app, takes_ids=False) if correlated else app, live.stop, host="127.0.0.1", port=0, log_config=None
+    )
 
     loops: list[asyncio.AbstractEventLoop] = []
 

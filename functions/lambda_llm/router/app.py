@@ -28,6 +28,7 @@ from lambda_llm.router.errors import NotConfiguredError, UnknownError
 from lambda_llm.router.live import Live
 from lambda_llm.router.models import listed
 from lambda_llm.router.request_line import APPLICATION, RequestLine, application_of
+from lambda_llm.telemetry.context import correlation
 from lambda_llm.web.deadline import deadline_of
 from lambda_llm.web.errors import APIError, install
 from lambda_llm.web.origin import Origin, origin_of
@@ -94,7 +95,7 @@ class RouterApp(Starlette):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        scope[_ID] = uuid.uuid4().hex
+        scope[_ID] = correlation().get("request_id") or uuid.uuid4().hex
 
         def identified(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":

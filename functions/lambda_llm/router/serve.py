@@ -125,7 +125,8 @@ def application(settings: Settings) -> tuple[Starlette, SnapshotHooks]:
 
 async def _serve() -> None:
     app, hooks = application(Settings.load(os.environ))
-    server = Server(Correlation(app), hooks.stop, host="127.0.0.1", port=port_of(os.environ), log_config=None)
+    named = Correlation(app, takes_ids=False)
+    server = Server(named, hooks.stop, host="127.0.0.1", port=port_of(os.environ), log_config=None)
     add_hook_routes(app, hooks, os.environ, server.hang_up)
     emf.write(ROUTER_INIT, InitSeconds=process.seconds(), resident_bytes=process.resident_bytes())
     with contextlib.suppress(KeyboardInterrupt):

@@ -133,7 +133,7 @@ class Router:
         facts = facts_for(self._configuration, operation.value, body, tenant, most)
         line.model, line.stream = body["model"], body.get("stream") is True
         options = {option.name: option for option in self._configuration.options(body["model"])}
-        # The ledger's id is made here, and nobody else's: a client that repeats its own one is charged each time.
+        # The books have an id for each attempt, logs the id of the request that it is for.
         named = correlation().get("request_id", request_id)
         request = Request(operation, bounded(operation, body, facts.output_tokens), deadline, named)
         choice, asked, hedge_seconds = self._choice(request, facts, options)

@@ -20,7 +20,7 @@ from lambda_llm.telemetry.context import TRACEPARENT, XRAY, correlated, plain_id
 from lambda_llm.web.deadline import LAMBDA_CONTEXT
 
 REQUEST_ID: Final = "x-request-id"
-"""Header of a request's id: a caller's own one is taken as it is, if a log can show it."""
+"""Header of a request's id."""
 
 FLUSH_SECONDS: Final = 2.0
 """That the end of an answer waits for its spans to be sent, at most."""
@@ -31,13 +31,16 @@ _SERVER_ERRORS: Final = 500
 class Correlation:
     """ASGI middleware that names a request, and makes one span of it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, takes_ids: bool = True) -> None:
         """Take the application.
 
         Args:
             app: with everything that is to write lines.
+            takes_ids: whether a caller's own id is taken, if a log can show it. Where callers are billed by lines they
+                are not to choose ids: two of one id could not be told apart.
         """
         self._app = app
+        self._takes_ids = takes_ids
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -45,7 +48,8 @@ class Correlation:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = plain_id(headers.get(REQUEST_ID)) or uuid.uuid4().hex
+        given = plain_id(headers.get(REQUEST_ID)) if self._takes_ids else None
+        request_id = given or uuid.uuid4().hex
         told = _lambda_context(scope, headers)
         xray = headers.get(XRAY) or told.get("xray_trace_id") or _of_the_runtime(scope)
         parent = {

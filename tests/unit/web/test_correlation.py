@@ -40,7 +40,8 @@ async def streamed(_: Request) -> Response:
     return StreamingResponse(pieces())
 
 
-APP = Correlation(Starlette(routes=[Route("/", told), Route("/stream", streamed)]))
+INNER = Starlette(routes=[Route("/", told), Route("/stream", streamed)])
+APP = Correlation(INNER)
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def memory() -> Iterator[InMemorySpanExporter]:
     spans.configure("inference")
 
 
-async def ask(path: str = "/", **headers: str) -> httpx2.Response:
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(APP), base_url="http://test") as client:
+async def ask(path: str = "/", app: Correlation = APP, **headers: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
         return await client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -62,10 +63,11 @@ async def test_a_caller_s_id_is_kept_and_answered() -> None:
     assert answer.headers.get_list("x-request-id") == ["mine-1"]
 
 
-async def test_another_one_is_made_where_there_is_none_or_none_for_a_log() -> None:
-    answers = [await ask(), await ask(x_request_id="no id")]
+async def test_another_one_is_made_where_there_is_none_or_none_for_a_log_or_none_is_taken() -> None:
+    own = Correlation(INNER, takes_ids=False)
+    answers = [await ask(), await ask(x_request_id="no id"), await ask(app=own, x_request_id="mine-1")]
     ids = [answer.json()["request_id"] for answer in answers]
-    assert len(set(ids)) == 2
+    assert len(set(ids)) == 3
     assert [answer.headers["x-request-id"] for answer in answers] == ids
     assert all(len(each) == 32 for each in ids)
 
