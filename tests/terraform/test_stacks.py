@@ -144,6 +144,18 @@ ARGUMENTS = {
         "permissions_boundary": "aws_iam_policy.mine.arn",
     },
     "model-store": {"models": '{ llama = { key = "models/llama.gguf" } }', "kms_key_arn": "aws_kms_key.mine.arn"},
+    "observability": {
+        "name": '"llm"',
+        "inference": """{ chat = {
+    function_name  = module.inference_waits.function_name
+    log_group_name = module.inference_waits.log_group_name
+    models         = ["small"]
+  } }""",
+        "routers": "{ llm = module.router_waits }",
+        "batches": "{ nightly = module.batch_waits }",
+        "pruners": "{ chat = module.version-pruner_waits }",
+        "alarm_actions": '["arn:aws:sns:eu-central-1:123456789012:on-call"]',
+    },
     "snapstart-check": {"function_name": '"chat"', "qualifier": '"7"'},
     "version-pruner": {"function_arn": f'"{FUNCTION}"', "package": package("version-pruner")},
 }
