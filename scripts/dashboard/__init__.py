@@ -1,1 +1,1 @@
-"""What modules/observability draws, asks and watches, evaluated over lines as CloudWatch would: for tests and pictures."""
+"""What modules/observability draws, asks and watches, evaluated over lines as CloudWatch would."""

@@ -1,7 +1,7 @@
 """A simulated day of a stack with every kind of function: lines as the functions write them, and AWS's own metrics.
 
-The traffic is invented: a quiet night, a morning and an afternoon peak. The lines are made by `telemetry.emf`, so that a name
-that is none of `telemetry.lines` is refused.
+The traffic is invented: a quiet night, a morning and an afternoon peak. The lines are made by `telemetry.emf`, so that
+a name that is none of `telemetry.lines` is refused.
 """
 
 import math
@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from lambda_llm.telemetry import emf, lines
@@ -42,6 +43,21 @@ _MEMORY: Final[Mapping[str, Any]] = {
 }
 _CPUS: Final = (("Graviton2", "armv8.2_1"), ("Graviton3", "armv8.6_2"))
 _VERSION: Final = "3sL4kqtJlcpXroDTDmJrmSpXd3dIbrHY"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request, and what will become of it: times in seconds, lengths in tokens."""
+
+    at: float
+    tenant: str
+    failed: bool
+    prompt: int
+    cached: int
+    answer: int
+    wait: float
+    first: float
+    rate: float
 
 
 class Day:
@@ -106,7 +122,7 @@ class Day:
         self._requests += 1
         tenant = self._random.choices(_TENANTS, _SHARES)[0]
         ours = self._random.random() < 0.85  # noqa: PLR2004 - a share
-        failed = self._random.random() < (0.3 if self._trouble else 0.004)
+        failed = self._requests % (3 if self._trouble else 150) == 2  # noqa: PLR2004 - one of as many
         fell = ours and not failed and self._random.random() < 0.02 + load / 400
         prompt = int(self._random.lognormvariate(6.2, 0.7)) + 20
         cached = int(prompt * self._random.betavariate(5, 2))
@@ -116,7 +132,7 @@ class Day:
         rate = self._random.gauss(21, 2)
         with correlated(request_id=f"r{self._requests:06}", trace_id=f"{self._requests:032x}"):
             if ours and not fell:
-                first = self._answer(at, tenant, failed, prompt, cached, answer, wait, first, rate)
+                first = self._answer(_Asked(at, tenant, failed, prompt, cached, answer, wait, first, rate))
             else:
                 first = self._random.lognormvariate(-0.7, 0.3)
             backend, kind = ("small", "lambda") if ours and not fell else ("bedrock", "bedrock")
@@ -148,27 +164,17 @@ class Day:
                 budget_window="day",
             )
 
-    def _answer(  # noqa: PLR0913 - of one request
-        self,
-        at: float,
-        tenant: str,
-        failed: bool,  # noqa: FBT001
-        prompt: int,
-        cached: int,
-        answer: int,
-        wait: float,
-        first: float,
-        rate: float,
-    ) -> float:
+    def _answer(self, asked: _Asked) -> float:
         """One by the model of our own; returns the seconds to its first token."""
+        first = asked.first
         cpu, variant = self._random.choices(_CPUS, (3, 1))[0]
         restored = self._random.random() < 0.05  # noqa: PLR2004 - a share
-        version = "8" if at > MIDNIGHT + 0.6 * DAY else "7"
+        version = "8" if asked.at > MIDNIGHT + 0.6 * DAY else "7"
         if restored:
             took = self._random.lognormvariate(0.1 if cpu == "Graviton2" else -0.3, 0.35)
             self._write(
                 lines.INFERENCE_RESTORE,
-                at,
+                asked.at,
                 version=version,
                 RestoreSeconds=took,
                 model=MODEL,
@@ -178,30 +184,30 @@ class Day:
                 resident_bytes=_MEMORY["resident_bytes"],
             )
             first += took
-        seconds = first + answer / rate
+        seconds = first + asked.answer / asked.rate
         self._write(
             lines.INFERENCE_REQUEST,
-            at + seconds,
+            asked.at + seconds,
             version=version,
-            Errors=int(failed),
-            FirstTokenSeconds=None if failed else first,
-            DecodeRate=None if failed else rate,
-            InputTokens=prompt,
-            CachedTokens=cached,
-            OutputTokens=0 if failed else answer,
+            Errors=int(asked.failed),
+            FirstTokenSeconds=None if asked.failed else first,
+            DecodeRate=None if asked.failed else asked.rate,
+            InputTokens=asked.prompt,
+            CachedTokens=asked.cached,
+            OutputTokens=0 if asked.failed else asked.answer,
             Restores=int(restored),
             Dollars=seconds * 10 * 1.33334e-5,
-            status=503 if failed else 200,
-            error="overloaded" if failed else None,
+            status=503 if asked.failed else 200,
+            error="overloaded" if asked.failed else None,
             operation="/v1/chat/completions",
             stream=True,
-            finish_reason=None if failed else "stop",
+            finish_reason=None if asked.failed else "stop",
             seconds=seconds,
-            queue_seconds=wait,
+            queue_seconds=asked.wait,
             prefill_rate=190.0,
-            restored_tokens=cached // 2,
-            guessed_tokens=answer // 4,
-            accepted_tokens=answer // 6,
+            restored_tokens=asked.cached // 2,
+            guessed_tokens=asked.answer // 4,
+            accepted_tokens=asked.answer // 6,
             restored=True,
             seconds_since_restore=0.0 if restored else self._random.random() * 3000,
             model=MODEL,
@@ -210,7 +216,7 @@ class Day:
             cpu_variant=variant,
             backend="lambda",
             backend_kind="lambda",
-            tenant=tenant,
+            tenant=asked.tenant,
             application="support",
             **_MEMORY,
         )
@@ -240,23 +246,23 @@ class Day:
     def _agents(self, executions: int) -> None:
         for number in range(executions):
             at = MIDNIGHT + DAY * self._random.betavariate(3, 2.4)
-            status = self._random.choices(
-                ("succeeded", "failed", "stopped"), (1, 9, 1) if self._trouble else (90, 2, 3)
-            )[0]
+            failing = number % (2 if self._trouble else 40) == 1
+            status = "failed" if failing else "stopped" if number % 20 == 3 else "succeeded"  # noqa: PLR2004 - one of 20
             execution = f"arn:aws:lambda:us-east-1:123456789012:function:research:3/durable-execution/{number}"
             models, tools = self._random.randint(2, 9), self._random.randint(1, 12)
             tenant = self._random.choices(_TENANTS, _SHARES)[0]
             told = {"execution": execution, "tenant": tenant}
             for call in range(models):
+                wrong = number % 10 == 0 and call == 1
                 self._write(
                     lines.AGENT_MODEL_CALL,
                     at + call * 8,
-                    Errors=int(self._random.random() < 0.01),  # noqa: PLR2004 - a share
+                    Errors=int(wrong),
                     InputTokens=900 + 400 * call,
                     OutputTokens=120,
                     step=f"model-{call}",
-                    status="succeeded",
-                    error=None,
+                    status="failed" if wrong else "succeeded",
+                    error="overloaded" if wrong else None,
                     seconds=6.5,
                     model="assistant",
                     **told,
@@ -312,6 +318,20 @@ class Day:
                 **told,
             )
         ended = parts * size
+        self._write(
+            lines.BATCH,
+            begin - 300,
+            batch="batch_7f39",
+            tenant="globex",
+            model="assistant",
+            backend_kind="bedrock",
+            status="failed",
+            error="invalid_line",
+            records=3,
+            completed=0,
+            failed=3,
+            seconds=2.0,
+        )
         for at, status, completed, wrong in (
             (begin - 60, "validating", 0, 0),
             (begin, "in_progress", 0, 0),

@@ -85,8 +85,12 @@ def _labelled(label: str, value: Value) -> dict[str, Series]:
     if isinstance(value, dict):
         return {label: value}
     if isinstance(value, list):
-        return {_PROPERTY.sub(lambda found, of=dimensions: of[found[1]], label): series for dimensions, series in value}
+        return {_with_dimensions(label, dimensions): series for dimensions, series in value}
     return {label: {0: value}}
+
+
+def _with_dimensions(label: str, dimensions: Mapping[str, str]) -> str:
+    return _PROPERTY.sub(lambda found: dimensions[found[1]], label)
 
 
 def watched(alarm: Mapping[str, Any], account: Account) -> Series:

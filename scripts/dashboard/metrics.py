@@ -31,8 +31,9 @@ class Metrics:
     """
 
     def __init__(self, others: "Metrics | None" = None) -> None:
-        given = others._points if others else {}
-        self._points = defaultdict[Key, list[tuple[float, float]]](list, {key: [*each] for key, each in given.items()})
+        self._points: defaultdict[Key, list[tuple[float, float]]] = defaultdict(list)
+        if others:
+            self._points.update({key: [*others.points(key)] for key in others.named()})
 
     def put(self, namespace: str, name: str, dimensions: Mapping[str, str], at: float, value: float) -> None:
         """Add a point.

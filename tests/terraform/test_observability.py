@@ -1,7 +1,6 @@
 """What modules/observability draws, asks and watches, over lines that `telemetry.emf` made: nothing of it is empty."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
