@@ -223,8 +223,9 @@ resource "aws_lambda_function" "documents" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.documents.log_group_name
+    log_format            = "JSON"
+    application_log_level = module.documents.log_level
+    log_group             = module.documents.log_group_name
   }
 
   tags = module.documents.tags

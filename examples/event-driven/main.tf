@@ -162,8 +162,9 @@ resource "aws_lambda_function" "worker" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.worker.log_group_name
+    log_format            = "JSON"
+    application_log_level = module.worker.log_level
+    log_group             = module.worker.log_group_name
   }
 
   tags = module.worker.tags

@@ -58,5 +58,5 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   evaluation_periods  = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.topic_arn == null ? [] : [var.topic_arn]
-  tags                = var.tags
+  tags                = local.tags
 }

@@ -84,7 +84,7 @@ resource "aws_iam_role" "bedrock" {
   description          = "What Bedrock's batch jobs of ${var.name} may read and write"
   assume_role_policy   = data.aws_iam_policy_document.bedrock_assume[0].json
   permissions_boundary = var.permissions_boundary
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "bedrock" {

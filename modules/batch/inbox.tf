@@ -19,7 +19,7 @@ resource "aws_cloudwatch_event_rule" "inbox" {
 
   name        = "${var.name}-inbox"
   description = "Uploads to the inbox of ${var.name}"
-  tags        = var.tags
+  tags        = local.tags
 
   # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
   event_pattern = jsonencode({
@@ -89,7 +89,7 @@ resource "aws_iam_role" "schedule" {
   description          = "May have the inbox of ${var.name} looked into"
   assume_role_policy   = data.aws_iam_policy_document.schedule_assume[0].json
   permissions_boundary = var.permissions_boundary
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "schedule" {

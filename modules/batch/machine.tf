@@ -160,7 +160,7 @@ resource "aws_iam_role" "machine" {
   description          = "What the state machine ${var.name} may do"
   assume_role_policy   = data.aws_iam_policy_document.machine_assume.json
   permissions_boundary = var.permissions_boundary
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "machine" {
@@ -176,7 +176,7 @@ resource "aws_cloudwatch_log_group" "machine" {
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
-  tags              = var.tags
+  tags              = local.tags
 }
 
 resource "aws_sfn_state_machine" "this" {
@@ -197,7 +197,7 @@ resource "aws_sfn_state_machine" "this" {
     enabled = var.tracing == "Active"
   }
 
-  tags = var.tags
+  tags = local.tags
 
   # AWS tries what the role may do.
   depends_on = [aws_iam_role_policy.machine]

@@ -44,8 +44,9 @@ module "function" {
   path                 = var.path
   permissions_boundary = var.permissions_boundary
   log_retention_days   = var.log_retention_days
+  log_level            = var.log_level
   log_kms_key_arn      = var.log_kms_key_arn
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "function" {
@@ -87,8 +88,9 @@ resource "aws_lambda_function" "this" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.function[each.key].log_group_name
+    log_format            = "JSON"
+    application_log_level = module.function[each.key].log_level
+    log_group             = module.function[each.key].log_group_name
   }
 
   tracing_config {

@@ -66,7 +66,7 @@ resource "aws_s3_bucket" "this" {
   bucket        = var.store.name
   bucket_prefix = var.store.name == null ? "${trim(substr(lower(replace(var.name, "_", "-")), 0, 36), "-")}-" : null
   force_destroy = var.force_destroy
-  tags          = var.tags
+  tags          = local.tags
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {

@@ -42,7 +42,8 @@ module "function" {
   path                 = var.path
   permissions_boundary = var.permissions_boundary
   log_retention_days   = var.log_retention_days
-  tags                 = var.tags
+  log_level            = var.log_level
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "rollback" {
@@ -83,8 +84,9 @@ resource "aws_lambda_function" "this" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.function.log_group_name
+    log_format            = "JSON"
+    application_log_level = module.function.log_level
+    log_group             = module.function.log_group_name
   }
 
   tags = module.function.tags
@@ -107,7 +109,7 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   evaluation_periods  = var.evaluation_periods
   treat_missing_data  = "notBreaching"
   alarm_actions       = concat([aws_lambda_function.this.arn], var.topic_arn == null ? [] : [var.topic_arn])
-  tags                = var.tags
+  tags                = local.tags
 }
 
 resource "aws_cloudwatch_metric_alarm" "duration" {
@@ -125,7 +127,7 @@ resource "aws_cloudwatch_metric_alarm" "duration" {
   evaluation_periods  = var.evaluation_periods
   treat_missing_data  = "notBreaching"
   alarm_actions       = concat([aws_lambda_function.this.arn], var.topic_arn == null ? [] : [var.topic_arn])
-  tags                = var.tags
+  tags                = local.tags
 }
 
 resource "aws_lambda_permission" "alarm" {

@@ -130,8 +130,9 @@ module "function" {
   path                 = var.path
   permissions_boundary = var.permissions_boundary
   log_retention_days   = var.log_retention_days
+  log_level            = var.log_level
   log_kms_key_arn      = var.log_kms_key_arn
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "agent" {
@@ -183,8 +184,9 @@ resource "aws_lambda_function" "this" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.function.log_group_name
+    log_format            = "JSON"
+    application_log_level = module.function.log_level
+    log_group             = module.function.log_group_name
   }
 
   tags = module.function.tags
@@ -231,5 +233,5 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   evaluation_periods  = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.topic_arn == null ? [] : [var.topic_arn]
-  tags                = var.tags
+  tags                = local.tags
 }

@@ -62,8 +62,9 @@ module "authorizer" {
   path                 = var.path
   permissions_boundary = var.permissions_boundary
   log_retention_days   = var.log_retention_days
+  log_level            = var.log_level
   log_kms_key_arn      = var.log_kms_key_arn
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "authorizer" {
@@ -104,8 +105,9 @@ resource "aws_lambda_function" "authorizer" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.authorizer[0].log_group_name
+    log_format            = "JSON"
+    application_log_level = module.authorizer[0].log_level
+    log_group             = module.authorizer[0].log_group_name
   }
 
   tags = module.authorizer[0].tags

@@ -30,7 +30,7 @@ resource "aws_cloudfront_distribution" "this" {
   price_class     = var.cloudfront.price_class
   web_acl_id      = try(var.web_acl.arn, null)
   aliases         = var.domain == null ? [] : [var.domain.name]
-  tags            = var.tags
+  tags            = local.tags
 
   origin {
     origin_id                = "function"

@@ -19,7 +19,7 @@ resource "aws_api_gateway_domain_name" "this" {
   domain_name              = var.domain.name
   regional_certificate_arn = var.domain.certificate_arn
   security_policy          = "TLS_1_2"
-  tags                     = var.tags
+  tags                     = local.tags
 
   endpoint_configuration {
     types = ["REGIONAL"]

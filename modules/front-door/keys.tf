@@ -16,7 +16,7 @@ resource "aws_dynamodb_table" "keys" {
   billing_mode                = "PAY_PER_REQUEST"
   hash_key                    = "key_hash"
   deletion_protection_enabled = var.deletion_protection
-  tags                        = var.tags
+  tags                        = local.tags
 
   attribute {
     name = "key_hash"

@@ -31,7 +31,7 @@ resource "aws_cloudwatch_log_group" "access" {
   name              = "/aws/apigateway/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
-  tags              = var.tags
+  tags              = local.tags
 }
 
 data "aws_iam_policy_document" "account" {
@@ -62,7 +62,7 @@ resource "aws_iam_role" "account" {
   description          = "May write the access logs of this account's REST APIs"
   assume_role_policy   = data.aws_iam_policy_document.account[0].json
   permissions_boundary = var.permissions_boundary
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy_attachment" "account" {

@@ -12,7 +12,7 @@ resource "aws_api_gateway_usage_plan" "this" {
 
   name        = "${var.name}-${each.key}"
   description = "Plan ${each.key} of the front door ${var.name}"
-  tags        = var.tags
+  tags        = local.tags
 
   api_stages {
     api_id = aws_api_gateway_rest_api.this[0].id
@@ -43,7 +43,7 @@ resource "aws_api_gateway_api_key" "tenant" {
   name        = "${var.name}/${each.key}"
   description = "Tenant ${each.value.tenant} in the plan ${each.value.plan} of the front door ${var.name}"
   value       = "lambda-llm-${substr(sha256("${aws_api_gateway_rest_api.this[0].id}/${each.key}"), 0, 40)}"
-  tags        = var.tags
+  tags        = local.tags
 }
 
 resource "aws_api_gateway_usage_plan_key" "tenant" {

@@ -68,7 +68,7 @@ resource "aws_api_gateway_rest_api" "this" {
   body                         = jsonencode(local.openapi)
   api_key_source               = "AUTHORIZER"
   disable_execute_api_endpoint = var.domain != null
-  tags                         = var.tags
+  tags                         = local.tags
 
   endpoint_configuration {
     types = ["REGIONAL"]
@@ -108,7 +108,7 @@ resource "aws_api_gateway_stage" "this" {
   stage_name           = local.stage
   description          = "The one that serves"
   xray_tracing_enabled = var.xray_tracing
-  tags                 = var.tags
+  tags                 = local.tags
 
   dynamic "access_log_settings" {
     for_each = var.access_logs ? [aws_cloudwatch_log_group.access[0].arn] : []

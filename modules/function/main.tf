@@ -41,7 +41,7 @@ resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
-  tags              = var.tags
+  tags              = local.tags
 }
 
 resource "aws_iam_role" "this" {
@@ -53,7 +53,7 @@ resource "aws_iam_role" "this" {
   description          = var.role_description
   assume_role_policy   = data.aws_iam_policy_document.assume.json
   permissions_boundary = var.permissions_boundary
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "logs" {

@@ -119,6 +119,11 @@ output "log_group_arn" {
 }
 
 output "tags" {
-  description = "Tags of the function: `tags` and the tag `lambda-llm` with `mark`."
-  value       = merge(var.tags, { "lambda-llm" = var.mark })
+  description = "Tags of the function: `tags`, `lambda-llm` with `mark`, and `lambda-llm:plane` and `lambda-llm:component` for bills."
+  value       = merge(local.tags, { "lambda-llm" = var.mark })
+}
+
+output "log_level" {
+  description = "Level of the function's log from which on lines are written."
+  value       = var.log_level
 }

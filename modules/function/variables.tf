@@ -153,6 +153,18 @@ variable "log_kms_key_arn" {
   }
 }
 
+variable "log_level" {
+  description = "Level from which on lines of the log are written: `TRACE`, `DEBUG` or `INFO`. Above it there would be no figures."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+
+  validation {
+    condition     = contains(["TRACE", "DEBUG", "INFO"], var.log_level)
+    error_message = "log_level must be TRACE, DEBUG or INFO: the lines from which metrics are taken have the level INFO, and Lambda would drop them."
+  }
+}
+
 variable "tags" {
   description = "Tags for every resource here that supports them, and for the function."
   type        = map(string)
@@ -165,8 +177,8 @@ variable "tags" {
   }
 
   validation {
-    condition     = length(var.tags) <= 49
-    error_message = "tags has more than 49 tags: AWS accepts 50 for a resource, and this module adds one."
+    condition     = length(setunion(keys(var.tags), ["lambda-llm", "lambda-llm:plane", "lambda-llm:component"])) <= 50
+    error_message = "tags has more than 47 tags: AWS accepts 50 for a resource, and this module adds three."
   }
 
   validation {

@@ -11,7 +11,7 @@ data "aws_service" "s3" {
 locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_service.s3.region
-  tags      = merge(var.tags, { "lambda-llm" = "gpu-endpoint" })
+  tags      = merge(var.tags, { "lambda-llm" = "gpu-endpoint", "lambda-llm:plane" = "inference", "lambda-llm:component" = "gpu-endpoint" })
 
   folder     = endswith(var.model.key, "/")
   pinned     = var.kind == "ecs" && !local.folder

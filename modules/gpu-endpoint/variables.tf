@@ -366,8 +366,8 @@ variable "tags" {
   nullable    = false
 
   validation {
-    condition     = length(var.tags) <= 49 && !contains(keys(var.tags), "lambda-llm")
-    error_message = "tags must not have the key lambda-llm, by which policies know a GPU plane, and no more than 49 others, as AWS accepts 50 for a resource."
+    condition     = length(var.tags) <= 47 && !contains(keys(var.tags), "lambda-llm")
+    error_message = "tags must not have the key lambda-llm, by which policies know a GPU plane, and no more than 47 others, as AWS accepts 50 for a resource and this module adds three."
   }
 
   validation {

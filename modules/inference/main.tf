@@ -149,7 +149,7 @@ module "function" {
   log_group            = var.log_group
   log_retention_days   = var.log_retention_days
   log_kms_key_arn      = var.log_kms_key_arn
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_lambda_function" "this" {

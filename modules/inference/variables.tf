@@ -220,9 +220,9 @@ variable "log_kms_key_arn" {
 }
 
 variable "logging" {
-  description = "Format of the log, `Text` or `JSON`, and with JSON the levels of the application and of Lambda itself from which on lines are written."
+  description = "Format of the log, `JSON` or `Text`, and with JSON the levels of the application (`INFO` or below: above it there would be no figures) and of Lambda itself from which on lines are written."
   type = object({
-    format            = optional(string, "Text")
+    format            = optional(string, "JSON")
     application_level = optional(string)
     system_level      = optional(string)
   })
@@ -236,12 +236,12 @@ variable "logging" {
 
   validation {
     condition     = var.logging.format == "JSON" || (var.logging.application_level == null && var.logging.system_level == null)
-    error_message = "logging has a level, and Lambda filters by levels only in JSON: set logging.format = \"JSON\", or leave the levels out."
+    error_message = "logging has a level, and Lambda filters by levels only in JSON: leave logging.format out, or the levels."
   }
 
   validation {
-    condition     = var.logging.application_level == null || try(contains(["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"], var.logging.application_level), false)
-    error_message = "logging.application_level must be TRACE, DEBUG, INFO, WARN, ERROR or FATAL."
+    condition     = var.logging.application_level == null || try(contains(["TRACE", "DEBUG", "INFO"], var.logging.application_level), false)
+    error_message = "logging.application_level must be TRACE, DEBUG or INFO: the lines from which metrics are taken have the level INFO, and Lambda would drop them."
   }
 
   validation {

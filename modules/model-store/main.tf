@@ -32,7 +32,7 @@ resource "aws_kms_key" "this" {
   description             = "Models and state of lambda-llm"
   enable_key_rotation     = true
   deletion_window_in_days = 30
-  tags                    = var.tags
+  tags                    = local.tags
 }
 
 resource "aws_s3_bucket" "this" {
@@ -43,7 +43,7 @@ resource "aws_s3_bucket" "this" {
   bucket        = var.name
   bucket_prefix = var.name == null ? var.name_prefix : null
   force_destroy = var.force_destroy
-  tags          = var.tags
+  tags          = local.tags
 
   # A bucket with objects can't be deleted, and its key must not be while it exists: so the key goes last.
   depends_on = [aws_kms_key.this]

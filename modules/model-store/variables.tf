@@ -167,8 +167,8 @@ variable "tags" {
   nullable    = false
 
   validation {
-    condition     = length(var.tags) <= 50
-    error_message = "tags has more than the 50 tags that AWS accepts for a resource."
+    condition     = length(var.tags) <= 48
+    error_message = "tags has more than 48 tags: AWS accepts 50 for a resource, and this module adds two."
   }
 
   validation {

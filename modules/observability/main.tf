@@ -11,8 +11,6 @@ locals {
   region    = data.aws_service.cloudwatch.region
   namespace = "LambdaLLM"
 
-  tags = merge(var.tags, { "lambda-llm:plane" = "orchestration", "lambda-llm:component" = "observability" })
-
   # By kind, as the lines' `service` names them.
   functions = {
     inference = [for one in values(var.inference) : one.function_name]

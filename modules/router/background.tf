@@ -41,7 +41,7 @@ resource "aws_sqs_queue" "background" {
   sqs_managed_sse_enabled           = var.kms_key_arn == null ? true : null
   kms_master_key_id                 = var.kms_key_arn
   kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : 3600
-  tags                              = var.tags
+  tags                              = local.tags
 
   # Six times the worker's timeout, as Lambda may be throttled while it has a message. The worker brings one back earlier
   # whose backends had no room.
@@ -66,7 +66,7 @@ resource "aws_sqs_queue" "dead_letters" {
   kms_master_key_id                 = var.kms_key_arn
   kms_data_key_reuse_period_seconds = var.kms_key_arn == null ? null : 3600
   message_retention_seconds         = 14 * 24 * 3600
-  tags                              = var.tags
+  tags                              = local.tags
 
   redrive_allow_policy = jsonencode({
     redrivePermission = "byQueue"
@@ -86,8 +86,9 @@ module "worker" {
   path                 = var.path
   permissions_boundary = var.permissions_boundary
   log_retention_days   = var.log_retention_days
+  log_level            = var.log_level
   log_kms_key_arn      = var.log_kms_key_arn
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "worker" {
@@ -128,8 +129,9 @@ resource "aws_lambda_function" "worker" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.worker[0].log_group_name
+    log_format            = "JSON"
+    application_log_level = module.worker[0].log_level
+    log_group             = module.worker[0].log_group_name
   }
 
   tracing_config {

@@ -15,7 +15,7 @@ resource "aws_dynamodb_table" "budgets" {
   hash_key                    = "pk"
   range_key                   = "sk"
   deletion_protection_enabled = var.budgets.deletion_protection
-  tags                        = var.tags
+  tags                        = local.tags
 
   attribute {
     name = "pk"

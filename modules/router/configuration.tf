@@ -35,7 +35,7 @@ resource "aws_s3_bucket" "this" {
 
   bucket_prefix = "${trim(substr(lower(replace(var.name, "_", "-")), 0, 36), "-")}-"
   force_destroy = var.force_destroy
-  tags          = var.tags
+  tags          = local.tags
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {

@@ -362,6 +362,13 @@ variable "log_kms_key_arn" {
   default     = null
 }
 
+variable "log_level" {
+  description = "Level from which on lines of the log are written: `TRACE`, `DEBUG` or `INFO`. Above it there would be no figures."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+}
+
 variable "tags" {
   description = "Tags for every resource that supports them."
   type        = map(string)

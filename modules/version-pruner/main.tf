@@ -32,7 +32,8 @@ module "function" {
   path                 = var.path
   permissions_boundary = var.permissions_boundary
   log_retention_days   = var.log_retention_days
-  tags                 = var.tags
+  log_level            = var.log_level
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "pruner" {
@@ -72,8 +73,9 @@ resource "aws_lambda_function" "this" {
   }
 
   logging_config {
-    log_format = "Text"
-    log_group  = module.function.log_group_name
+    log_format            = "JSON"
+    application_log_level = module.function.log_level
+    log_group             = module.function.log_group_name
   }
 
   tags = module.function.tags
@@ -115,7 +117,7 @@ resource "aws_iam_role" "schedule" {
   description          = "May start the pruner ${local.name}"
   assume_role_policy   = data.aws_iam_policy_document.assume.json
   permissions_boundary = var.permissions_boundary
-  tags                 = var.tags
+  tags                 = local.tags
 }
 
 resource "aws_iam_role_policy" "schedule" {

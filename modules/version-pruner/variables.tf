@@ -73,6 +73,13 @@ variable "log_retention_days" {
   nullable    = false
 }
 
+variable "log_level" {
+  description = "Level from which on lines of the log are written: `TRACE`, `DEBUG` or `INFO`. Above it there would be no figures."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+}
+
 variable "tags" {
   description = "Tags for every resource that supports them."
   type        = map(string)

@@ -87,7 +87,7 @@ def test_the_url_is_on_the_alias_signed_and_streams() -> None:
 def test_a_function_carries_the_project_s_mark(module: dict[str, Block], mark: Kind) -> None:
     assert literal(module["module.function"].attributes["mark"]) == mark
     assert module["aws_lambda_function.this"].attributes["tags"] == "module.function.tags"
-    assert SHARED["output.tags"].attributes["value"] == f'merge(var.tags, {{ "{TAG}" = var.mark }})'
+    assert SHARED["output.tags"].attributes["value"] == f'merge(local.tags, {{ "{TAG}" = var.mark }})'
 
 
 def test_a_mark_is_one_that_the_policies_know() -> None:
@@ -114,7 +114,7 @@ def test_the_sums_are_done_with_the_code_s_numbers() -> None:
         ("output.source_code_hash", f'runtime == "{limits.RUNTIME}"'),
         ("var.timeout", f"var.timeout <= {limits.TIMEOUT_MAX_SECONDS}"),
         ("aws_lambda_function.this", f"length(local.layers) <= {limits.LAYERS}"),
-        ("var.tags", f"length(var.tags) <= {limits.TAGS - 1}"),
+        ("var.tags", f'"lambda-llm", "lambda-llm:plane", "lambda-llm:component"])) <= {limits.TAGS}'),
         ("var.kv_type", "[" + ", ".join(f'"{kind.value}"' for kind in KVType) + "]"),
     ],
 )

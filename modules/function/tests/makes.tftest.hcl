@@ -51,7 +51,7 @@ run "the_least_that_must_be_said" {
   }
 
   assert {
-    condition     = output.tags == { lambda-llm = "inference" } && length(aws_iam_role.this[0].tags) == 0
+    condition     = output.tags == { lambda-llm = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" } && length(aws_iam_role.this[0].tags) == 2
     error_message = "The function lacks its mark, or something else has it."
   }
 }
@@ -93,7 +93,7 @@ run "everything_that_can_be_said" {
   }
 
   assert {
-    condition     = output.tags == { team = "search", lambda-llm = "version-pruner" } && aws_iam_role.this[0].tags == tomap({ team = "search" }) && aws_cloudwatch_log_group.this[0].tags == tomap({ team = "search" })
+    condition     = output.tags == { team = "search", lambda-llm = "version-pruner", "lambda-llm:plane" = "inference", "lambda-llm:component" = "version-pruner" } && aws_iam_role.this[0].tags == tomap({ team = "search", "lambda-llm:plane" = "inference", "lambda-llm:component" = "version-pruner" }) && aws_cloudwatch_log_group.this[0].tags == aws_iam_role.this[0].tags
     error_message = "A tag is missing, or the mark is where it should not be."
   }
 }

@@ -250,7 +250,7 @@ run "more_tags_than_aws_takes" {
   command = plan
 
   variables {
-    tags = { for number in range(50) : "tag${number}" => "x" }
+    tags = { for number in range(48) : "tag${number}" => "x" }
   }
 
   expect_failures = [var.tags]
@@ -304,4 +304,14 @@ run "a_path_with_a_wildcard" {
   }
 
   expect_failures = [var.path]
+}
+
+run "a_log_without_figures" {
+  command = plan
+
+  variables {
+    log_level = "WARN"
+  }
+
+  expect_failures = [var.log_level]
 }

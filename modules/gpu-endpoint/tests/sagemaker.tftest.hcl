@@ -145,7 +145,7 @@ run "with_everything" {
   }
 
   assert {
-    condition     = aws_cloudformation_stack.sagemaker[0].tags == tomap({ lambda-llm = "gpu-endpoint", team = "search" })
+    condition     = aws_cloudformation_stack.sagemaker[0].tags == tomap({ lambda-llm = "gpu-endpoint", "lambda-llm:plane" = "inference", "lambda-llm:component" = "gpu-endpoint", team = "search" })
     error_message = "The stack has not its tags."
   }
 }

@@ -490,7 +490,7 @@ run "a_log_level_of_text" {
   command = plan
 
   variables {
-    logging = { application_level = "INFO" }
+    logging = { format = "Text", application_level = "INFO" }
   }
 
   expect_failures = [var.logging]
@@ -500,7 +500,7 @@ run "an_unknown_log_level" {
   command = plan
 
   variables {
-    logging = { format = "JSON", application_level = "WARNING" }
+    logging = { format = "JSON", application_level = "WARN" }
   }
 
   expect_failures = [var.logging]

@@ -195,7 +195,7 @@ run "everything_that_can_be_said" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.tags == tomap({ team = "search", lambda-llm = "inference" }) && aws_lambda_function.this.layers == tolist([var.web_adapter_layer_arn])
+    condition     = aws_lambda_function.this.tags == tomap({ team = "search", lambda-llm = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }) && aws_lambda_function.this.layers == tolist([var.web_adapter_layer_arn])
     error_message = "The function lacks a tag or has another layer."
   }
 }
@@ -252,7 +252,7 @@ run "in_a_stack_with_its_own_rules" {
     code_signing_config_arn = "arn:aws:lambda:eu-central-1:123456789012:code-signing-config:csc-0123456789abcdef0"
     vpc                     = { subnet_ids = ["subnet-1", "subnet-2"], security_group_ids = ["sg-1"] }
     layers                  = ["arn:aws:lambda:eu-central-1:184161586896:layer:opentelemetry-collector-arm64-0_17_0:1"]
-    logging                 = { format = "JSON", application_level = "WARN", system_level = "INFO" }
+    logging                 = { format = "JSON", application_level = "DEBUG", system_level = "WARN" }
     tracing                 = "Active"
     cors                    = { allow_origins = ["https://chat.example.com"] }
     description             = "What the team asks"

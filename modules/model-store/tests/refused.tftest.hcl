@@ -179,7 +179,7 @@ run "more_tags_than_aws_takes" {
   command = plan
 
   variables {
-    tags = { for number in range(51) : "tag${number}" => "x" }
+    tags = { for number in range(49) : "tag${number}" => "x" }
   }
 
   expect_failures = [var.tags]

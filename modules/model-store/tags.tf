@@ -1,0 +1,5 @@
+# By these, activated as cost-allocation tags, bills tell planes and parts apart: docs/observability.md.
+
+locals {
+  tags = merge(var.tags, { "lambda-llm:plane" = "inference", "lambda-llm:component" = "model-store" })
+}
