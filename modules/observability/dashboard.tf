@@ -47,15 +47,16 @@ locals {
       )
     },
     {
-      title = "Concurrency against its limit"
-      limit = try(sum([for one in values(var.inference) : one.concurrency]), null)
-      metric = concat(
-        [for name in local.functions["inference"] : { metric = ["AWS/Lambda", "ConcurrentExecutions", "FunctionName", name], stat = "Maximum", label = name }],
-        [
-          { metric = ["AWS/Usage", "ResourceCount", "Type", "Resource", "Resource", "ConcurrentExecutions", "Service", "Lambda", "Class", "None"], id = "used", stat = "Maximum", label = "whole account" },
-          { expression = "SERVICE_QUOTA(used)", id = "quota", label = "the account's limit" },
-        ],
-      )
+      title  = "Concurrency against its limit"
+      limit  = try(sum([for one in values(var.inference) : one.concurrency]), null)
+      metric = [for name in local.functions["inference"] : { metric = ["AWS/Lambda", "ConcurrentExecutions", "FunctionName", name], stat = "Maximum", label = name }]
+    },
+    {
+      title = "The account's concurrency, % of its quota"
+      metric = [
+        { metric = ["AWS/Usage", "ResourceCount", "Type", "Resource", "Resource", "ConcurrentExecutions", "Service", "Lambda", "Class", "None"], id = "used", stat = "Maximum", visible = false },
+        { expression = "100 * used / SERVICE_QUOTA(used)", id = "share", label = "all functions" },
+      ]
     },
     {
       title = "Requests by version, and when it was last asked"

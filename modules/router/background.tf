@@ -161,6 +161,7 @@ resource "aws_lambda_event_source_mapping" "background" {
   function_name           = aws_lambda_function.worker[0].arn
   batch_size              = 1
   function_response_types = ["ReportBatchItemFailures"]
+  tags                    = local.tags
 
   scaling_config {
     maximum_concurrency = var.background.concurrency

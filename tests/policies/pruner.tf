@@ -10,5 +10,5 @@ resource "aws_lambda_function" "pruner" {
     variables = { FUNCTION_NAMES = "llm,agent" }
   }
 
-  tags = { "lambda-llm" = "version-pruner" }
+  tags = { "lambda-llm" = "version-pruner", "lambda-llm:plane" = "inference", "lambda-llm:component" = "version-pruner" }
 }

@@ -50,4 +50,4 @@ def test_links_lead_somewhere(page: object) -> None:
 
 def test_the_functions_that_pages_show_say_who_they_are() -> None:
     for main in HERE.glob("fixtures/*/*/main.tf"):
-        assert '"lambda-llm" = "' in main.read_text(encoding="utf-8")
+        assert re.search('"lambda-llm" += "', main.read_text(encoding="utf-8")), main

@@ -81,11 +81,11 @@ def trees() -> dict[str, Path]:
 
 
 def lay_out(folder: Path) -> None:
-    """Copy fixtures and cases; each fixture but pruning's own gets a pruner beside it."""
+    """Copy fixtures and cases; each fixture but pruning's own and that of bills gets a pruner beside it."""
     for path in trees().values():
         target = folder / path.relative_to(HERE)
         shutil.copytree(path, target)
-        if path.parent.parent.name == "fixtures" and path.parent.name != "CKV_LLM_15":
+        if path.parent.parent.name == "fixtures" and path.parent.name not in {"CKV_LLM_15", "CKV_LLM_24"}:
             shutil.copy(HERE / "pruner.tf", target)
 
 

@@ -116,6 +116,6 @@ def _tag(tags: Any) -> str | None:
         return str(argument(tags, TAG)) if TAG in tags else None
     if isinstance(tags, str) and TAG in tags:
         # merge(var.tags, { "lambda-llm" = "inference" }) with a variable that has no default
-        match = re.search(rf"['\"]?{TAG}['\"]?\s*[=:]\s*['\"]?([\w-]+)", tags)
+        match = re.search(rf"(?:['\"]{TAG}['\"]\s*[=:]|{TAG}\s*=)\s*['\"]?([\w-]+)", tags)
         return match[1] if match else None
     return None

@@ -10,7 +10,7 @@ resource "aws_lambda_function" "disguised" {
     variables = { LAMBDA_LLM_MODEL = "s3://my-models/models/llama.gguf" }
   }
 
-  tags = { "lambda-llm" = "router" }
+  tags = { "lambda-llm" = "router", "lambda-llm:plane" = "orchestration", "lambda-llm:component" = "router" }
 }
 
 resource "aws_lambda_function" "client" {
@@ -48,7 +48,7 @@ resource "aws_lambda_function" "late" {
     variables = { STAGE = "test", LAMBDA_LLM_MODEL = "s3://${aws_s3_bucket.models.id}/models/llama.gguf" }
   }
 
-  tags = { "lambda-llm" = "batch" }
+  tags = { "lambda-llm" = "batch", "lambda-llm:plane" = "orchestration", "lambda-llm:component" = "batch" }
 }
 
 resource "aws_s3_bucket" "models" {

@@ -6,14 +6,14 @@ variable "gpu" {
 }
 
 locals {
-  tags = { "lambda-llm" = "gpu-endpoint" }
+  tags = { "lambda-llm" = "gpu-endpoint", "lambda-llm:plane" = "inference", "lambda-llm:component" = "gpu-endpoint" }
 }
 
 resource "aws_lb" "mistyped" {
   name     = "mistyped"
   internal = false
   subnets  = ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]
-  tags     = merge(local.tags, { "lambda-llm" = "gpu-endpiont" })
+  tags     = merge(local.tags, { "lambda-llm" = "gpu-endpiont", "lambda-llm:plane" = "inference", "lambda-llm:component" = "gpu-endpiont" })
 }
 
 resource "aws_lb" "others" {

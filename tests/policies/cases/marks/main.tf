@@ -44,7 +44,7 @@ resource "aws_lambda_function" "merged" {
     apply_on = "PublishedVersions"
   }
 
-  tags = merge(var.tags, { "lambda-llm" = "inference" })
+  tags = merge(var.tags, { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" })
 }
 
 resource "aws_lambda_function" "mistyped" {
@@ -61,7 +61,7 @@ resource "aws_lambda_function" "mistyped" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inferrence" }
+  tags = { "lambda-llm" = "inferrence", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inferrence" }
 }
 
 resource "aws_lambda_function" "router" {
@@ -75,7 +75,7 @@ resource "aws_lambda_function" "router" {
     variables = { LAMBDA_LLM_ROUTES = "small,large" }
   }
 
-  tags = { "lambda-llm" = "router" }
+  tags = { "lambda-llm" = "router", "lambda-llm:plane" = "orchestration", "lambda-llm:component" = "router" }
 }
 
 resource "aws_lambda_function" "pruner" {
@@ -89,7 +89,7 @@ resource "aws_lambda_function" "pruner" {
     variables = { FUNCTION_NAMES = jsonencode(["setting", "merged", "mistyped"]) }
   }
 
-  tags = { "lambda-llm" = "version-pruner" }
+  tags = { "lambda-llm" = "version-pruner", "lambda-llm:plane" = "inference", "lambda-llm:component" = "version-pruner" }
 }
 
 # Without a tag, but with settings that only the queue worker reads.

@@ -13,7 +13,7 @@ resource "aws_lambda_function" "llm" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_lambda_function" "pruner" {

@@ -13,7 +13,7 @@ resource "aws_lambda_function" "point" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "point" {
@@ -46,7 +46,7 @@ resource "aws_lambda_function" "point_any" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "point_any" {
@@ -79,7 +79,7 @@ resource "aws_lambda_function" "point_models" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "point_models" {
@@ -112,7 +112,7 @@ resource "aws_lambda_function" "point_good" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "point_good" {
@@ -146,7 +146,7 @@ resource "aws_lambda_function" "unequal" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "unequal" {
@@ -180,7 +180,7 @@ resource "aws_lambda_function" "unlike" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "unlike" {
@@ -214,7 +214,7 @@ resource "aws_lambda_function" "if_exists" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "if_exists" {
@@ -248,7 +248,7 @@ resource "aws_lambda_function" "for_all" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "for_all" {
@@ -282,7 +282,7 @@ resource "aws_lambda_function" "other_key" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "other_key" {
@@ -316,7 +316,7 @@ resource "aws_lambda_function" "equal_good" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "equal_good" {
@@ -350,7 +350,7 @@ resource "aws_lambda_function" "prefix" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "prefix" {
@@ -383,7 +383,7 @@ resource "aws_lambda_function" "question" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "question" {
@@ -416,7 +416,7 @@ resource "aws_lambda_function" "any_bucket" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "any_bucket" {
@@ -449,7 +449,7 @@ resource "aws_lambda_function" "partly_bucket" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "partly_bucket" {
@@ -482,7 +482,7 @@ resource "aws_lambda_function" "any_service" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "any_service" {
@@ -515,7 +515,7 @@ resource "aws_lambda_function" "bare" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "bare" {
@@ -548,7 +548,7 @@ resource "aws_lambda_function" "partition_good" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "partition_good" {
@@ -581,7 +581,7 @@ resource "aws_lambda_function" "keys_good" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "keys_good" {
@@ -614,7 +614,7 @@ resource "aws_lambda_function" "execute" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "execute" {
@@ -641,7 +641,7 @@ resource "aws_lambda_function" "many" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "many" {
@@ -669,7 +669,7 @@ resource "aws_lambda_function" "exclusive" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "exclusive" {
@@ -696,7 +696,7 @@ resource "aws_lambda_function" "fine" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "fine" {
@@ -724,7 +724,7 @@ resource "aws_lambda_function" "by_name" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "by_name" {
@@ -757,7 +757,7 @@ resource "aws_lambda_function" "granted" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "granted" {
@@ -815,7 +815,7 @@ resource "aws_lambda_function" "referred" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_iam_role" "referred" {
@@ -858,7 +858,7 @@ resource "aws_lambda_function" "public" {
     variables = { LAMBDA_LLM_MODEL = "s3://public-models/models/a.gguf" }
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_s3_bucket_policy" "public" {
@@ -882,5 +882,5 @@ resource "aws_lambda_function" "pruner" {
     variables = { FUNCTION_NAMES = "point point_any point_models point_good unequal unlike if_exists for_all other_key equal_good prefix question any_bucket partly_bucket any_service bare partition_good keys_good execute many exclusive fine by_name granted referred public" }
   }
 
-  tags = { "lambda-llm" = "version-pruner" }
+  tags = { "lambda-llm" = "version-pruner", "lambda-llm:plane" = "inference", "lambda-llm:component" = "version-pruner" }
 }

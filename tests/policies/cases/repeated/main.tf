@@ -15,7 +15,7 @@ resource "aws_lambda_function" "counted" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_lambda_function_url" "counted" {
@@ -51,5 +51,5 @@ resource "aws_lambda_function" "pruner" {
     variables = { FUNCTION_NAMES = "counted-0 counted-1" }
   }
 
-  tags = { "lambda-llm" = "version-pruner" }
+  tags = { "lambda-llm" = "version-pruner", "lambda-llm:plane" = "inference", "lambda-llm:component" = "version-pruner" }
 }

@@ -7,7 +7,7 @@ resource "aws_lambda_function" "router" {
   runtime       = "python3.13"
   memory_size   = 512
 
-  tags = { "lambda-llm" = "router" }
+  tags = { "lambda-llm" = "router", "lambda-llm:plane" = "orchestration", "lambda-llm:component" = "router" }
 }
 
 resource "aws_lambda_function_url" "signed" {

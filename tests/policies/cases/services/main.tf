@@ -13,7 +13,7 @@ resource "aws_lambda_function" "llm" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_lambda_permission" "without" {
@@ -117,5 +117,5 @@ resource "aws_lambda_function" "pruner" {
     variables = { FUNCTION_NAMES = "llm" }
   }
 
-  tags = { "lambda-llm" = "version-pruner" }
+  tags = { "lambda-llm" = "version-pruner", "lambda-llm:plane" = "inference", "lambda-llm:component" = "version-pruner" }
 }

@@ -16,7 +16,7 @@ resource "aws_lambda_function" "this" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 # Something that is known after apply.

@@ -25,7 +25,7 @@ resource "aws_lambda_function" "this" {
     apply_on = "PublishedVersions"
   }
 
-  tags = { "lambda-llm" = "inference" }
+  tags = { "lambda-llm" = "inference", "lambda-llm:plane" = "inference", "lambda-llm:component" = "inference" }
 }
 
 resource "aws_lambda_alias" "this" {
