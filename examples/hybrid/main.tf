@@ -136,3 +136,24 @@ module "version_pruner" {
   function_arn = each.value
   package      = var.pruner_package
 }
+
+# -- What it does ---------------------------------------------------------------------------------------
+
+# First tokens, errors, dollars, budgets by tenant: a dashboard, alarms, and saved queries.
+module "observability" {
+  source = "../../modules/observability"
+
+  name = var.name
+
+  inference = { small = {
+    function_name  = module.inference.function_name
+    log_group_name = module.inference.log_group_name
+    models         = [var.model_name]
+    concurrency    = var.environments
+  } }
+
+  routers = { llm = module.router }
+  pruners = module.version_pruner
+
+  alarm_actions = var.alarm_actions
+}

@@ -27,3 +27,8 @@ output "background" {
   description = "Where background responses wait, and where their answers are."
   value       = module.router.background
 }
+
+output "dashboard" {
+  description = "Name of the dashboard in CloudWatch."
+  value       = module.observability.dashboard_name
+}

@@ -116,3 +116,9 @@ variable "pruner_package" {
   })
   default = { path = "../../dist/lambda-llm-pruner-arm64.zip" }
 }
+
+variable "alarm_actions" {
+  description = "ARNs of what an alarm calls, such as an SNS topic."
+  type        = list(string)
+  default     = []
+}

@@ -16,7 +16,7 @@ exceptions:
 - REST APIs by OpenAPI documents, and API keys that an authorizer names: see `ministack_api_gateway`.
 - AWS Batch's jobs run, as processes: see `ministack_batch`.
 - Step Functions' concurrency by a path, jitter, and throttled functions: see `ministack_step_functions`.
-- CloudWatch's alarms in XML, as Terraform reads them, have all that was set.
+- CloudWatch's alarms in XML have all that was set, and queries are saved: see `ministack_cloudwatch`.
 - IAM's actions of an alias that exists: `GetAlias`, `UpdateAlias`, `DeleteAlias`; that of a streaming invocation; those
   that list a function's URLs and its provisioned concurrency.
 - A Function URL with IAM tells the function who signed the request (docs.aws.amazon.com/lambda/latest/dg/
@@ -30,24 +30,23 @@ import json
 import random
 from collections.abc import Callable
 from typing import Any
-from xml.sax.saxutils import escape
 
 import ministack_api_gateway
 import ministack_batch
+import ministack_cloudwatch
 import ministack_step_functions
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import error_response_json, json_response
 from ministack.core.router import extract_access_key_id
-from ministack.services import cloudwatch, lambda_svc
+from ministack.services import lambda_svc
 
 LOG_GROUP_COLONS = 6
 """In arn:aws:logs:REGION:ACCOUNT:log-group:NAME."""
 
 _service_context = iam_actions.s3_service_context
 _resource_arn = iam_actions.extract_resource_arn
-_describe_alarms = cloudwatch._describe_alarms  # noqa: SLF001 - none of this has a public API
-_lambda_action = iam_actions._lambda_action  # noqa: SLF001
+_lambda_action = iam_actions._lambda_action  # noqa: SLF001 - none of this has a public API
 _start_worker = lambda_runtime.Worker.__init__
 _provision = lambda_svc._snapstart_provision_version_async  # noqa: SLF001
 _create_alias, _update_alias = lambda_svc._create_alias, lambda_svc._update_alias  # noqa: SLF001
@@ -71,30 +70,6 @@ def _with_version(
 def _arn_as_in_policies(service: str, *request: Any) -> str:
     arn = str(_resource_arn(service, *request))
     return f"{arn}:*" if service == "logs" and ":log-group:" in arn and arn.count(":") == LOG_GROUP_COLONS else arn
-
-
-def _alarm_as_set(alarm: dict[str, Any]) -> str:
-    """What ministack leaves out of an alarm's XML."""
-    found = [f"<ActionsEnabled>{str(alarm['ActionsEnabled']).lower()}</ActionsEnabled>"]
-    texts = ("AlarmDescription", "Statistic", "ExtendedStatistic", "Period", "Unit", "TreatMissingData")
-    found += [f"<{name}>{escape(str(alarm[name]))}</{name}>" for name in texts if alarm.get(name)]
-    for name in ("AlarmActions", "OKActions", "InsufficientDataActions"):
-        members = "".join(f"<member>{escape(action)}</member>" for action in alarm.get(name, []))
-        found.append(f"<{name}>{members}</{name}>")
-    members = "".join(
-        f"<member><Name>{escape(one['Name'])}</Name><Value>{escape(one['Value'])}</Value></member>"
-        for one in alarm.get("Dimensions", [])
-    )
-    return "".join([*found, f"<Dimensions>{members}</Dimensions>"])
-
-
-def _alarms_as_set(*request: Any) -> tuple[Any, ...]:
-    status, headers, body = _describe_alarms(*request)
-    if "xml" in headers["Content-Type"]:
-        for name, alarm in cloudwatch._alarms.items():  # noqa: SLF001
-            named = f"<member><AlarmName>{name}</AlarmName>"
-            body = body.replace(named.encode(), (named + _alarm_as_set(alarm)).encode())
-    return status, headers, body
 
 
 def _action_on_alias(method: str, path: str) -> str | None:
@@ -208,7 +183,6 @@ def _provisioned_of_all(func_name: str, qualifier: str | None) -> Any:
 
 iam_actions.s3_service_context = _with_version
 iam_actions.extract_resource_arn = _arn_as_in_policies
-cloudwatch._describe_alarms = _alarms_as_set  # noqa: SLF001
 iam_actions._lambda_action = _action_on_alias  # noqa: SLF001
 lambda_runtime.Worker.__init__ = _worker_with_adapter
 lambda_svc._snapstart_provision_version_async = _provision_with_status  # noqa: SLF001
@@ -222,6 +196,7 @@ lambda_svc._create_function_url_config = _url_of_alias  # noqa: SLF001
 lambda_svc._get_provisioned_concurrency = _provisioned_of_all  # noqa: SLF001
 ministack_api_gateway.install()
 ministack_batch.install()
+ministack_cloudwatch.install()
 ministack_step_functions.install()
 app._port_is_bindable = lambda *_: False  # noqa: SLF001
 app._HEALTH_PATHS = ("/_ministack/health",)  # noqa: SLF001

@@ -150,6 +150,7 @@ TESTED_ELSEWHERE = {
     "policies/__main__": ["policies/test_strangers.py", "policies/test_unjudged.py"],
     "policies/access": ["policies/test_rules.py"],
     "policies/authorizer": ["policies/test_rules.py"],
+    "policies/bills": ["policies/test_rules.py"],
     "policies/checks/lambda_llm_checks": ["policies/test_strangers.py"],
     "policies/cloudfront": ["policies/test_rules.py"],
     "policies/durable": ["policies/test_rules.py"],

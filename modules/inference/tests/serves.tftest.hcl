@@ -286,7 +286,7 @@ run "in_a_stack_with_its_own_rules" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.logging_config[0].log_format == "JSON" && aws_lambda_function.this.logging_config[0].application_log_level == "WARN" && aws_lambda_function.this.logging_config[0].system_log_level == "INFO" && aws_lambda_function.this.logging_config[0].log_group == "/mine" && aws_lambda_function.this.tracing_config[0].mode == "Active"
+    condition     = aws_lambda_function.this.logging_config[0].log_format == "JSON" && aws_lambda_function.this.logging_config[0].application_log_level == "DEBUG" && aws_lambda_function.this.logging_config[0].system_log_level == "WARN" && aws_lambda_function.this.logging_config[0].log_group == "/mine" && aws_lambda_function.this.tracing_config[0].mode == "Active"
     error_message = "The function logs or traces otherwise than was asked for."
   }
 

@@ -19,6 +19,7 @@ FREE: Final = frozenset(
         "aws_appautoscaling_target",
         "aws_cloudfront_origin_access_control",
         "aws_cloudwatch_event_target",
+        "aws_cloudwatch_query_definition",
         "aws_default_security_group",
         "aws_dynamodb_table_item",
         "aws_ecs_capacity_provider",
