@@ -20,7 +20,7 @@ from lambda_llm.telemetry import lines
 from lambda_llm.units import dollars
 from scripts import ROOT
 from scripts.dashboard import evaluate
-from scripts.dashboard.day import DAY, MIDNIGHT, Day
+from scripts.dashboard.day import MIDNIGHT, Day
 from scripts.dashboard.evaluate import Shown
 from scripts.dashboard.module import everything, planned
 from scripts.docs.readme import with_part
@@ -148,19 +148,17 @@ def picture(path: Path) -> None:
 
 
 def _curves(axes: "Axes", shown: Shown, properties: Mapping[str, Any]) -> None:
-    from matplotlib.dates import DateFormatter  # noqa: PLC0415 - as above
-
     for label, series in list(shown.curves.items())[:_CURVES]:
-        times = [datetime.fromtimestamp(start, UTC) for start in series]
-        if len(series) == 1:
-            axes.plot(times, list(series.values()), "o", label=label, clip_on=False)
-        else:
-            axes.plot(times, list(series.values()), linewidth=1, label=label)
+        hours = [(start - MIDNIGHT) / 3600 for start in series]
+        marker = "o" if len(series) == 1 else ""
+        axes.plot(
+            hours, list(series.values()), marker=marker, markersize=4, linewidth=1, label=label, clip_on=len(series) > 1
+        )
     for line in properties.get("annotations", {}).get("horizontal", []):
         axes.axhline(line["value"], color=INK, linewidth=0.9, linestyle=":")
-    axes.set_ylim(bottom=0)
-    axes.set_xlim(datetime.fromtimestamp(MIDNIGHT, UTC), datetime.fromtimestamp(MIDNIGHT + DAY, UTC))
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    axes.set_ylim(0, 1.4 * axes.get_ylim()[1])
+    axes.set_xlim(0, 24)
+    axes.set_xticks(range(0, 25, 4))
     axes.tick_params(labelsize="x-small")
     axes.grid(color=FAINT, linewidth=0.4)
     axes.legend(fontsize="xx-small", loc="upper left")

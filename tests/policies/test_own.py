@@ -160,6 +160,16 @@ module "batch" {{
   }} }}
 }}
 
+module "observability" {{
+  source = "{ROOT}//modules/observability"
+
+  name      = "llm"
+  inference = {{ llm = module.inference }}
+  routers   = {{ router = module.router }}
+  batches   = {{ batches = module.batch }}
+  pruners   = {{ llm = module.version_pruner }}
+}}
+
 module "gpu" {{
   source   = "{ROOT}//modules/gpu-endpoint"
   for_each = {{ sagemaker = "vllm:server-sagemaker-cuda-v1", ecs = "vllm:server-cuda-v1" }}
@@ -189,6 +199,6 @@ module "gpu" {{
     assert results["failed_checks"] == []
     passed = {record["check_id"].removeprefix("CKV_LLM_") for record in results["passed_checks"]}
     # What the API's document says, and which function its permission is for, the second plan knows.
-    assert passed == {str(number) for number in [*range(1, 16), 21, 22, 23]}
+    assert passed == {str(number) for number in [*range(1, 16), *range(21, 25)]}
     closed = {record["resource"].split(".", 2)[2] for record in results["passed_checks"] if "_23" in record["check_id"]}
     assert closed >= {"aws_cloudformation_stack.sagemaker[0]", "aws_lb.this[0]", "aws_lb_listener.this[0]"}
