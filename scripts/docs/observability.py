@@ -4,8 +4,13 @@ The tables are those of `telemetry/lines.py`; a test fails until they are writte
 modules/observability, as Terraform plans it, over a simulated day; it needs Terraform and takes some seconds:
 
     python -m scripts.docs.observability
+
+or over lines that functions wrote, in a file with one a line, whose quiet widgets then stay empty:
+
+    python -m scripts.docs.observability --lines FILE
 """
 
+import argparse
 import json
 import sys
 import tempfile
@@ -19,7 +24,7 @@ from lambda_llm.cost.prices import load
 from lambda_llm.telemetry import lines
 from lambda_llm.units import dollars
 from scripts import ROOT
-from scripts.dashboard import evaluate
+from scripts.dashboard import evaluate, recorded
 from scripts.dashboard.day import MIDNIGHT, Day
 from scripts.dashboard.evaluate import Shown
 from scripts.dashboard.module import everything, planned
@@ -119,8 +124,12 @@ def with_tables(text: str) -> str:
     return text
 
 
-def picture(path: Path) -> None:
-    """Draw the dashboard over the simulated day.
+def picture(path: Path, written: Sequence[dict[str, Any]] = ()) -> None:
+    """Draw the dashboard.
+
+    Args:
+        path: of the picture.
+        written: lines; without any those of the simulated day.
 
     Raises:
         TerraformError: Terraform is missing.
@@ -128,9 +137,11 @@ def picture(path: Path) -> None:
     checked(path)
     import matplotlib.pyplot as plt  # noqa: PLC0415 - an extra, slow to import
 
+    account = recorded.account(written) if written else Day().account()
     with tempfile.TemporaryDirectory() as folder:
-        widgets = planned(Path(folder), everything()).widgets
-    account = Day().account()
+        arguments = recorded.arguments(written) if written else everything()
+        widgets = planned(Path(folder), arguments).widgets
+    begin = min((line["_aws"]["Timestamp"] / 1000 for line in written if "_aws" in line), default=float(MIDNIGHT))
     figure, places = plt.subplots(-(-len(widgets) // _COLUMNS), _COLUMNS, figsize=(13, 22), layout="constrained")
     try:
         for axes, widget in zip(places.flat, widgets, strict=False):
@@ -139,7 +150,7 @@ def picture(path: Path) -> None:
             if shown.rows:
                 _table(axes, shown)
             else:
-                _curves(axes, shown, widget["properties"])
+                _curves(axes, shown, widget["properties"], begin)
         for axes in places.flat[len(widgets) :]:
             axes.set_axis_off()
         save(figure, path)
@@ -147,9 +158,9 @@ def picture(path: Path) -> None:
         plt.close(figure)
 
 
-def _curves(axes: "Axes", shown: Shown, properties: Mapping[str, Any]) -> None:
+def _curves(axes: "Axes", shown: Shown, properties: Mapping[str, Any], begin: float) -> None:
     for label, series in list(shown.curves.items())[:_CURVES]:
-        hours = [(start - MIDNIGHT) / 3600 for start in series]
+        hours = [(start - begin) / 3600 for start in series]
         marker = "o" if len(series) == 1 else ""
         axes.plot(
             hours, list(series.values()), marker=marker, markersize=4, linewidth=1, label=label, clip_on=len(series) > 1
@@ -157,8 +168,9 @@ def _curves(axes: "Axes", shown: Shown, properties: Mapping[str, Any]) -> None:
     for line in properties.get("annotations", {}).get("horizontal", []):
         axes.axhline(line["value"], color=INK, linewidth=0.9, linestyle=":")
     axes.set_ylim(0, 1.4 * axes.get_ylim()[1])
-    axes.set_xlim(0, 24)
-    axes.set_xticks(range(0, 25, 4))
+    if begin == MIDNIGHT:
+        axes.set_xlim(0, 24)
+        axes.set_xticks(range(0, 25, 4))
     axes.tick_params(labelsize="x-small")
     axes.grid(color=FAINT, linewidth=0.4)
     axes.legend(fontsize="xx-small", loc="upper left")
@@ -190,8 +202,11 @@ def _names(names: Sequence[str]) -> str:
 
 def main() -> int:
     """Rewrite the document's tables and its picture."""
+    parser = argparse.ArgumentParser(description="Writes docs/observability.md's tables and picture.")
+    parser.add_argument("--lines", type=Path, help="file with lines to draw, in place of the simulated day")
+    given: Path | None = parser.parse_args().lines
     DOCUMENT.write_text(with_tables(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
-    picture(PICTURE)
+    picture(PICTURE, recorded.read(given.read_text(encoding="utf-8").splitlines()) if given else ())
     return 0
 
 

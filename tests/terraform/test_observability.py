@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from lambda_llm.telemetry import lines
-from scripts.dashboard import evaluate, insights
+from scripts.dashboard import evaluate, insights, recorded
 from scripts.dashboard.day import Day
 from scripts.dashboard.evaluate import Account
-from scripts.dashboard.module import FUNCTIONS, Planned, everything, planned
+from scripts.dashboard.module import FUNCTIONS, Planned, everything, log_group, planned
 from support.modules import TERRAFORM_FROM
 
 pytestmark = pytest.mark.needs("terraform", get=TERRAFORM_FROM)
@@ -161,6 +161,17 @@ def test_figures_are_those_of_the_lines(plan: Planned, day: Day, account: Accoun
     tenants = shown["The dearest tenants"].rows
     acme = [row for row in tenants if (row["tenant"], row["service"]) == ("acme", "inference")]
     assert [row["requests"] for row in acme] == [sum(line["tenant"] == "acme" for line in mine)]
+
+
+def test_a_log_is_read_as_the_day_that_wrote_it(day: Day, account: Account) -> None:
+    """Lines from a file, among others, give the same metrics as those of the day."""
+    text = ["INIT_START Runtime Version", *(json.dumps(line) for each in day.lines.values() for line in each), "{}"]
+    written = recorded.read(text)
+    assert {key for key in account.metrics.named() if key[0] == lines.NAMESPACE} == set(
+        recorded.account(written).metrics.named()
+    )
+    mine = FUNCTIONS["pruner"]
+    assert recorded.arguments(written)["pruners"] == {mine: {"function_name": mine, "log_group_name": log_group(mine)}}
 
 
 def test_widgets_don_t_overlap_and_stay_on_the_dashboard(plan: Planned) -> None:

@@ -1,5 +1,6 @@
 """docs/observability.md says of lines what `telemetry.lines` says, and names queries and alarms that there are."""
 
+import json
 import re
 
 from scripts import ROOT
@@ -39,7 +40,7 @@ def test_every_module_says_its_component_and_a_plane_of_the_document() -> None:
 
 def test_whatever_takes_tags_has_those_for_bills() -> None:
     """By the provider's own schema. What an S3 object costs is its bucket's."""
-    known = observability.json.loads((ROOT / "tests/terraform/aws_provider.json").read_text(encoding="utf-8"))["types"]
+    known = json.loads((ROOT / "tests/terraform/aws_provider.json").read_text(encoding="utf-8"))["types"]
     looked_at = 0
     for folder in [ROOT, *(path.parent for path in (ROOT / "modules").glob("*/versions.tf"))]:
         for block in hcl.module(folder):
