@@ -24,7 +24,6 @@ from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.inference.init import Environment
 from lambda_llm.inference.request_spans import record_request
 from lambda_llm.inference.snapshot import cpu
-from lambda_llm.serving.health import memory_of
 from lambda_llm.telemetry import emf
 from lambda_llm.telemetry.context import plain_id
 from lambda_llm.telemetry.emf import Value
@@ -97,6 +96,8 @@ class Figures:
         self._region: str | None = os.environ.get("AWS_REGION")
         self._memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"))
         self._began = time.monotonic()
+        self._variant = backend.variant()  # reads the process's whole map of memory
+        self._process = psutil.Process()
         self._read_cpu()
         service.worker.listeners.append(_ended)
 
@@ -105,7 +106,7 @@ class Figures:
         made = self._environment
         emf.write(
             INFERENCE_INIT,
-            InitSeconds=time.time() - psutil.Process().create_time(),
+            InitSeconds=time.time() - self._process.create_time(),
             download_seconds=made.loaded.download.seconds,
             open_seconds=made.open_seconds,
             warm_seconds=made.warm_seconds,
@@ -128,7 +129,7 @@ class Figures:
         emf.write(
             INFERENCE_RESTORE,
             RestoreSeconds=seconds,
-            resident_bytes=psutil.Process().memory_info().rss,
+            resident_bytes=self._process.memory_info().rss,
             **self._model(),
         )
 
@@ -193,17 +194,17 @@ class Figures:
             "model": self._service.options.model_id,
             "model_version": self._environment.loaded.inspection.described.version_id,
             "cpu": self._cpu,
-            "cpu_variant": backend.variant(),
+            "cpu_variant": self._variant,
         }
 
     def _memory(self) -> dict[str, Value]:
-        memory = memory_of(self._service)
+        plan = self._service.engine.plan
         return {
-            "weights_bytes": memory.weights,
-            "kv_cache_bytes": memory.kv_cache,
-            "compute_bytes": memory.compute_buffers,
-            "prefix_bytes": memory.prefixes,
-            "resident_bytes": memory.resident,
+            "weights_bytes": plan.weights,
+            "kv_cache_bytes": plan.kv_cache,
+            "compute_bytes": plan.compute_buffers,
+            "prefix_bytes": self._service.engine.pinned_bytes,
+            "resident_bytes": self._process.memory_info().rss,
         }
 
 

@@ -85,7 +85,7 @@ def router(service: Service) -> APIRouter:
             backend=backend.variant(),
             checksums=list(options.checksums),
             environment=options.environment() if options.environment else None,
-            memory=memory_of(service),
+            memory=_memory(service),
             requests=Requests(**asdict(service.worker.counts)),
             sessions=Sessions(**asdict(engine.sessions.counts)) if engine.sessions else None,
         )
@@ -93,8 +93,7 @@ def router(service: Service) -> APIRouter:
     return routes
 
 
-def memory_of(service: Service) -> Memory:
-    """The memory of a service's model and of this process."""
+def _memory(service: Service) -> Memory:
     plan = service.engine.plan
     return Memory(
         model_file=plan.weights if service.engine.placement == "mapped" else 0,
