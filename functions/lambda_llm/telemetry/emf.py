@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatc
 """
 
 import json
+import math
 import os
 import secrets
 import sys
@@ -21,7 +22,7 @@ LOCAL: Final = "local"
 """Function's name and version outside Lambda."""
 
 Value = str | int | float | bool | None
-"""Of a field or a metric; None: it is not known, and left out."""
+"""Of a field or a metric; None, and a number that is not finite: it is not known, and left out."""
 
 _environment = secrets.token_hex(8)
 
@@ -51,7 +52,7 @@ def line(kind: Line, now: float, **values: Value) -> dict[str, object]:
     metrics = {name for directive in kind.directives for name in directive.metrics}
     if unknown := values.keys() - metrics - kind.fields:
         raise KeyError(f"A line of {kind.service}'s {kind.event} has no {min(unknown)}.")
-    known = {name: value for name, value in values.items() if value is not None}
+    known = {name: value for name, value in values.items() if value is not None and _is_json(value)}
     told: dict[str, object] = {
         "timestamp": stamp(now),
         "level": "ERROR" if known.get("Errors") else "INFO",
@@ -78,6 +79,11 @@ def line(kind: Line, now: float, **values: Value) -> dict[str, object]:
     if directives:
         told["_aws"] = {"Timestamp": int(now * 1000), "CloudWatchMetrics": directives}
     return told
+
+
+def _is_json(value: Value) -> bool:
+    """Whether JSON has the value: a line with infinity in it would be no line."""
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def write(kind: Line, **values: Value) -> None:

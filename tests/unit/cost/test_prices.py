@@ -173,3 +173,11 @@ def test_a_version_is_billed_by_its_memory() -> None:
     assert prices.live_version(1, 512) == pytest.approx(0.0000015046 * 0.5 * 86_400)
     assert prices.live_version(prices.MONTH_DAYS) == pytest.approx(39.54, abs=0.005)
     assert prices.restore(1024) == pytest.approx(0.0001397998)
+
+
+def test_an_invocation_is_its_seconds_its_request_and_its_restore() -> None:
+    assert prices.invocation(1, restored=False) == pytest.approx(0.0001333340 + 0.0000002, abs=1e-12)
+    assert prices.invocation(1, restored=True) == pytest.approx(0.0001333340 + 0.0000002 + 0.001397998, abs=1e-12)
+    assert prices.invocation(2, restored=False, memory_mb=512) == pytest.approx(0.0000133334 + 0.0000002, abs=1e-12)
+    with pytest.raises(prices.PriceError, match="no prices of 'mars-1'"):
+        prices.invocation(1, restored=False, region="mars-1")

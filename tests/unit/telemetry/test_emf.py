@@ -68,6 +68,13 @@ def test_what_no_line_has_is_refused() -> None:
         emf.line(BATCH, 1.0, Dollars=1.0)
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_what_is_no_number_is_not_known(value: float) -> None:
+    line = emf.line(INFERENCE_REQUEST, 1.0, model="tiny", DecodeRate=value, seconds=value, Errors=0)
+    emf_schema.check(json.dumps(line))
+    assert not {"DecodeRate", "seconds"} & line.keys()
+
+
 def test_time_and_level_are_what_lambda_s_filter_reads() -> None:
     named = {"backend": "lambda", "model": "tiny"}
     good, bad = (emf.line(ROUTER_REQUEST, 1_795_000_000.25, Errors=errors, **named) for errors in (0, 1))

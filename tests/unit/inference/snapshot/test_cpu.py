@@ -61,3 +61,21 @@ def test_a_feature_more_does_no_harm() -> None:
 def test_each_feature_that_is_gone_is_named() -> None:
     with pytest.raises(CPUChangedError, match=r"taken on a CPU with i8mm, sve, which this one lacks: publish"):
         cpu.require({"sve", "asimd", "i8mm"}, {"asimd"})
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\nCPU revision\t: 1\n", "Graviton2"),
+        ("CPU part\t: 0xd40\n", "Graviton3"),
+        ("CPU part\t: 0xd4f\n\nCPU part\t: 0xd4f\n", "Graviton4"),
+        ("CPU part\t: 0xd99\n", "arm64 0xd99"),
+        ("vendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC 7R13 Processor\n", "AMD EPYC 7R13 Processor"),
+        ("", None),
+    ],
+)
+def test_a_cpu_has_a_name(tmp_path: Path, cpuinfo: str, expected: str | None) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(cpuinfo)
+    assert cpu.name(file) == expected
+    assert cpu.name(tmp_path / "missing") is None
