@@ -1,12 +1,16 @@
 """The lines for figures that a test's code has written to standard output."""
 
-import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 import pytest
 
 from lambda_llm.telemetry.lines import Line
+from support import emf_schema
 from support.servers import until
+
+MARK: Final = "_aws"
+"""What a line with metrics has."""
 
 
 class Written:
@@ -24,7 +28,7 @@ class Written:
 
     def of(self, kind: Line) -> list[dict[str, Any]]:
         """Lines of a kind, in order."""
-        lines = [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
+        lines = checked(line for line in self.text.splitlines() if line.startswith("{"))
         return [line for line in lines if (line["service"], line["event"]) == (kind.service, kind.event)]
 
     def one(self, kind: Line) -> dict[str, Any]:
@@ -32,6 +36,11 @@ class Written:
         until(lambda: bool(self.of(kind)))
         (line,) = self.of(kind)
         return line
+
+
+def checked(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Lines that CloudWatch takes, as objects."""
+    return [emf_schema.check(line, metrics=f'"{MARK}"' in line) for line in lines]
 
 
 def metrics(line: dict[str, Any]) -> set[str]:

@@ -27,11 +27,11 @@ from lambda_llm.router.dispatch import Answer, told
 from lambda_llm.router.errors import NotConfiguredError, UnknownError
 from lambda_llm.router.live import Live
 from lambda_llm.router.models import listed
-from lambda_llm.router.request_line import APPLICATION, RequestLine, application_of
+from lambda_llm.router.request_line import RequestLine
 from lambda_llm.telemetry.context import correlation
 from lambda_llm.web.deadline import deadline_of
 from lambda_llm.web.errors import APIError, install
-from lambda_llm.web.origin import Origin, origin_of
+from lambda_llm.web.origin import APPLICATION, Origin, application_of, origin_of
 from lambda_llm.web.paths import Paths
 from lambda_llm.web.request_body import RequestBody
 from lambda_llm.web.streaming import EventStream, while_connected

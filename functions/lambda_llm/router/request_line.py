@@ -17,12 +17,7 @@ from lambda_llm.router.budget import MICRO, Amount, Limits, What, Window
 from lambda_llm.router.dispatch import Attempt, told
 from lambda_llm.router.ledger import Standing
 from lambda_llm.telemetry import emf
-from lambda_llm.telemetry.context import plain_id
 from lambda_llm.telemetry.lines import ROUTER_REQUEST
-from lambda_llm.web.origin import Origin
-
-APPLICATION: Final = "x-lambda-llm-application"
-"""Header in which a caller says what it is, in lower case."""
 
 NO_BACKEND: Final = "none"
 """In place of a backend, where none was asked."""
@@ -141,8 +136,3 @@ class RequestLine:
             tenant=self.tenant,
             application=self.application,
         )
-
-
-def application_of(header: str | None, origin: Origin) -> str | None:
-    """What sent a request: as it says itself, or the role that signed it."""
-    return plain_id(header) or (origin.principal and plain_id(origin.principal.rpartition("/")[2]))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from lambda_llm.telemetry import spans
-from lambda_llm.telemetry.context import TRACEPARENT, correlated, correlation, plain_id, trace_id, traceparent
+from lambda_llm.telemetry.context import TRACEPARENT, XRAY, correlated, correlation, plain_id, trace_id, traceparent
 from lambda_llm.telemetry.span import Kind, Span, Value
 
 FLUSH_SECONDS: Final = 2.0
@@ -43,18 +43,19 @@ def continued(
     """Go on with the request that a message is of; its context is not a generator's that others close.
 
     Args:
-        message: with what `noted` gave, or without.
+        message: with what `noted` gave, or without; then it is of the trace that Lambda tells.
         name: of the span.
         kind: of it.
         lambda_request_id: of the invocation.
         attributes: of the span.
     """
     given = {name: value for name, value in message.items() if isinstance(value, str)}
-    parent = traceparent(given)
+    xray = os.environ.get("_X_AMZN_TRACE_ID", "")
+    parent = traceparent({XRAY: xray, **given})
     with spans.span(
         name, kind=kind, parent=None if parent is None else {TRACEPARENT: parent}, attributes=attributes
     ) as span:
-        trace = trace_id(spans.headers().get(TRACEPARENT) or parent, os.environ.get("_X_AMZN_TRACE_ID"))
+        trace = trace_id(spans.headers().get(TRACEPARENT) or parent, xray)
         with correlated(
             request_id=plain_id(given.get("request_id")),
             trace_id=trace,

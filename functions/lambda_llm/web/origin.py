@@ -6,10 +6,14 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
+from lambda_llm.telemetry.context import plain_id
 from lambda_llm.web.errors import APIError
 
 SCOPE: Final = "lambda_llm.origin"
 """Key of the ASGI scope under which a front door gives it."""
+
+APPLICATION: Final = "x-lambda-llm-application"
+"""Header in which a caller says what it is, in lower case."""
 
 
 class Tenancy(StrEnum):
@@ -45,6 +49,16 @@ def origin_of(scope: Mapping[str, Any]) -> Origin:
     """The origin of a request; one without anything where no front door gave any."""
     origin = scope.get(SCOPE)
     return origin if isinstance(origin, Origin) else Origin()
+
+
+def application_of(header: str | None, origin: Origin) -> str | None:
+    """What sent a request: as it says itself in `APPLICATION`, or who signed it. A word for figures, never for rights.
+
+    Args:
+        header: its value.
+        origin: of the request.
+    """
+    return plain_id(header) or origin.principal
 
 
 def no_tenant() -> APIError:

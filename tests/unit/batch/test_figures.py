@@ -16,10 +16,13 @@ from lambda_llm.batch_store.batches import Batches
 from lambda_llm.telemetry.lines import BATCH, BATCH_PART
 from scripts.local_aws.server import LocalAWS
 from support.batches import MACHINE, World, configuration, function, line
+from support.collector import collecting
 from support.event_streams import Answer, answering, event
-from support.written_lines import Written, metrics
+from support.written_lines import Written, checked, metrics
 
 PROMPT = "what nobody may log"
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+XRAY = f"Root=1-{TRACE[:8]}-{TRACE[8:]};Parent={PARENT};Sampled=0"
 HANDLING = """
 import json, sys
 from lambda_llm.batch.handler import handle
@@ -50,16 +53,16 @@ def created(world: World, url: str, ids: Sequence[str]) -> Any:
     return world.created(b"".join(line(each, PROMPT) for each in ids))
 
 
-def handled(world: World, aws: LocalAWS, batch: Any, *steps: dict[str, Any]) -> list[dict[str, Any]]:
+def handled(world: World, aws: LocalAWS, batch: Any, *steps: dict[str, Any], **settings: str) -> list[dict[str, Any]]:
     """The lines of a process that handles events."""
     known = {name: value for name, value in aws.environment.items() if name.startswith("AWS_")}
-    variables = {**known, "LAMBDA_LLM_BATCH_STORE": world.uri, "PATH": os.environ["PATH"]}
+    variables = {**known, "LAMBDA_LLM_BATCH_STORE": world.uri, "PATH": os.environ["PATH"], **settings}
     events = json.dumps([{"tenant": world.tenant, "batch": batch.id, **step} for step in steps])
     run = subprocess.run(
         [sys.executable, "-c", HANDLING, events], env=variables, capture_output=True, text=True, check=True, timeout=120
     )
     assert PROMPT not in run.stdout + run.stderr
-    return [json.loads(each) for each in run.stdout.splitlines()]
+    return checked(run.stdout.splitlines())
 
 
 def indexed(world: World, aws: LocalAWS, batch: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -98,6 +101,22 @@ def test_a_batch_from_its_index_to_its_output(world: World, local_aws: LocalAWS)
     for each in (*parts, *stands):
         assert each["batch"] == each["request_id"] == batch.id
         assert each["lambda_request_id"] == "lambda-s"
+
+
+def test_a_batch_s_requests_are_within_the_trace_of_the_worker(world: World, local_aws: LocalAWS) -> None:
+    """A span for each step; Lambda's trace, and the batch's id in each record's."""
+    with collecting() as collector, answering(invoked()) as server:
+        batch = created(world, server.url, ["a"])
+        (work,), _ = indexed(world, local_aws, batch)
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "_X_AMZN_TRACE_ID": XRAY}
+        handled(world, local_aws, batch, work, {"do": "finalize"}, **settings)
+        assert {span.name for span in collector.spans} == {"work", "finalize"}
+        span = collector.named("work")
+    (asked,) = server.asked
+    sent = asked.json["headers"]
+    assert sent["traceparent"] == f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01" == asked.headers["traceparent"]
+    assert sent["x-request-id"] == f"{batch.id}-0"
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
 
 
 def test_a_part_that_nobody_may_answer(world: World, local_aws: LocalAWS) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lambda_llm.telemetry.lines import ROUTER_REQUEST
 from support.budgets import Book
 from support.event_streams import CUT, SILENCE, SSE, Answer, answering
-from support.routing import BODY, STREAM, THROTTLED, WHOLE, Routing, configuration, delta, routing, sse
+from support.routing import BODY, STREAM, THROTTLED, WHOLE, Routing, configuration, delta, role, routing, sse
 from support.written_lines import Written, metrics
 
 PROMPT = "what nobody may log"
@@ -62,7 +62,7 @@ def test_a_whole_answer_after_another_backend_s_failure(tmp_path: Path, lines: W
     with answering(THROTTLED) as full, answering(WHOLE) as server, router(tmp_path, full.url, server.url) as made:
         ask(made, headers={"X-Lambda-LLM-Application": "no name {"})
         line = lines.one(ROUTER_REQUEST)
-    like(line, backend="backend-1", attempts="backend-0=throttled, backend-1", Fallbacks=1, application="alice")
+    like(line, backend="backend-1", attempts="backend-0=throttled, backend-1", Fallbacks=1, application=role("alice"))
     like(line, stream=False, Errors=0, OutputTokens=2, FirstTokenSeconds=None, BudgetUsed=None)
 
 
