@@ -73,7 +73,7 @@ def write_package(folder: Path) -> None:
     """The pruner's part of the package, with a manifest."""
     package = ROOT / "functions"
     names = ("", "pruner/", "telemetry/")
-    modules = ("pruner/handler", "telemetry/context", "telemetry/emf", "telemetry/lines")
+    modules = ("pruner/handler", "telemetry/context", "telemetry/emf", "telemetry/lines", "telemetry/logs")
     files = [*(f"lambda_llm/{name}__init__.py" for name in names), *(f"lambda_llm/{name}.py" for name in modules)]
     data = zipped({file: (package / file).read_text(encoding="utf-8") for file in files})
     (folder / "package.zip").write_bytes(data)

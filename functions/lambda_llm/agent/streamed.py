@@ -10,6 +10,8 @@ from typing import Any, Final
 import httpx2
 
 from lambda_llm.agent.inference import OK, PATH
+from lambda_llm.telemetry.context import correlation
+from lambda_llm.telemetry.propagation import carried
 
 SILENCE_SECONDS: Final = 120
 """Longest silence; the server sends a comment every few seconds."""
@@ -41,8 +43,10 @@ class HTTPInference:
     def ask(self, request: Mapping[str, Any]) -> tuple[int, bytes, float]:
         """See `durable.Streamed.ask`."""
         asked = {**request, "stream": True, "stream_options": {"include_usage": True}}
+        request_id = correlation().get("request_id")
+        headers = {**carried(), **({} if request_id is None else {"x-request-id": request_id})}
         try:
-            with self._client.stream("POST", self._url, json=asked) as response:
+            with self._client.stream("POST", self._url, json=asked, headers=headers) as response:
                 if response.status_code != OK:
                     return response.status_code, response.read()[:MOST_BYTES], _seconds(response.headers)
                 return OK, json.dumps(self._assembled(response)).encode(), 0.0

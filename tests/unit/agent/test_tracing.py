@@ -9,13 +9,16 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from lambda_llm.agent.agent import Agent
 from lambda_llm.agent.errors import ToolError
+from lambda_llm.agent.streamed import HTTPInference
 from lambda_llm.agent.tools.functions import tool
 from lambda_llm.agent.tools.human import ask_human, wait
 from lambda_llm.telemetry import spans
 from lambda_llm.telemetry.context import correlation
 from lambda_llm.telemetry.lines import AGENT_EXECUTION, AGENT_MODEL_CALL, AGENT_TOOL_CALL
 from support.durable import Model, bench, called, calls, refused, said
+from support.event_streams import SSE, Answer, answering
 from support.recorded_spans import Recorded, recording, traceparent
+from support.routing import sse
 from support.written_lines import Written
 
 PROMPT = "what nobody may log"
@@ -161,3 +164,15 @@ def test_without_a_caller_s_ids_it_has_its_own_where_nothing_is_recorded(
     (request_id,) = {each["x-request-id"] for each in model.headers}
     told = [*lines.of(AGENT_MODEL_CALL), *lines.of(AGENT_TOOL_CALL), lines.one(AGENT_EXECUTION)]
     assert {(each["request_id"], each["trace_id"]) for each in told} == {(request_id, trace)}
+
+
+def test_requests_of_an_execution_that_somebody_watches_have_its_ids_too(tmp_path: Path) -> None:
+    end = {"choices": [{"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}]}
+    with answering(Answer(sse(end), headers=SSE)) as server:
+        streamed = HTTPInference(server.url)
+        with bench(Agent("You act.", "demo"), Asked(), tmp_path, streamed=streamed) as made:
+            made.run("Do it.", request_id="the-caller-s", traceparent=CALLER)
+        streamed.close()
+    (asked,) = server.asked
+    assert asked.headers["x-request-id"] == "the-caller-s"
+    assert asked.headers["traceparent"].split("-")[1] == TRACE
