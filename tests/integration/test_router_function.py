@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ import openai
 import psutil
 import pytest
 
+from lambda_llm.router.budget import Limits, Window
 from lambda_llm.router.ledger import Ledger
 from lambda_llm.web.adapter import EVENTS_PATH, UNANSWERED
 from scripts.local_aws.server import LocalAWS
@@ -48,10 +50,9 @@ def backend() -> Iterator[AnsweringServer]:
 def environment(local_aws: LocalAWS, backend: AnsweringServer) -> dict[str, str]:
     make_table(local_aws, TABLE)
     local_aws.make_bucket("router-configurations")
+    configured = configuration(backend.url, month={"dollars": 1})
     with closing(local_aws.client("s3")) as s3:
-        s3.put_object(
-            Bucket="router-configurations", Key="router.json", Body=json.dumps(configuration(backend.url)).encode()
-        )
+        s3.put_object(Bucket="router-configurations", Key="router.json", Body=json.dumps(configured).encode())
     local_aws.make_bucket("router-results")
     with closing(local_aws.client("sqs")) as sqs:
         queue: str = sqs.create_queue(QueueName="router-requests")["QueueUrl"]
@@ -168,7 +169,7 @@ def test_a_response_in_the_background_is_answered_once_and_read_by_its_tenant(
 
 
 def test_a_request_is_one_trace_from_its_caller_to_the_backend(
-    environment: dict[str, str], backend: AnsweringServer, tmp_path: Path
+    environment: dict[str, str], local_aws: LocalAWS, backend: AnsweringServer, tmp_path: Path
 ) -> None:
     """The spans are with the collector when the answer has ended, as the process may be frozen then."""
     trace, caller = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -190,6 +191,10 @@ def test_a_request_is_one_trace_from_its_caller_to_the_backend(
     assert asked["x-request-id"] == own != "the-caller-s"
     assert [line["event"] for line in lines] == ["init", "request"]
     request = lines[1]
+    with closing(local_aws.client("dynamodb")) as dynamodb:
+        spent = Ledger(TABLE, dynamodb).left("acme", Limits(), time.time())[Window.MONTH].spent
+    assert (request["budget_window"], request["BudgetUsed"]) == ("month", pytest.approx(spent.micro_dollars / 1e4))
+    assert 0 < request["Dollars"] <= spent.micro_dollars / 1e6
     assert (request["request_id"], request["trace_id"]) == (own, trace)
     assert request["application"] == role("alice")
 

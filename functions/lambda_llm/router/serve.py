@@ -71,8 +71,9 @@ class SnapshotHooks:
         logger.info("ready for the snapshot")
 
     def after_restore(self) -> None:
-        """Reseed what was seeded before the snapshot: it is the same in every environment."""
+        """Reseed what was seeded before the snapshot, and take another id: they are the same in every environment."""
         reseed()
+        emf.renew()
 
 
 async def _unanswered(_: Request) -> Response:
