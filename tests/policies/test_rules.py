@@ -4,7 +4,9 @@ from typing import Final
 
 import pytest
 
+from lambda_llm.policies.bills import Plane
 from lambda_llm.policies.every import RULES
+from lambda_llm.telemetry import lines
 from support.policies import Found, trees
 
 pytestmark = pytest.mark.needs("terraform", get="https://developer.hashicorp.com/terraform/install")
@@ -265,3 +267,7 @@ def test_a_plan_is_followed_through_outputs_variables_and_instances(found: dict[
     assert ("CKV_LLM_15", 'module.function["first"].aws_lambda_function.this') in passed
     # In HCL nobody knows which instance has which role.
     assert failures("terraform", "across", found) == {("11", "module.access.aws_lambda_function_url.this")}
+
+
+def test_planes_of_bills_are_those_of_the_lines() -> None:
+    assert [plane.value for plane in Plane] == [plane.value for plane in lines.Plane]
