@@ -111,8 +111,8 @@ class Surroundings:
 def handler(agent: Agent, surroundings: Surroundings) -> Callable[[Any, Any], Any]:
     """The Lambda handler of an agent.
 
-    Its input is `{"task": …}`, with `tenant` for whoever serves several, and `request_id` and `traceparent` if it is part
-    of another request; its result has `status`, `answer`, `why`, what it spent and what it warned of.
+    Its input is `{"task": …}`, with `tenant` for whoever serves several, and `request_id` and `traceparent` if it is
+    part of another request; its result has `status`, `answer`, `why`, what it spent and what it warned of.
 
     Args:
         agent: to run.

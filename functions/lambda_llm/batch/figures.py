@@ -10,6 +10,7 @@ from lambda_llm.batch.errors import BatchFailedError
 from lambda_llm.batch.pieces import Tally
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch_store.records import Record
+from lambda_llm.cost.this_function import dollars
 from lambda_llm.telemetry import emf
 from lambda_llm.telemetry.lines import BATCH_PART
 
@@ -44,6 +45,7 @@ def worked(record: Record, backend: Backend, part: Part) -> Iterator[Worked]:
         error = failure.code if isinstance(failure, BatchFailedError) else type(failure).__name__
         raise
     finally:
+        seconds = time.monotonic() - began
         emf.write(
             BATCH_PART,
             Records=done.tally.records,
@@ -59,5 +61,6 @@ def worked(record: Record, backend: Backend, part: Part) -> Iterator[Worked]:
             backend_kind=backend.kind,
             status="failed" if error else done.step,
             error=error,
-            seconds=time.monotonic() - began,
+            seconds=seconds,
+            own_dollars=dollars(seconds),
         )

@@ -5,7 +5,6 @@ Neither prompts nor answers are in them. `lines` has what each number means.
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -18,7 +17,7 @@ from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lambda_llm.cost.prices import PriceError, invocation
+from lambda_llm.cost.this_function import dollars
 from lambda_llm.engine import backend
 from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.inference.init import Environment
@@ -93,8 +92,6 @@ class Figures:
         self._service = service
         self._restored = False
         self._first = False
-        self._region: str | None = os.environ.get("AWS_REGION")
-        self._memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"))
         self._began = time.monotonic()
         self._variant = backend.variant()  # reads the process's whole map of memory
         self._process = psutil.Process()
@@ -157,7 +154,7 @@ class Figures:
         values: dict[str, Value] = {
             "Errors": int(error not in {None, CLIENT_LEFT} and request.status not in _REFUSED),
             "Restores": int(request.restored),
-            "Dollars": self._dollars(seconds, restored=request.restored),
+            "Dollars": dollars(seconds, restored=request.restored),
             "status": request.status,
             "error": error,
             "operation": operation,
@@ -175,16 +172,6 @@ class Figures:
         }
         emf.write(INFERENCE_REQUEST, **values)
         record_request(request.generations, self._service.options.model_id, operation, seconds, values)
-
-    def _dollars(self, seconds: float, *, restored: bool) -> float | None:
-        if self._region is None or not self._memory_mb:
-            return None
-        try:
-            return invocation(seconds, restored=restored, memory_mb=self._memory_mb, region=self._region)
-        except PriceError as error:
-            logger.warning("lines have no dollars: %s", error)
-            self._region = None
-            return None
 
     def _read_cpu(self) -> None:
         self._cpu = cpu.name()

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from lambda_llm.backends.contract import Usage
 from lambda_llm.backends.errors import BackendError, Kind
+from lambda_llm.cost.this_function import dollars
 from lambda_llm.router.answers import status_of
 from lambda_llm.router.budget import MICRO, Amount, Limits, What, Window
 from lambda_llm.router.dispatch import Attempt, told
@@ -112,7 +113,7 @@ class RequestLine:
             return
         backend = self.attempts[-1].backend if self.attempts else NO_BACKEND
         window, share = self.budget or (None, None)
-        usage = self.usage
+        usage, seconds = self.usage, time.monotonic() - self._began
         emf.write(
             ROUTER_REQUEST,
             Errors=int(failed),
@@ -127,7 +128,8 @@ class RequestLine:
             error=error,
             operation=self.operation,
             stream=self.stream,
-            seconds=time.monotonic() - self._began,
+            seconds=seconds,
+            own_dollars=dollars(seconds),
             model=self.model,
             backend=backend,
             backend_kind=self.kinds.get(backend),
