@@ -62,6 +62,7 @@ class Request:
         stream: whether the answer comes in pieces.
         refusal: beginning of the body of an answer that is an error.
         generations: those that have ended.
+        encoded_tokens: that an encoder was given.
         complete: whether the answer went to its end.
         written: whether its line was.
     """
@@ -72,6 +73,7 @@ class Request:
     stream: bool = False
     refusal: bytearray = field(default_factory=bytearray)
     generations: list[Generation] = field(default_factory=list)
+    encoded_tokens: int | None = None
     complete: bool = False
     written: bool = False
 
@@ -97,6 +99,7 @@ class Figures:
         self._process = psutil.Process()
         self._read_cpu()
         service.worker.listeners.append(_ended)
+        service.worker.token_listeners.append(_encoded)
 
     def init(self) -> None:
         """Write the line of the init, which is over."""
@@ -200,9 +203,9 @@ _REFUSED: Final = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def measured(request: Request) -> dict[str, Value]:
-    """Tokens and times of a request's generations; nothing for one that had none."""
+    """Tokens and times of a request's generations; of an encoder's results the tokens alone."""
     if not request.generations:
-        return {}
+        return {"InputTokens": request.encoded_tokens}
     stats = [each.stats for each in request.generations]
     answered = [each for each in stats if each.completion_tokens]
     # A prompt's choices share its tokens: the first one evaluates them.
@@ -260,6 +263,12 @@ def _ended(generation: Generation) -> None:
     """A listener of the worker, which calls it in the context of the request."""
     if (request := _request.get()) is not None:
         request.generations.append(generation)
+
+
+def _encoded(tokens: int) -> None:
+    """The same of an encoder's results."""
+    if (request := _request.get()) is not None:
+        request.encoded_tokens = tokens
 
 
 class RequestLines:

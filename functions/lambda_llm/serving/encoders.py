@@ -273,9 +273,12 @@ class Encoding:
             )
         deadline = deadline_of(request, self._service.options.answer_seconds)
         try:
-            return await self._service.worker.compute(encode, deadline)
+            rows, usage = await self._service.worker.compute(encode, deadline)
         except InputTooLongError as error:
             raise explain(error, param) from error
+        for listener in self._service.worker.token_listeners:
+            listener(usage.prompt_tokens)
+        return rows, usage
 
 
 def _embeds(encoder: Encoder) -> bool:

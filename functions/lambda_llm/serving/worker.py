@@ -114,6 +114,7 @@ class Worker:
     Attributes:
         counts: what was run so far.
         listeners: called with each generation that has ended.
+        token_listeners: called with the number of tokens that an encoder was given, once it has its result.
     """
 
     def __init__(self, queue: int) -> None:
@@ -124,6 +125,7 @@ class Worker:
         """
         self.counts = RequestCounts()
         self.listeners: list[Callable[[Generation], None]] = []
+        self.token_listeners: list[Callable[[int], None]] = []
         self._queue = queue
         self._seconds = 1.0
         self._thread = ThreadPoolExecutor(1, "lambda-llm-decode")

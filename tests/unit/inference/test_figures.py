@@ -27,6 +27,7 @@ from lambda_llm.web.front_door import FrontDoor
 from support import emf_schema
 from support.answers import LONG_QUESTION, QUESTION, user
 from support.chat import PATH
+from support.encoders import ENCODERS
 
 MODEL = "lambda-llm-demo"
 WORD = "sesame"
@@ -119,6 +120,22 @@ async def test_a_prompt_that_is_known_is_cached_and_counted_once_for_all_choices
     assert line["InputTokens"] == usage["prompt_tokens"]
     assert line["OutputTokens"] == usage["completion_tokens"]
     assert line["CachedTokens"] == usage["prompt_tokens"] - 1
+
+
+async def test_an_encoder_s_tokens_are_counted(written: Written) -> None:
+    environment = init(Settings.load(model=str(ENCODERS / "embeddings.gguf"), threads=1))
+    app = create_app(environment.engine, environment.serving)
+    try:
+        door = RequestLines(app, Figures(environment, app), always)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(door), base_url="http://server") as client:
+            answer = await client.post("/v1/embeddings", json={"input": ["one text", WORD]})
+    finally:
+        app.state.service.worker.close()
+        environment.engine.close()
+    (line,) = written()
+    assert line["InputTokens"] == answer.json()["usage"]["prompt_tokens"] > 0
+    assert (line["operation"], line["Errors"]) == ("/v1/embeddings", 0)
+    assert not {"OutputTokens", "FirstTokenSeconds"} & line.keys()
 
 
 async def test_a_stream_has_its_line_before_its_last_piece(app: FastAPI, figures: Figures, written: Written) -> None:
