@@ -35,12 +35,13 @@ from aws_durable_execution_sdk_python.config import (
     StepConfig,
     StepSemantics,
 )
-from aws_durable_execution_sdk_python.exceptions import CallbackTimeoutError
+from aws_durable_execution_sdk_python.exceptions import CallbackTimeoutError, InvocationError
 from aws_durable_execution_sdk_python.retries import RetryPresets, RetryStrategyConfig, create_retry_strategy
 from aws_durable_execution_sdk_python.serdes import SerDes, SerDesContext
 
 from lambda_llm.agent import inference, serializer
 from lambda_llm.agent.agent import Agent, Known, Question, known
+from lambda_llm.agent.budget import Spent
 from lambda_llm.agent.commands import Act, Ask, Attempt, Command, Compact, Done, Think, Wait
 from lambda_llm.agent.errors import AgentError, BadReferenceError, ToolError
 from lambda_llm.agent.events import Acted, Answered, Began, Broken, Compacted, Considered, Event, Waited
@@ -111,7 +112,7 @@ class Surroundings:
 def handler(agent: Agent, surroundings: Surroundings) -> Callable[[Any, Any], Any]:
     """The Lambda handler of an agent.
 
-    Its input is `{"task": …}`, with `tenant` for whoever serves several, and `request_id` and `traceparent` if it is
+    Its input is `{"task": …}`, with `tenant` for whoever serves several, and `request_id` and `traceparent` if it is a
     part of another request; its result has `status`, `answer`, `why`, what it spent and what it warned of.
 
     Args:
@@ -123,7 +124,7 @@ def handler(agent: Agent, surroundings: Surroundings) -> Callable[[Any, Any], An
         execution = _Execution(agent, surroundings, event, context)
         try:
             with correlated(**execution.trace.fields):
-                return execution.run()
+                return execution.told_run()
         finally:  # of a suspension too: the process is frozen then
             spans.flush(FLUSH_SECONDS)
 
@@ -166,6 +167,9 @@ _REPEATED: Final = StepConfig(
 _ALL: Final = CompletionConfig(tolerated_failure_percentage=100)
 """Every branch ends, whatever came of the others; the default is to give up at the first failure."""
 
+_UNEXPECTED: Final = "failed:unexpected"
+"""Status, in lines and spans, of an execution that has failed by a bug: the service has no result of it."""
+
 Caller = Callable[[DurableContext, str, Attempt], str]
 
 
@@ -180,6 +184,7 @@ class _Execution:
         self._arn = context.execution_context.durable_execution_arn
         self._sources: Mapping[str, ToolSource] = {source.name: source for source in agent.sources}
         self._store: Store | None = None
+        self._spent = Spent()
         given = event if isinstance(event, Mapping) else {}
         invocation = getattr(context.lambda_context, "aws_request_id", None)
         self.trace = Trace(self._arn, given, agent.model, invocation if isinstance(invocation, str) else None)
@@ -187,12 +192,25 @@ class _Execution:
             surroundings.lines, self._arn, str(given.get("tenant", DEFAULT_TENANT)), agent.model, context.is_replaying
         )
 
+    def told_run(self) -> dict[str, Any]:
+        """Run, and tell of an end that nobody has foreseen; what the service tries again is none."""
+        try:
+            return self.run()
+        except InvocationError:
+            raise
+        except Exception as error:
+            done = Done(_UNEXPECTED)
+            self._figures.ended(done, self._spent, type(error).__name__)
+            self.trace.ended(done, self._spent)
+            raise
+
     def run(self) -> dict[str, Any]:
         state = State(self._agent)
         event: Event = self._begin()
         while True:
             warned = state.warnings
             state, command = next_(state, event)
+            self._spent = state.spent
             for limit in state.warnings:
                 if limit not in warned:
                     self._context.logger.warning("half of the limit of %s is reached", limit)
@@ -200,8 +218,8 @@ class _Execution:
                 cost = self._told("close", "close", state)
                 self._context.logger.info("the execution ended: %s", command.status)
                 state = dataclasses.replace(state, spent=state.spent.plus(**cost))
-                self._figures.ended(command, state.spent)
                 if not self._context.is_replaying():
+                    self._figures.ended(command, state.spent)
                     self.trace.ended(command, state.spent)
                 return _result(command, state)
             cost = {"operations": 0, "bytes": 0}

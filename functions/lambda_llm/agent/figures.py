@@ -83,9 +83,15 @@ class Figures:
             source=known.source,
         )
 
-    def ended(self, done: Done, spent: Spent) -> None:
-        """The execution has ended."""
-        if not self.on or self.replaying():
+    def ended(self, done: Done, spent: Spent, error: str | None = None) -> None:
+        """The execution has ended; whoever says so sees to it that a replay does not.
+
+        Args:
+            done: how.
+            spent: by then.
+            error: kind of it, where the status does not say it.
+        """
+        if not self.on:
             return
         failed = done.status.startswith(_FAILED)
         emf.write(
@@ -96,7 +102,7 @@ class Figures:
             Dollars=spent.own_dollars,
             execution=self.execution,
             status=done.status,
-            error=done.status.removeprefix(_FAILED) if failed else None,
+            error=error or (done.status.removeprefix(_FAILED) if failed else None),
             tenant=self.tenant,
             model_calls=self.model_calls,
             tool_calls=self.tool_calls,

@@ -100,6 +100,19 @@ def test_a_task_that_is_none_is_its_caller_s_error(tmp_path: Path, lines: Writte
     assert (line["status"], line["error"], line["Errors"], line["Steps"]) == ("failed:task", "task", 0, 0)
 
 
+def test_an_execution_that_fails_by_a_bug_says_so(tmp_path: Path, lines: Written) -> None:
+    """The service has an error and no status."""
+
+    def store(tenant: str) -> Any:
+        raise ZeroDivisionError(tenant)
+
+    with bench(Agent("You act.", "demo"), Model([said("No.")]), tmp_path, lines=True, store=store) as made:
+        assert made.run("Do it.", tenant="acme").status == "FAILED"
+    line = lines.one(AGENT_EXECUTION)
+    assert (line["status"], line["error"], line["Errors"]) == ("failed:unexpected", "ZeroDivisionError", 1)
+    assert (line["tenant"], line["Steps"]) == ("acme", 0)
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["lost", "answer-lost"])
 def test_a_call_whose_process_dies_is_told_as_what_is_known_of_it(
     tmp_path: Path, lines: Written, *, after: bool
