@@ -4,7 +4,6 @@ Neither prompts nor answers are in them. `lines` has what each number means.
 """
 
 import json
-import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -26,15 +25,10 @@ from lambda_llm.inference.snapshot import cpu
 from lambda_llm.telemetry import emf
 from lambda_llm.telemetry.context import plain_id
 from lambda_llm.telemetry.emf import Value
-from lambda_llm.telemetry.lines import INFERENCE_INIT, INFERENCE_REQUEST, INFERENCE_RESTORE
+from lambda_llm.telemetry.lines import INFERENCE_INIT, INFERENCE_REQUEST, INFERENCE_RESTORE, OWN
 from lambda_llm.web.deadline import LAMBDA_CONTEXT
 from lambda_llm.web.front_door import REQUEST_CONTEXT
-from lambda_llm.web.origin import origin_of
-
-logger = logging.getLogger(__name__)
-
-APPLICATION: Final = "x-lambda-llm-application"
-"""Header by which an application says what it is."""
+from lambda_llm.web.origin import APPLICATION, application_of, origin_of
 
 OTHER: Final = "other"
 """Path of a request that this server does not have: callers could write anything into it."""
@@ -165,10 +159,10 @@ class Figures:
             "seconds": seconds,
             "restored": self._restored,
             "seconds_since_restore": time.monotonic() - self._began,
-            "backend": "lambda",
-            "backend_kind": "lambda",
+            "backend": OWN,
+            "backend_kind": OWN,
             "tenant": tenant or None,
-            "application": plain_id(Headers(scope=scope).get(APPLICATION)) or origin.principal,
+            "application": application_of(Headers(scope=scope).get(APPLICATION), origin),
             **said,
             **self._model(),
             **self._memory(),

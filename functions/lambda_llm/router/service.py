@@ -23,6 +23,7 @@ from lambda_llm.router.request_line import RequestLine
 from lambda_llm.router.rights import facts_for, rights_of
 from lambda_llm.telemetry import spans
 from lambda_llm.telemetry.context import correlation
+from lambda_llm.telemetry.lines import OWN
 from lambda_llm.telemetry.span import Span
 from lambda_llm.web.waiting import settled
 
@@ -70,7 +71,9 @@ class Router:
         """
         self._guardrails = {name: (guardrails or {})[name] for name in configuration.guardrails}
         self._configuration = configuration
-        self._kinds = {name: entry.kind for name, entry in configuration.backends.items()}
+        self._kinds = {
+            name: OWN if entry.place == "lambda" else entry.kind for name, entry in configuration.backends.items()
+        }
         self._dispatcher = dispatcher
         self._budgets = budgets
         self._clock = clock

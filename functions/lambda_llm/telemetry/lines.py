@@ -17,6 +17,10 @@ NAMESPACE: Final = "LambdaLLM"
 """Of the metrics in CloudWatch."""
 
 
+OWN: Final = "lambda"
+"""`backend_kind` of our functions, which write lines of their own: what they took is in those."""
+
+
 class Plane(StrEnum):
     """What money is spent on: finding who answers, answering, and running what an answer asks for."""
 
@@ -108,7 +112,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "model": "its name",
     "model_version": "version of the S3 object",
     "backend": "name of the backend that answered, or `lambda`",
-    "backend_kind": "of it: lambda, bedrock, sagemaker, gpu, …",
+    "backend_kind": "`lambda` for a function of ours; otherwise the backend's kind, as its configuration has it",
     "attempts": "backends that were asked, with what became of each",
     "tenant": "whose request it is",
     "own_dollars": "US dollars that this function's own time took, by the price list",

@@ -4,13 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from lambda_llm.telemetry.lines import AGENT_EXECUTION, BATCH_PART, INFERENCE_REQUEST, ROUTER_REQUEST, Line, Plane
+from lambda_llm.telemetry.lines import AGENT_EXECUTION, BATCH_PART, INFERENCE_REQUEST, OWN, ROUTER_REQUEST, Line, Plane
 
 NOBODY: Final = "-"
 """In place of a model or a tenant that a line does not name."""
-
-OWN: Final = "lambda"
-"""Kind of the backends that are functions of this project, which write lines of their own."""
 
 
 @dataclass(frozen=True)
