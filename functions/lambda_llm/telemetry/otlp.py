@@ -34,6 +34,9 @@ ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 """URL as it is; goes before `ENDPOINT`."""
 
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL: Final = "http/protobuf"
+
 _HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 
 _XRAY: Final = re.compile(r"https://xray\.(?P<region>[a-z0-9-]+)\.(amazonaws\.com|api\.aws)(\.cn)?/")
@@ -81,6 +84,9 @@ class OTLPExporter(SpanExporter):
     @classmethod
     def configured(cls, url: str, environment: Mapping[str, str]) -> "OTLPExporter":
         """One with the headers that the environment's variables have."""
+        protocol = next((environment[name] for name in _PROTOCOLS if environment.get(name)), _PROTOCOL)
+        if protocol != _PROTOCOL:
+            logger.warning("spans are sent as http/protobuf, not as %s: name an endpoint that takes it", protocol)
         given = next((environment[name] for name in _HEADERS if environment.get(name)), "")
         return cls(url, parse_env_headers(given, liberal=True))
 

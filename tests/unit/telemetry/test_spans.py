@@ -245,6 +245,15 @@ def test_a_collector_that_fails_is_left_alone_for_a_while(
         assert [span.name for span in collector.spans] == ["chat"]
 
 
+def test_another_protocol_than_ours_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    spans.configure("inference")
+    assert "http/protobuf, not as grpc" in caplog.text
+
+
 def test_what_goes_to_x_ray_is_signed(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[httpx2.Request] = []
 
