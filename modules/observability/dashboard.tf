@@ -52,10 +52,12 @@ locals {
       metric = [for name in local.functions["inference"] : { metric = ["AWS/Lambda", "ConcurrentExecutions", "FunctionName", name], stat = "Maximum", label = name }]
     },
     {
-      title = "The account's concurrency, % of its quota"
+      # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-concurrency.html#claimed-account-concurrency
+      title = "The account's concurrency that is taken, %"
       metric = [
-        { metric = ["AWS/Usage", "ResourceCount", "Type", "Resource", "Resource", "ConcurrentExecutions", "Service", "Lambda", "Class", "None"], id = "used", stat = "Maximum", visible = false },
-        { expression = "100 * used / SERVICE_QUOTA(used)", id = "share", label = "all functions" },
+        { metric = ["AWS/Lambda", "ClaimedAccountConcurrency"], id = "claimed", stat = "Maximum", visible = false },
+        { metric = ["AWS/Lambda", "ConcurrentExecutions"], id = "used", stat = "Maximum", visible = false },
+        { expression = "100 * claimed / SERVICE_QUOTA(used)", id = "share", label = "all functions" },
       ]
     },
     {

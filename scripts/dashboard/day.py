@@ -114,8 +114,8 @@ class Day:
             self.metrics.put("AWS/Lambda", "Throttles", mine, at, throttled)
             self.metrics.put("AWS/Lambda", "Errors", mine, at, int(self._trouble))
         self.metrics.put("AWS/Lambda", "ConcurrentExecutions", {"FunctionName": FUNCTIONS["inference"]}, at, busy)
-        usage = {"Type": "Resource", "Resource": "ConcurrentExecutions", "Service": "Lambda", "Class": "None"}
-        self.metrics.put("AWS/Usage", "ResourceCount", usage, at, busy + int(load * 2))
+        self.metrics.put("AWS/Lambda", "ConcurrentExecutions", {}, at, busy + int(load * 2))
+        self.metrics.put("AWS/Lambda", "ClaimedAccountConcurrency", {}, at, 200 + int(load * 2))
 
     def _request(self, at: float, load: float) -> None:
         """One through the router: most to the model of our own, some to Bedrock."""
