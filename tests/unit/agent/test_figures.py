@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lambda_llm.agent.agent import Agent
+from lambda_llm.agent.budget import Limits
 from lambda_llm.agent.errors import ToolError
 from lambda_llm.agent.tools.functions import tool
 from lambda_llm.agent.tools.human import ask_human, wait
@@ -84,7 +85,7 @@ def test_how_an_execution_ends(
     tmp_path: Path, lines: Written, answers: list[Any], status: str, error: str | None, failed: int
 ) -> None:
     model = Model([lambda _, each=each: json.loads(json.dumps(each)) for each in answers])
-    with bench(Agent("You act.", "demo", (look,)), model, tmp_path, lines=True) as made:
+    with bench(Agent("You act.", "demo", (look,), limits=Limits(turns=2)), model, tmp_path, lines=True) as made:
         made.run(PROMPT)
     line = lines.one(AGENT_EXECUTION)
     assert (line["status"], line.get("error"), line["Errors"]) == (status, error, failed)
