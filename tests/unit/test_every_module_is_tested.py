@@ -192,6 +192,7 @@ TESTED_ELSEWHERE = {
     "simulator/fleet_loop": ["unit/simulator/test_fleet.py"],
     "simulator/functions_loop": ["unit/simulator/test_functions.py"],
     "simulator/result": ["unit/simulator/test_functions.py", "unit/simulator/test_fleet.py"],
+    "telemetry/genai": ["unit/router/test_spans.py", "unit/inference/test_figures.py"],
     "telemetry/lines": ["unit/telemetry/test_emf.py"],
     "telemetry/otlp": ["unit/telemetry/test_spans.py"],
     "telemetry/propagation": ["unit/router/test_spans.py", "unit/router/test_worker.py"],

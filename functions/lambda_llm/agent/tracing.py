@@ -16,9 +16,9 @@ from lambda_llm.agent.agent import Known
 from lambda_llm.agent.budget import Spent
 from lambda_llm.agent.commands import Done
 from lambda_llm.agent.inference import Thought, Unanswered
-from lambda_llm.backends.conventions import OURS
 from lambda_llm.telemetry import spans
 from lambda_llm.telemetry.context import TRACEPARENT, plain_id, trace_id, traceparent
+from lambda_llm.telemetry.genai import OURS
 from lambda_llm.telemetry.span import Span
 
 _ID_DIGITS: Final = 32

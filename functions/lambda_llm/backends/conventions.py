@@ -6,11 +6,9 @@ Source: https://github.com/open-telemetry/semantic-conventions-genai
 from collections.abc import Mapping
 from typing import Final
 
-from lambda_llm.backends.contract import Operation, Request, Usage
+from lambda_llm.backends.contract import Request, Usage
+from lambda_llm.telemetry.genai import OPERATIONS, OURS
 from lambda_llm.telemetry.span import Value
-
-OURS: Final = "lambda_llm"
-"""Provider of what our functions answer: the conventions have no name for a model of one's own."""
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "openai_http": "openai",  # whose API it is, whoever the server is
@@ -20,16 +18,6 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "lambda_invoke": OURS,
 }
 """`gen_ai.provider.name` by the kind of a backend that is not ours; the conventions have the first two."""
-
-OPERATIONS: Final[Mapping[Operation, str]] = {
-    Operation.CHAT: "chat",
-    Operation.COMPLETIONS: "text_completion",
-    Operation.RESPONSES: "chat",
-    Operation.MESSAGES: "chat",
-    Operation.EMBEDDINGS: "embeddings",
-    Operation.RERANK: "rerank",
-}
-"""`gen_ai.operation.name`; the conventions have none for the last one."""
 
 
 def asked(request: Request, model: str, provider: str | None = None) -> dict[str, Value]:
@@ -41,7 +29,7 @@ def asked(request: Request, model: str, provider: str | None = None) -> dict[str
         provider: of the model; None: not known yet.
     """
     return {
-        "gen_ai.operation.name": OPERATIONS[request.operation],
+        "gen_ai.operation.name": OPERATIONS[request.operation.value],
         "gen_ai.request.model": model,
         "gen_ai.request.stream": request.stream or None,
         "gen_ai.provider.name": provider,

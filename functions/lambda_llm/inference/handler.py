@@ -25,7 +25,8 @@ from lambda_llm.limits import BUFFERED_PAYLOAD_BYTES
 from lambda_llm.serving.app import create_app
 from lambda_llm.telemetry import logs, spans
 from lambda_llm.telemetry.lines import INFERENCE_INIT
-from lambda_llm.web.correlation import FLUSH_SECONDS, Correlation
+from lambda_llm.telemetry.propagation import FLUSH_SECONDS
+from lambda_llm.web.correlation import Correlation
 from lambda_llm.web.errors import APIError
 from lambda_llm.web.front_door import FrontDoor, from_event
 from lambda_llm.web.origin import Tenancy

@@ -7,29 +7,15 @@ Source of the names: https://github.com/open-telemetry/semantic-conventions-gena
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lambda_llm.engine.generate import Generation
 from lambda_llm.telemetry import spans
 from lambda_llm.telemetry.emf import Value
+from lambda_llm.telemetry.genai import OPERATIONS, OURS
 
 if TYPE_CHECKING:
     from lambda_llm.telemetry.span import Value as Attribute
-
-PROVIDER: Final = "lambda_llm"
-"""`gen_ai.provider.name` of a model that runs in this process."""
-
-OPERATIONS: Final = {
-    "/v1/chat/completions": "chat",
-    "/v1/responses": "chat",
-    "/v1/messages": "chat",
-    "/api/chat": "chat",
-    "/v1/completions": "text_completion",
-    "/api/generate": "text_completion",
-    "/v1/embeddings": "embeddings",
-    "/api/embed": "embeddings",
-}
-"""`gen_ai.operation.name` by path."""
 
 
 def record_request(
@@ -50,7 +36,7 @@ def record_request(
     now, since = time.time(), time.time() - time.perf_counter()
     attributes: dict[str, Attribute] = {
         "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": PROVIDER,
+        "gen_ai.provider.name": OURS,
         "gen_ai.request.model": model,
         "gen_ai.response.model": model,
         "gen_ai.request.stream": bool(values.get("stream")),

@@ -21,8 +21,9 @@ from lambda_llm.inference.snapshot.hooks import SnapshotHooks
 from lambda_llm.serving.app import create_app
 from lambda_llm.telemetry import logs, spans
 from lambda_llm.telemetry.lines import INFERENCE_INIT
+from lambda_llm.telemetry.propagation import FLUSH_SECONDS
 from lambda_llm.web.adapter import EVENTS_PATH, add_hook_routes, port_of
-from lambda_llm.web.correlation import FLUSH_SECONDS, Correlation
+from lambda_llm.web.correlation import Correlation
 from lambda_llm.web.front_door import FrontDoor, from_adapter
 from lambda_llm.web.origin import Tenancy
 from lambda_llm.web.server import Server

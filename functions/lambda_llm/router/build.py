@@ -8,7 +8,7 @@ from lambda_llm.aws.signing import SigV4Auth
 from lambda_llm.backends.auth import BearerAuth, Key
 from lambda_llm.backends.bounded import Bounded
 from lambda_llm.backends.contract import Backend, Operation
-from lambda_llm.backends.conventions import OURS, PROVIDERS
+from lambda_llm.backends.conventions import PROVIDERS
 from lambda_llm.backends.converse import Converse
 from lambda_llm.backends.converse_request import ConverseOptions
 from lambda_llm.backends.endpoints import endpoint
@@ -30,6 +30,7 @@ from lambda_llm.router.config import (
     SigV4,
 )
 from lambda_llm.router.guardrail import Guardrail, Source
+from lambda_llm.telemetry.genai import OURS
 
 
 def backends(

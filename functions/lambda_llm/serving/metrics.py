@@ -27,14 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lambda_llm import __version__
 from lambda_llm.engine.generate import FinishReason, Generation
 from lambda_llm.serving.service import Service
-
-_OPERATIONS: Final = {
-    "/v1/chat/completions": "chat",
-    "/v1/responses": "chat",
-    "/v1/completions": "text_completion",
-    "/v1/embeddings": "embeddings",
-}
-"""`gen_ai.operation.name` by path."""
+from lambda_llm.telemetry.genai import OPERATIONS
 
 _METHODS: Final = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 _OTHER: Final = "_OTHER"
@@ -138,9 +131,9 @@ class Metrics:
         route = getattr(scope.get("route"), "path", "")
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         self._http.labels(method, route, int(status)).observe(seconds)
-        if route in _OPERATIONS:
+        if route in OPERATIONS:
             failed = str(int(status)) if status >= HTTPStatus.BAD_REQUEST else ""
-            self._request.labels(_OPERATIONS[route], self._model, failed).observe(seconds)
+            self._request.labels(OPERATIONS[route], self._model, failed).observe(seconds)
 
 
 class _Timed:
@@ -154,7 +147,7 @@ class _Timed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        _operation.set(_OPERATIONS.get(scope["path"], ""))
+        _operation.set(OPERATIONS.get(scope["path"], ""))
         began, status = time.perf_counter(), 499  # if the client disconnects first, as proxies log it
 
         async def sending(message: Message) -> None:

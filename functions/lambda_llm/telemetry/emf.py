@@ -21,6 +21,9 @@ from lambda_llm.telemetry.logs import stamp
 LOCAL: Final = "local"
 """Function's name and version outside Lambda."""
 
+_DIMENSION_MAX: Final = 1024
+"""Length of a dimension's value. Source: as of `_dimension`."""
+
 Value = str | int | float | bool | None
 """Of a field or a metric; None, and a number that is not finite: it is not known, and left out."""
 
@@ -76,9 +79,19 @@ def line(kind: Line, now: float, **values: Value) -> dict[str, object]:
         for directive in kind.directives
         if all(name in told for name in directive.dimensions) and any(name in known for name in directive.metrics)
     ]
+    for name in {name for directive in kind.directives for name in directive.dimensions} & known.keys():
+        told[name] = _dimension(known[name])
     if directives:
         told["_aws"] = {"Timestamp": int(now * 1000), "CloudWatchMetrics": directives}
     return told
+
+
+def _dimension(value: Value) -> str:
+    """As CloudWatch keeps it: in ASCII. The metrics of a line with another value would be lost.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
+    """
+    return str(value).encode("ascii", "replace").decode()[:_DIMENSION_MAX]
 
 
 def _is_json(value: Value) -> bool:

@@ -17,13 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lambda_llm.telemetry import spans
 from lambda_llm.telemetry.context import TRACEPARENT, XRAY, correlated, plain_id, trace_id
+from lambda_llm.telemetry.propagation import FLUSH_SECONDS
 from lambda_llm.web.deadline import LAMBDA_CONTEXT
 
 REQUEST_ID: Final = "x-request-id"
 """Header of a request's id."""
-
-FLUSH_SECONDS: Final = 2.0
-"""That the end of an answer waits for its spans to be sent, at most."""
 
 _SERVER_ERRORS: Final = 500
 

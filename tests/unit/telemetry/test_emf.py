@@ -75,6 +75,13 @@ def test_what_is_no_number_is_not_known(value: float) -> None:
     assert not {"DecodeRate", "seconds"} & line.keys()
 
 
+def test_a_dimension_is_what_cloudwatch_keeps() -> None:
+    line = emf.line(INFERENCE_REQUEST, 1.0, model="Bücher-7B" + "x" * 2000, tenant="Bücher", Errors=0)
+    emf_schema.check(json.dumps(line))
+    assert line["model"] == ("B?cher-7B" + "x" * 2000)[:1024]
+    assert line["tenant"] == "Bücher"
+
+
 def test_time_and_level_are_what_lambda_s_filter_reads() -> None:
     named = {"backend": "lambda", "model": "tiny"}
     good, bad = (emf.line(ROUTER_REQUEST, 1_795_000_000.25, Errors=errors, **named) for errors in (0, 1))
