@@ -114,7 +114,7 @@ def test_what_lambda_has_or_never_reads_is_not_in_it(contents: dict[str, bytes])
     own = {name for name in contents if name.startswith("lambda_llm/") and name.endswith(".py")}
     modules = closure(FUNCTIONS["inference"].entries).values()
     assert own == {path.relative_to(PACKAGE.parent).as_posix() for path in modules}
-    assert not [name for name in own if name.split("/")[1] in {"cli", "cost", "packaging", "policies", "pruner"}]
+    assert not [name for name in own if name.split("/")[1] in {"cli", "packaging", "policies", "pruner", "usage"}]
     assert "lambda_llm/serving/page.html" in contents
     assert not [name for name in contents if "__pycache__" in name or name.endswith((".pyc", ".a", ".h"))]
     assert [name for name in contents if name.startswith("bin/")] == ["bin/serve"]
@@ -175,6 +175,7 @@ def test_the_pruner_s_zip_has_some_kilobytes(build: Build, tmp_path: Path) -> No
             "lambda_llm/__init__.py",
             "lambda_llm/pruner/__init__.py",
             "lambda_llm/pruner/handler.py",
+            *(f"lambda_llm/telemetry/{name}.py" for name in ("__init__", "context", "emf", "lines", "logs")),
         }
 
 
