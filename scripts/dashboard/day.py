@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lambda_llm.cost.prices import invocation
 from lambda_llm.telemetry import emf, lines
 from lambda_llm.telemetry.context import correlated
 from lambda_llm.telemetry.lines import Line
@@ -160,7 +161,8 @@ class Day:
                 model="assistant",
                 backend=backend,
                 backend_kind=kind,
-                attempts="small:throttled bedrock:answered" if fell else f"{backend}:answered",
+                attempts="small=throttled, bedrock" if fell else backend,
+                own_dollars=invocation(first + answer / rate, restored=False, memory_mb=512),
                 budget_window="day",
             )
 
@@ -315,6 +317,7 @@ class Day:
                 status="ended",
                 error="invalid_request" if wrong else None,
                 seconds=185.0,
+                own_dollars=invocation(185.0, restored=False, memory_mb=1024),
                 **told,
             )
         ended = parts * size

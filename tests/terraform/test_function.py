@@ -136,7 +136,10 @@ def test_an_upgrade_moves_what_the_function_needs(upgraded: dict[str, dict[str, 
     assert {address: one["previous_address"] for address, one in moved.items()} == {
         new: f"module.llm.module.{old}" for new, old in MOVED.items()
     }
-    assert {tuple(one["change"]["actions"]) for address, one in moved.items() if address != POLICY} == {("no-op",)}
+    changes = [one["change"] for address, one in moved.items() if address != POLICY]
+    assert {tuple(change["actions"]) for change in changes} <= {("no-op",), ("update",)}
+    new = {name for change in changes for name, value in change["after"].items() if value != change["before"].get(name)}
+    assert new <= {"tags", "tags_all"}, "bills tell apart what is there"
 
 
 def test_an_upgrade_makes_only_permissions(upgraded: dict[str, dict[str, Any]]) -> None:

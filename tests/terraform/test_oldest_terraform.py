@@ -19,8 +19,7 @@ FUNCTIONS = set(json.loads((Path(__file__).parent / "terraform_1_9_functions.jso
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/versions.tf"))
 FOLDERS = [*MODULES, *EXAMPLES]
 CALL = re.compile(r"(?<![\w.\"-])([a-z]\w*(?:::\w+)*)\(")
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-INTERPOLATION = re.compile(r"\$\{[^}]*\}")
+PIECE = re.compile(r"\$\$\{|%%\{|[$%]\{|<<-?\w+|\w+|\\.|.", re.DOTALL)
 
 BLOCKS = {"terraform", "provider", "variable", "locals", "output", "resource", "data", "module", "moved", "check"}
 ARGUMENTS = {
@@ -35,10 +34,27 @@ ARGUMENTS = {
 
 def newer(text: str) -> Iterator[str]:
     """What Terraform 1.9 does not know in an expression: functions, and strings' interpolated ones."""
-    code = STRING.sub(lambda found: " ".join(INTERPOLATION.findall(found[0])), text)
+    code = without_strings(text)
     yield from (f"{call}()" for call in CALL.findall(code) if call not in FUNCTIONS)
     if "ephemeral." in code:
         yield "ephemeral"
+
+
+def without_strings(text: str) -> str:
+    """An expression without what is written in its strings; what is interpolated, which may have strings, stays."""
+    code, ends = "", ["}"]  # of each string, heredoc and pair of braces around this place
+    for piece in PIECE.findall(text):
+        in_text = ends[-1] != "}"
+        if piece == ends[-1] and len(ends) > 1:
+            ends.pop()
+        elif in_text and piece in {"${", "%{"}:
+            ends.append("}")
+        elif not in_text and piece in {'"', "{"}:
+            ends.append('"' if piece == '"' else "}")
+        elif not in_text and piece.startswith("<<"):
+            ends.append(piece.lstrip("<-"))
+        code += " " if in_text or piece == '"' else piece
+    return code
 
 
 def found(block: Block) -> Iterator[str]:
@@ -76,6 +92,11 @@ def test_a_configuration_has_nothing_newer(folder: Path) -> None:
         ('output "x" {\n  value      = 1\n  deprecated = "no"\n}\n', "output.x: output: deprecated"),
         ("locals {\n  x = ephemeralasnull(var.y)\n}\n", "locals: ephemeralasnull()"),
         ('locals {\n  x = "${provider::aws::arn_parse(var.y)}"\n}\n', "locals: provider::aws::arn_parse()"),
+        (
+            'locals {\n  x = "count() ${join(" or() ", [for y in z : "\\"${new({})}\\" }"])} $${no()}"\n}\n',
+            "locals: new()",
+        ),
+        ("locals {\n  x = <<-EOT\n    count() by EOTs() ${new()}\n  EOT\n}\n", "locals: new()"),
         ('resource "aws_db_instance" "x" {\n  password_wo = var.y\n}\n', "aws_db_instance.x: password_wo"),
     ],
 )
