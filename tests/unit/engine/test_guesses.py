@@ -366,7 +366,7 @@ class Twins:
             going = Generation(request, decoder, prefixes)
             pieces = run(going, leave)
             stats = replace(
-                going.stats, seconds_to_first_token=0, decode_seconds=0, guessed_tokens=0, accepted_tokens=0
+                going.stats, started=0, seconds_to_first_token=0, decode_seconds=0, guessed_tokens=0, accepted_tokens=0
             )
             assert decoder.guessed == []
             assert last_position(decoder) == len(decoder.evaluated) - 1
