@@ -73,7 +73,8 @@ class Server:
         return [line for line in self._written() if "message" not in line]
 
     def _written(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        ended, _, _ = self.log.read_text().rpartition("\n")  # the last one may be in the middle of its writing
+        return [json.loads(line) for line in ended.splitlines()]
 
     def health(self) -> dict[str, Any]:
         answer: dict[str, Any] = httpx2.get(f"{self.url}/health", timeout=LIMIT_SECONDS).raise_for_status().json()

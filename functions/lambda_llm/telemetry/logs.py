@@ -70,5 +70,5 @@ def configure(level: int | None = None) -> None:
     if level is None:
         level = _LEVELS.get(os.environ.get(LEVEL, "").upper(), logging.INFO)
     logging.basicConfig(level=level, handlers=[handler()], force=True)
-    for chatty in ("botocore", "llama.cpp"):
+    for chatty in ("botocore", "httpx2", "llama.cpp"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

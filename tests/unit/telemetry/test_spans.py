@@ -161,7 +161,7 @@ async def test_a_generator_that_is_closed_elsewhere_ends_its_span(
     assert await asyncio.create_task(begin()) == 1
     await asyncio.create_task(end())
     assert "answer" in finished(memory)
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_what_goes_to_x_ray_is_signed(caplog: pytest.LogCaptureFixture) -> None:
         pass
     spans.flush(10)
     (request,) = seen
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     again = AWSRequest(
         method="POST",
         url=str(request.url),
