@@ -110,7 +110,7 @@ def test_what_lambda_has_or_never_reads_is_not_in_it(contents: dict[str, bytes])
     tops = {name.partition("/")[0] for name in contents}
     assert not tops & {"boto3", "botocore", "urllib3", "six.py", "dateutil", "snapshot_restore_py"}
     assert not {top for top in tops if top.startswith(tuple(f"{name.replace('-', '_')}-" for name in IN_RUNTIME))}
-    assert not tops & {"httpx2", "openai", "prometheus_client", "rich", "typer"}
+    assert not tops & {"openai", "prometheus_client", "requests", "rich", "typer"}
     own = {name for name in contents if name.startswith("lambda_llm/") and name.endswith(".py")}
     modules = closure(FUNCTIONS["inference"].entries).values()
     assert own == {path.relative_to(PACKAGE.parent).as_posix() for path in modules}
