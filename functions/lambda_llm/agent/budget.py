@@ -93,21 +93,16 @@ class Spent:
     @property
     def dollars(self) -> float:
         """Estimate: durable operations and bytes, and both functions' time."""
-        return (
-            prices.durable(self.operations, self.bytes)
-            + prices.busy(self.inference_seconds)
-            + prices.busy(self.tool_seconds, MEMORY_MB)
-            + prices.REQUEST * self.turns
-        )
+        return self._orchestrating + prices.busy(self.inference_seconds) + prices.REQUEST * self.turns
 
     @property
     def own_dollars(self) -> float:
         """Estimate of the agent's part, without inference, which says itself what it takes."""
-        return (
-            prices.durable(self.operations, self.bytes)
-            + prices.busy(self.tool_seconds, MEMORY_MB)
-            + prices.REQUEST * (1 + self.turns)
-        )
+        return self._orchestrating + prices.REQUEST * (1 + self.turns)
+
+    @property
+    def _orchestrating(self) -> float:
+        return prices.durable(self.operations, self.bytes) + prices.busy(self.tool_seconds, MEMORY_MB)
 
 
 def reached(spent: Spent, limit: Limits) -> str:

@@ -27,6 +27,10 @@ class Worked:
     step: str | None = None
     tally: Tally = field(default_factory=Tally)
 
+    def ended(self, tally: Tally) -> None:
+        """Take what a worker says at its end."""
+        self.tally = tally
+
 
 @contextmanager
 def worked(record: Record, backend: Backend, part: Part) -> Iterator[Worked]:

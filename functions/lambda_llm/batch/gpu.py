@@ -26,7 +26,6 @@ from lambda_llm.batch.config import GPUBackend
 from lambda_llm.batch.errors import BatchFailedError, SettingsError
 from lambda_llm.batch.figures import worked
 from lambda_llm.batch.notes import Notes
-from lambda_llm.batch.pieces import Tally
 from lambda_llm.batch.plan import Part
 from lambda_llm.batch.settings import configuration_of, store_of
 from lambda_llm.batch.storage import Storage, s3_client
@@ -167,11 +166,7 @@ def run(job: Job, command: Sequence[str]) -> None:
             step = "again"
             while step == "again":
                 with worked(record, backend, part) as done:
-
-                    def ended(tally: Tally) -> None:
-                        done.tally = tally
-
-                    worker = Worker(storage, record, asker, backend.parallel, ended=ended)
+                    worker = Worker(storage, record, asker, backend.parallel, ended=done.ended)
                     step = done.step = await worker.work(part, int(notes.suspected), lambda: _DAY)
         finally:
             await asker.close()

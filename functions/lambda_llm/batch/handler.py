@@ -85,16 +85,12 @@ class Functions:
         model, backend = build.chosen(configuration, record)
         read = Part.model_validate(part)
         with worked(record, backend, read) as done:
-
-            def ended(tally: Tally) -> None:
-                done.tally = tally
-
             if isinstance(backend, BedrockBackend):
                 bedrock = clients.create("bedrock", backend.region)
-                jobs = BedrockJobs(self._storage, record, backend, model.max_tokens, bedrock, ended=ended)
+                jobs = BedrockJobs(self._storage, record, backend, model.max_tokens, bedrock, ended=done.ended)
                 done.step = jobs.work(read)
             elif isinstance(backend, LambdaBackend):
-                done.step = asyncio.run(self._asked(record, model, backend, read, attempt, remaining, ended))
+                done.step = asyncio.run(self._asked(record, model, backend, read, attempt, remaining, done.ended))
             else:
                 raise BatchFailedError("no_backend", "Parts for GPUs are answered by jobs, not by this function.")
         seconds = POLL_SECONDS if done.step == "wait" else 0
